@@ -1,0 +1,1 @@
+"""Clarion's eventing: brokers, triggers, and the control plane that both eventing and serving stand on."""

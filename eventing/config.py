@@ -1,0 +1,69 @@
+"""
+Every setting of every role, once: option names, environment variables, defaults.
+
+`clarion up --data-port 9000` and `CLARION_DATA_PORT=9000` are the same. The object is read once, at
+the start of a process, and passed down; nothing reads the environment later.
+"""
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROLES = ("ingress", "dispatcher", "control", "sources", "serving")
+
+# A unix socket's path may have 107 bytes on Linux; the longest name below is 24.
+_SOCKET_DIR_LIMIT_BYTES = 80
+
+
+class Config(BaseSettings):
+    """Settings of one process; field names are the options of `clarion up` with `_` for `-`."""
+
+    model_config = SettingsConfigDict(env_prefix="CLARION_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(Path(".clarion"), description="Where state, sockets and logs live.")
+    host: str = Field("127.0.0.1", description="Address that the data and control ports listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Data plane: broker ingress and Services.")
+    control_port: int = Field(8001, ge=0, le=65535, description="Kubernetes API, /readyz, /metrics.")
+    redis_url: str | None = Field(None, description="Your own Redis >= 7.0 or Valkey >= 7.2; none: embedded.")
+    ephemeral: bool = Field(False, description="Keep nothing after the end.")
+    dispatchers: int = Field(1, ge=1, le=64, description="Dispatcher processes on this machine.")
+    domain: str = Field("localhost", description="Services answer at NAME.NAMESPACE.DOMAIN.")
+    body_limit_bytes: int = Field(1024 * 1024, ge=1024, description="Largest event the ingress accepts.")
+    drain_s: float = Field(10.0, ge=0, description="How long work in flight may take to finish at the end.")
+    log_format: str = Field("auto", pattern="^(auto|console|json)$", description="auto: json unless a terminal.")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level printed.")
+
+    @property
+    def socket_dir(self) -> Path:
+        """Directory of the roles' unix sockets: `run/` in the data directory unless its path is too long."""
+        path = self.data_dir.absolute() / "run"
+        if len(bytes(path)) <= _SOCKET_DIR_LIMIT_BYTES:
+            return path
+        return Path(tempfile.gettempdir()) / f"clarion-{hashlib.sha256(bytes(path)).hexdigest()[:12]}"
+
+    @property
+    def embedded_redis_url(self) -> str:
+        """URL of the private Valkey's unix socket."""
+        return f"unix://{self.socket_dir / 'valkey.sock'}"
+
+    @property
+    def store_url(self) -> str:
+        """The Redis to use: the one given, else the embedded one."""
+        return self.redis_url or self.embedded_redis_url
+
+    @property
+    def data_url(self) -> str:
+        """Base URL of the broker ingress, as producers on this machine see it."""
+        return f"http://localhost:{self.port}"
+
+    @property
+    def activator_socket(self) -> Path:
+        """Unix socket on which the serving role's activator takes requests for Services."""
+        return self.socket_dir / "activator.sock"
+
+    def admin_socket(self, role: str, index: int = 0) -> Path:
+        """Unix socket on which one role process answers /healthz, /readyz and /metrics."""
+        return self.socket_dir / f"{role}-{index}.sock"

@@ -1,0 +1,122 @@
+"""
+What one role tells another: a table, a hash in Redis with one writer and many followers.
+
+The control plane resolves names, defaults and precedence, and writes plain records; the data plane keeps
+a copy in memory and never asks. Neither needs the other to be alive. Tables and their shapes are drawn
+in `eventing/keys.py`.
+
+A follower subscribes first and loads second, so a change between the two is seen twice rather than never;
+after a lost connection it does both again and reports what differs. Changes carry only the name: the
+value is read from the hash, so the last one wins whatever the order.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import orjson
+import redis.asyncio
+import redis.exceptions
+
+from eventing import keys
+
+Record = dict[str, Any]
+OnChange = Callable[[str, Record | None], None]
+
+_RECONNECT_S = 0.2  # Valkey restarts in about 50 ms; five tries a second cost nothing
+
+
+async def write(store: redis.asyncio.Redis, table: str, name: str, record: Mapping[str, Any] | None) -> None:
+    """Set record *name* of *table* (None deletes it) and tell the followers."""
+    await write_many(store, table, {name: record})
+
+
+async def write_many(
+    store: redis.asyncio.Redis, table: str, records: Mapping[str, Mapping[str, Any] | None]
+) -> None:
+    """Set or delete many records of one table in one round trip."""
+    if not records:
+        return
+    pipe = store.pipeline(transaction=True)
+    for name, record in records.items():
+        if record is None:
+            pipe.hdel(keys.table(table), name)
+        else:
+            pipe.hset(keys.table(table), name, orjson.dumps(record, option=orjson.OPT_SORT_KEYS))
+        pipe.publish(keys.TABLES_CHANNEL, f"{table} {name}")
+    await pipe.execute()
+
+
+async def read(store: redis.asyncio.Redis, table: str) -> dict[str, Record]:
+    """All records of *table* by name."""
+    raw: dict[bytes, bytes] = await store.hgetall(keys.table(table))  # type: ignore[misc]
+    return {name.decode(): orjson.loads(value) for name, value in raw.items()}
+
+
+class Follower:
+    """
+    Copies of some tables in memory, kept up to date until `run` is cancelled.
+
+    `on_change[table](name, record)` is called for every record when it is first loaded, whenever it
+    changes, and with None when it goes; never twice in a row with an equal record.
+    """
+
+    def __init__(self, store: redis.asyncio.Redis, on_change: Mapping[str, OnChange]) -> None:
+        """Follow the tables that *on_change* names."""
+        self._store = store
+        self._on_change = on_change
+        self._known: dict[str, dict[str, Record]] = {table: {} for table in on_change}
+        self.loaded = asyncio.Event()
+
+    def __repr__(self) -> str:
+        """Counts by table."""
+        counts = " | ".join(f"{len(records)} {table}" for table, records in self._known.items())
+        return f"<Follower [{counts}]>"
+
+    def table(self, name: str) -> Mapping[str, Record]:
+        """The copy of one table."""
+        return self._known[name]
+
+    async def run(self) -> None:
+        """Follow for ever; survives a store that goes away and comes back."""
+        while True:
+            with contextlib.suppress(redis.exceptions.ConnectionError, redis.exceptions.TimeoutError,
+                                     redis.exceptions.ResponseError, OSError):
+                async with self._store.pubsub() as channel:
+                    await channel.subscribe(keys.TABLES_CHANNEL)
+                    await self._load()
+                    self.loaded.set()
+                    async for table, name in self._changes(channel):
+                        await self._refresh(table, name)
+            await asyncio.sleep(_RECONNECT_S)
+
+    async def _changes(self, channel: redis.asyncio.client.PubSub) -> AsyncIterator[tuple[str, str]]:
+        async for message in channel.listen():
+            if message["type"] != "message":
+                continue
+            table, _, name = message["data"].decode().partition(" ")
+            if table in self._on_change:
+                yield table, name
+
+    async def _load(self) -> None:
+        for table in self._on_change:
+            fresh = await read(self._store, table)
+            for name in self._known[table].keys() - fresh.keys():
+                self._tell(table, name, None)
+            for name, record in fresh.items():
+                self._tell(table, name, record)
+
+    async def _refresh(self, table: str, name: str) -> None:
+        value: bytes | None = await self._store.hget(keys.table(table), name)  # type: ignore[misc,assignment]
+        self._tell(table, name, None if value is None else orjson.loads(value))
+
+    def _tell(self, table: str, name: str, record: Record | None) -> None:
+        known = self._known[table]
+        if known.get(name) == record:
+            return
+        if record is None:
+            del known[name]
+        else:
+            known[name] = record
+        self._on_change[table](name, record)
