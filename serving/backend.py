@@ -1,0 +1,95 @@
+"""
+What the activator and the autoscaler may ask of whoever runs workers, and what they get back.
+
+Two implementations: `local` (forked from zygotes on this machine) and `cluster` (pods). This page knows
+neither processes nor pods, and does not decide how many workers there should be: it starts one, stops
+one, and says truthfully what became of each.
+
+    start(name, record) -> Worker      at once; the worker is not ready yet
+    worker.ready                       done: it accepts requests; StartFailed: it never will
+    worker.exited                      done, with its exit status, when it is gone for whatever reason
+    stop(worker, grace_s)              returns when it is gone
+
+A worker with `takes_early` has its listening socket already: a request that is sent before `ready` waits
+in the kernel's queue and is the first that the worker sees. If the worker dies before, the connection
+is reset and nothing of the request was processed.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from eventing.errors import ClarionError
+
+Address = tuple[str, int]  # host (an IP address) and port that the worker serves HTTP/1.1 on
+
+
+class StartFailed(ClarionError):
+    """
+    A worker died or did not become ready; `reason` is one CamelCase word, `message` speaks to the author.
+
+    Reasons: `ExitCodeN` (it ended by itself; the message holds the traceback's last lines), `SignalN`
+    (killed before it was ready), `BundleMissing`, `BundleInvalid`, `NoEntry`, `ProbeFailed`, `StartTimeout`,
+    `Stopped` (by our own `stop`, before it was ready).
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Name the *reason*, and say what to do about it in the *message*."""
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        """Reason and message in one line's beginning."""
+        return f"{self.reason}: {self.message}"
+
+
+@dataclass(eq=False, kw_only=True)
+class Worker:
+    """One worker of one revision, from the moment its start was asked for until after its end."""
+
+    id: str
+    revision: str  # "namespace/name"
+    uid: str  # of the Revision it was started for
+    address: Address
+    takes_early: bool
+    # Resolves once it accepts requests; raises StartFailed. Nobody has to await it.
+    ready: asyncio.Future[None]
+    # Resolves with the exit status: >= 0 as given to exit(), negative: the signal that ended it.
+    exited: asyncio.Future[int]
+
+    def __repr__(self) -> str:
+        """Name and state."""
+        host, port = self.address
+        return f"<Worker {self.revision} {self.id} at {host}:{port} [{self.state}]>"
+
+    @property
+    def state(self) -> str:
+        """One of `starting`, `ready`, `failed`, `exited`."""
+        if self.exited.done():
+            return "exited"
+        if not self.ready.done():
+            return "starting"
+        return "ready" if not self.ready.cancelled() and self.ready.exception() is None else "failed"
+
+
+class Backend(Protocol):
+    """Runs workers."""
+
+    async def run(self) -> None:
+        """Own everything that `start` makes, until cancelled; run it in a TaskGroup beside the callers."""
+
+    async def start(self, name: str, record: Mapping[str, Any]) -> Worker:
+        """
+        Ask for a worker of revision *name* (`namespace/name`) as its *record* of table `revisions` says.
+
+        Returns as soon as the start is asked for. What goes wrong later comes through `Worker.ready`;
+        StartFailed is raised here only for what is known at once (its bundle does not exist).
+        """
+
+    async def stop(self, worker: Worker, grace_s: float) -> None:
+        """Let *worker* finish what it has within *grace_s*, then kill it; returns when it is gone."""
+
+    async def close(self) -> None:
+        """End every worker at once and everything that belongs to them."""
