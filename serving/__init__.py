@@ -1,1 +1,1 @@
-"""Serving: functions as Services, workers that are there only while requests are; see the modules' docstrings."""
+"""Serving: functions as Services, with workers that are there only while requests are."""
