@@ -1,0 +1,118 @@
+"""
+What a reconciler may use: the objects, the projections, the clock it was given, and ways to be asked again.
+
+One Context is made for one reconciliation of one object and dies with it. It remembers what was tracked
+and when to come back; the loop in reconcile.py acts on that afterwards.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from eventing.config import Config
+from eventing.control import address, resource
+from eventing.control.kind import Kind, named, of
+from eventing.control.objects import Objects
+from eventing.control.resource import Resource
+from eventing.control.store import Key, Store
+from eventing.projection import Record
+
+
+class Projections(Protocol):
+    """Where projections are written to and read from: reports.Reports in the control role."""
+
+    async def write(self, table: str, name: str, record: Mapping[str, Any] | None) -> None:
+        """Write one record unless it is there already."""
+
+    def reported(self, table: str, name: str) -> Record | None:
+        """What another role wrote."""
+
+
+class Context:
+    """The surroundings of one reconciliation."""
+
+    def __init__(self, *, config: Config, objects: Objects, projections: Projections, now: float) -> None:
+        """Look at the world at *now*, a Unix time."""
+        self.config = config
+        self.objects = objects
+        self.now = now
+        self.tracked: set[Key] = set()
+        self.requeue_after_s: float | None = None
+        self._projections = projections
+
+    @property
+    def store(self) -> Store:
+        """All resources; read only: changes go through `apply`, `update` and `delete`."""
+        return self.objects.store
+
+    async def get(self, kind: Kind | str, namespace: str, name: str) -> Resource | None:
+        """A copy of one object, or None. *kind* may be a name: `Broker.eventing.knative.dev`, `ConfigMap`."""
+        return self.store.get(_kind(kind), namespace, name)
+
+    async def list(self, kind: Kind | str, namespace: str | None = None,
+                   label_selector: str | None = None) -> list[Resource]:
+        """Copies of all objects of a kind, in one namespace or in all, that a selector (`a=b,c!=d`) picks."""
+        return self.store.list(_kind(kind), namespace, labels=label_selector)
+
+    async def apply(self, child: Resource, owner: Resource) -> Resource:
+        """
+        Create *child*, or bring it back to what is said here, with *owner* as its controller.
+
+        Fields that *child* names are overwritten where they drifted, labels and annotations it does not name
+        are dropped; its status is left alone. Raises NotOwned when an object of that name belongs to another.
+        """
+        return await self.objects.apply(child, owner)
+
+    async def update(self, changed: Resource) -> Resource:
+        """Store *changed*, read before by `get`; Failure 409 when somebody else was faster (raise it: retried)."""
+        return await self.objects.update(changed)
+
+    async def delete(self, kind: Kind | str, namespace: str, name: str) -> None:
+        """Delete one object; nothing happens if it is gone already."""
+        await self.objects.discard(_kind(kind), namespace, name)
+
+    async def project(self, table: str, name: str, record: Mapping[str, Any] | None) -> None:
+        """Write a projection (None deletes it); no write at all when it is there already."""
+        await self._projections.write(table, name, record)
+
+    def projected(self, table: str, name: str) -> Record | None:
+        """What another role reported in a table that some kind `reports`."""
+        return self._projections.reported(table, name)
+
+    async def resolve(self, destination: Mapping[str, Any], namespace: str) -> str:
+        """
+        The URL of a Destination; tracks what it refers to, so that a change there reconciles this object.
+
+        Raises address.Unresolved(reason, message); the object is asked again when the target changes.
+        """
+        target = address.reference_of(destination, namespace)
+        if target is not None:
+            kind = of(target.api_version, target.kind)
+            if kind is not None:
+                self.track(kind, target.namespace, target.name)
+        return address.resolve(destination, namespace, self.store.get, self.config)
+
+    def config_data(self, namespace: str, name: str) -> Mapping[str, str]:
+        """Data of a ConfigMap, empty when absent; tracked."""
+        self.track("ConfigMap", namespace, name)
+        return self.store.config(namespace, name)
+
+    def track(self, kind: Kind | str, namespace: str, name: str) -> None:
+        """Reconcile this object again whenever that one appears, changes or goes."""
+        self.tracked.add(Key(_kind(kind).resource_name, namespace, name))
+
+    def requeue(self, after_s: float) -> None:
+        """Reconcile this object again in *after_s* seconds; the earliest wish wins."""
+        self.requeue_after_s = after_s if self.requeue_after_s is None else min(after_s, self.requeue_after_s)
+
+    async def event(self, about: Resource, type_: str, reason: str, message: str) -> None:
+        """Record a core/v1 Event (*type_*: Normal or Warning); a repeated one is counted, not added."""
+        await self.objects.record_event(resource.reference(about), type_, reason, message)
+
+
+def _kind(kind: Kind | str) -> Kind:
+    if isinstance(kind, Kind):
+        return kind
+    found = named(kind)
+    if found is None:
+        raise LookupError(f"no kind is called {kind!r}: say Kind.group, as in Broker.eventing.knative.dev")
+    return found

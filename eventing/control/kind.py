@@ -1,0 +1,154 @@
+"""
+What a kind is: a record, and the register of all of them.
+
+A kind is one file that calls `register(Kind(...))` on import; a folder of kinds imports its siblings, so a
+new kind is a new file and nothing else is edited. This module must stay cheap to import: sources and
+functions import kinds too, and know neither FastAPI nor Redis.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from eventing.control.field import FieldError
+from eventing.control.resource import Resource
+
+if TYPE_CHECKING:
+    from eventing.control.context import Context
+
+@dataclass(kw_only=True)
+class Defaults:
+    """What admission of one request may look at, and what it may say besides yes and no."""
+
+    config: Callable[[str, str], Mapping[str, str]]  # (namespace, name) -> data of that ConfigMap, {} if absent
+    now: float  # Unix time
+    is_dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)  # kubectl prints each as `Warning: ...`
+
+
+Default = Callable[[Resource, Resource | None, Defaults], None]
+Validate = Callable[[Resource, Resource | None, Defaults], list[FieldError]]
+Reconcile = Callable[[Resource, "Context"], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """
+    One column of `kubectl get`; NAME comes first by itself, AGE is a column like any other.
+
+    *json_path* is a path as CRDs have it (`.status.url`, `.status.conditions[?(@.type=="Ready")].status`) or
+    a function of the object. *type* is string, integer, boolean or date (a timestamp, shown as an age).
+    *priority* above 0 shows with `-o wide` only.
+    """
+
+    name: str
+    json_path: str | Callable[[Resource], Any]
+    type: str = "string"
+    priority: int = 0
+
+
+AGE = Column("Age", ".metadata.creationTimestamp", "date")
+READY_COLUMNS = (
+    Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+    Column("Reason", '.status.conditions[?(@.type=="Ready")].reason'),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """
+    One kind of resource.
+
+    default    fills fields in, in place: (object, stored one or None, Defaults)
+    validate   what is wrong with it: (object, stored one or None, Defaults) -> errors
+    reconcile  level-triggered: makes the world like the object and writes `object["status"]`; raising means
+               that it is asked again, later and later
+    finalize   undoes what reconcile did outside of child objects; the object goes once it has returned
+    reports    projection table in which another role reports on objects of this kind (`Context.projected`);
+               members are named ns/name, ns/name/... or Kind/ns/name, and a change reconciles that object
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    namespaced: bool = True
+    columns: tuple[Column, ...] = (AGE,)
+    default: Default | None = None
+    validate: Validate | None = None
+    reconcile: Reconcile | None = None
+    finalize: Reconcile | None = None
+    has_status: bool = True
+    reports: str | None = None
+
+    def __repr__(self) -> str:
+        """The kind's full name."""
+        return f"<Kind {self.full_name}>"
+
+    @property
+    def api_version(self) -> str:
+        """`group/version`, or the version alone in the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource_name(self) -> str:
+        """`plural.group`, as errors name it; the plural alone in the core group."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def full_name(self) -> str:
+        """`Kind.group`, as `named` looks it up; the kind alone in the core group."""
+        return f"{self.kind}.{self.group}" if self.group else self.kind
+
+    @property
+    def webhook(self) -> str:
+        """Name under which Knative's admission refuses objects of this group."""
+        home = self.group if self.group == "serving.knative.dev" else "eventing.knative.dev"
+        return f"validation.webhook.{home}"
+
+    @property
+    def finalizer(self) -> str:
+        """Finalizer that keeps an object until `finalize` has run."""
+        return f"{self.plural}.{self.group or 'clarion.dev'}"
+
+    def object_of(self, record_name: str) -> tuple[str, str] | None:
+        """(namespace, name) of the object that a record of `reports` is about; None if of another kind."""
+        first, *rest = record_name.split("/")
+        if first[:1].isupper():  # Kind/ns/name: a namespace has no capitals
+            return (rest[0], rest[1]) if first == self.kind and len(rest) > 1 else None
+        return (first, rest[0]) if rest else None
+
+
+_by_path: dict[tuple[str, str, str], Kind] = {}
+_by_name: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> Kind:
+    """Make *kind* known; returns it. A second one of the same group, version and plural replaces the first."""
+    _by_path[(kind.group, kind.version, kind.plural)] = kind
+    _by_name[kind.full_name] = kind
+    return kind
+
+
+def lookup(group: str, version: str, plural: str) -> Kind | None:
+    """The kind that a REST path names, or None."""
+    return _by_path.get((group, version, plural))
+
+
+def named(full_name: str) -> Kind | None:
+    """The kind called `Kind.group` (`Broker.eventing.knative.dev`, `ConfigMap`), or None."""
+    return _by_name.get(full_name)
+
+
+def of(api_version: str, kind: str) -> Kind | None:
+    """The kind that an object or a reference names by apiVersion and kind, any version of the group; or None."""
+    group, _, _ = api_version.rpartition("/")
+    return _by_name.get(f"{kind}.{group}" if group else kind)
+
+
+def every() -> Iterator[Kind]:
+    """All registered kinds, by group, version and plural."""
+    return (_by_path[path] for path in sorted(_by_path))
