@@ -27,7 +27,7 @@ class Config(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the data and control ports listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Data plane: broker ingress and Services.")
     control_port: int = Field(8001, ge=0, le=65535, description="Kubernetes API, /readyz, /metrics.")
-    redis_url: str | None = Field(None, description="Your own Redis >= 7.0 or Valkey >= 7.2; none: embedded.")
+    redis_url: str | None = Field(None, description="Your Redis >= 7.0 or Valkey >= 7.2.")
     ephemeral: bool = Field(False, description="Keep nothing after the end.")
     dispatchers: int = Field(1, ge=1, le=64, description="Dispatcher processes on this machine.")
     domain: str = Field("localhost", description="Services answer at NAME.NAMESPACE.DOMAIN.")

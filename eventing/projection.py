@@ -12,7 +12,7 @@ value is read from the hash, so the last one wins whatever the order.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -81,23 +81,23 @@ class Follower:
     async def run(self) -> None:
         """Follow for ever; survives a store that goes away and comes back."""
         while True:
-            with contextlib.suppress(redis.exceptions.ConnectionError, redis.exceptions.TimeoutError,
-                                     redis.exceptions.ResponseError, OSError):
+            with contextlib.suppress(redis.exceptions.RedisError, OSError):
                 async with self._store.pubsub() as channel:
                     await channel.subscribe(keys.TABLES_CHANNEL)
-                    await self._load()
-                    self.loaded.set()
-                    async for table, name in self._changes(channel):
-                        await self._refresh(table, name)
+                    async for message in channel.listen():
+                        await self._take(message)
             await asyncio.sleep(_RECONNECT_S)
 
-    async def _changes(self, channel: redis.asyncio.client.PubSub) -> AsyncIterator[tuple[str, str]]:
-        async for message in channel.listen():
-            if message["type"] != "message":
-                continue
+    async def _take(self, message: Mapping[str, Any]) -> None:
+        # The client subscribes again by itself after a lost connection, and says so here: what changed
+        # in between was told to nobody, so each "subscribe" means to load.
+        if message["type"] == "subscribe":
+            await self._load()
+            self.loaded.set()
+        elif message["type"] == "message":
             table, _, name = message["data"].decode().partition(" ")
             if table in self._on_change:
-                yield table, name
+                await self._refresh(table, name)
 
     async def _load(self) -> None:
         for table in self._on_change:
