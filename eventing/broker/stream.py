@@ -1,0 +1,293 @@
+"""
+Append: the events of a partition reach the disk here, many at a time, before anybody is told that they did.
+
+An entry is `a` (the attributes, a JSON object of strings) and `d` (the data as it came; absent when the
+event has none). `encode` and `decode` are the only two places that know it.
+
+Group commit: all events that arrive while an append is under way wait, and go together in the next.
+
+    offer -> [waiting: a group per partition] -> one FCALL a group, one write -> reply after fsync -> told
+
+A flight is every group that waits, up to a limit of bytes; one is on the way at a time, over a connection that
+stays open: whatever arrives meanwhile makes the next one larger. The store answers after its fsync
+(`appendfsync always`), so a reply means "on disk".
+
+What the store answers, and what the one who offered the event is told:
+
+    id of the last entry                               None: stored
+    OOM, READONLY, MISCONF, BUSY, any other error      Unavailable: not stored
+    Function not found                                 nothing yet: functions are loaded, the group goes again
+    nothing (connection lost, LOADING, time out)       Unavailable: not known, perhaps stored
+    not connected, or the queue is full                Unavailable, at once: not stored
+
+A producer sends an Unavailable event again with the same id, as the CloudEvents contract lets it.
+This module does not know HTTP, brokers' records, triggers or filters.
+"""
+
+import asyncio
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+import redis.asyncio
+import redis.exceptions
+import structlog
+
+from eventing import keys
+from eventing.broker import functions
+from eventing.errors import Unavailable
+from eventing.event import Event
+
+OnStored = Callable[[Unavailable | None], None]
+
+QUEUE_LIMIT_EVENTS = 20_000  # a second of a fast machine's ingest; more only makes producers wait longer
+QUEUE_LIMIT_BYTES = 64 * 1024 * 1024  # what a role may hold in memory on behalf of producers
+GROUP_LIMIT_EVENTS = 512  # one call blocks the store for about 1 ms
+GROUP_LIMIT_BYTES = 1024 * 1024  # likewise; one event may be larger, and goes alone
+_FLIGHT_LIMIT_BYTES = 4 * 1024 * 1024  # what is written at once
+_REPLY_TIMEOUT_S = 5.0  # an fsync of a busy disk takes tens of ms; a store that needs seconds is away
+_CONNECT_TIMEOUT_S = 2.0
+_BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)  # Valkey restarts in about 50 ms
+
+# Why the store refuses, by the class or the first word of its error.
+_REFUSALS = {
+    "OOM": "the store is out of memory",
+    "READONLY": "the store is read-only",
+    "MISCONF": "the store cannot write to its disk",
+    "BUSY": "the store is busy",
+}
+_AWAY = "the store is away"
+
+log = structlog.get_logger(__name__)
+
+
+def partition_of(event: Event, partitions: int) -> int:
+    """
+    Partition of *event* in a broker of *partitions*: CRC-32 of `partitionkey`, else of source and id.
+
+    So one key keeps one order, and an event that is sent again meets its first self.
+    """
+    if partitions == 1:
+        return 0
+    attributes = event.attributes
+    key = attributes.get("partitionkey") or f"{attributes.get('source', '')}\n{attributes.get('id', '')}"
+    return zlib.crc32(key.encode()) % partitions
+
+
+def encode(event: Event) -> tuple[bytes, bytes | None]:
+    """Fields `a` and `d` of the entry."""
+    return orjson.dumps(event.attributes), event.data
+
+
+def decode(fields: Mapping[bytes, bytes]) -> Event:
+    """Make the event of an entry as redis-py reads it."""
+    return Event(orjson.loads(fields[b"a"]), fields.get(b"d"))
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has happened since the start of the process, for /metrics."""
+
+    stored: int = 0
+    refused: int = 0
+    # groups[i]: calls that carried fewer than 2**i events (and at least 2**(i-1)).
+    groups: list[int] = field(default_factory=lambda: [0] * (GROUP_LIMIT_EVENTS.bit_length() + 1))
+    flight_s: float = 0.0  # from write to reply, over all calls
+
+
+class _Group:
+    """Events of one partition that go in one call."""
+
+    __slots__ = ("arguments", "key", "shapes", "size_bytes", "waiters")
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.shapes = bytearray()
+        self.arguments: list[bytes] = []
+        self.waiters: list[OnStored] = []
+        self.size_bytes = 0
+
+    def add(self, event: Event, on_stored: OnStored) -> int:
+        """Take one event; returns its size in bytes."""
+        attributes, data = encode(event)
+        self.arguments.append(attributes)
+        size_bytes = len(attributes)
+        if data is None:
+            self.shapes += b"-"
+        else:
+            self.shapes += b"d"
+            self.arguments.append(data)
+            size_bytes += len(data)
+        self.waiters.append(on_stored)
+        self.size_bytes += size_bytes
+        return size_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next event starts another group."""
+        return self.size_bytes >= GROUP_LIMIT_BYTES or len(self.waiters) >= GROUP_LIMIT_EVENTS
+
+
+class Stream:
+    """Appends events for one process; `run` is its task, and the only one that talks to the store."""
+
+    def __init__(self, store: redis.asyncio.Redis) -> None:
+        """Append through a connection of its own, made as *store* makes its connections."""
+        self._store = store
+        self._is_open = False
+        self._waiting: deque[_Group] = deque()
+        self._last: dict[tuple[str, int], _Group] = {}  # the newest waiting group of a partition
+        self._flying: list[_Group] = []
+        self._queued_events = 0
+        self._queued_bytes = 0
+        self._wanted = asyncio.Event()
+        self.connected = asyncio.Event()
+        self.counts = Counts()
+
+    def __repr__(self) -> str:
+        """Counts of events."""
+        flying = sum(len(group.waiters) for group in self._flying)
+        return (f"<Stream [{self._queued_events - flying} waiting | {flying} in flight | "
+                f"{self.counts.stored} stored | {self.counts.refused} refused]>")
+
+    def offer(self, broker: str, partition: int, event: Event, on_stored: OnStored) -> None:
+        """
+        Queue *event*; *on_stored* is called once: with None when it is on disk, or with why it may not be.
+
+        It may be called before this returns (the store is away, the queue is full), and must not raise.
+        """
+        if not self._is_open:
+            self._refuse(on_stored, _AWAY)
+        elif self._queued_events >= QUEUE_LIMIT_EVENTS or self._queued_bytes >= QUEUE_LIMIT_BYTES:
+            self._refuse(on_stored, "too many events wait to be stored")
+        else:
+            where = (broker, partition)
+            group = self._last.get(where)
+            if group is None or group.is_full:
+                group = self._last[where] = _Group(keys.events(broker, partition).encode())
+                self._waiting.append(group)
+            self._queued_bytes += group.add(event, on_stored)
+            self._queued_events += 1
+            self._wanted.set()
+
+    async def append(self, broker: str, partition: int, event: Event) -> None:
+        """Return when *event* is on disk; raises Unavailable when it is not, or may not be."""
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def on_stored(error: Unavailable | None) -> None:
+            if told.done():
+                return  # the caller was cancelled; the event may be stored all the same
+            if error is None:
+                told.set_result(None)
+            else:
+                told.set_exception(error)
+
+        self.offer(broker, partition, event, on_stored)
+        await told
+
+    async def run(self) -> None:
+        """Append for ever; a store that goes away is asked again with back-off."""
+        failures = 0
+        while True:
+            connection = self._store.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+            try:
+                await self._open(connection)
+                failures = 0
+                await self._serve(connection)
+            except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+                if failures == 0:
+                    log.warning("store away", error=str(error))
+            finally:
+                self._is_open = False
+                self.connected.clear()
+                self._fail_all()
+                await connection.disconnect(nowait=True)
+            await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
+            failures += 1
+
+    async def _open(self, connection: redis.asyncio.connection.AbstractConnection) -> None:
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            await connection.connect()  # type: ignore[no-untyped-call]
+            await functions.load(self._store)
+        self._is_open = True
+        self.connected.set()
+
+    async def _serve(self, connection: redis.asyncio.connection.AbstractConnection) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._waiting:
+                self._take()
+                async with asyncio.timeout(_REPLY_TIMEOUT_S):
+                    await self._fly(connection)
+
+    def _take(self) -> None:
+        """Move what waits into the next flight."""
+        size_bytes = 0
+        while self._waiting and size_bytes < _FLIGHT_LIMIT_BYTES:
+            group = self._waiting.popleft()
+            size_bytes += group.size_bytes
+            self._flying.append(group)
+        self._last = {where: group for where, group in self._last.items() if group in self._waiting} \
+            if self._waiting else {}
+
+    async def _fly(self, connection: redis.asyncio.connection.AbstractConnection) -> None:
+        """Send the flight in one write and tell each group's waiters as its reply comes."""
+        while self._flying:
+            sent = time.monotonic()
+            packed: list[bytes] = []
+            for group in self._flying:
+                packed += connection.pack_command(
+                    "FCALL", "clarion_append", 1, group.key, bytes(group.shapes), *group.arguments)
+            await connection.send_packed_command(packed, check_health=False)
+            again: list[_Group] = []
+            for group in list(self._flying):
+                try:
+                    await connection.read_response()
+                except redis.exceptions.ResponseError as error:
+                    if functions.is_unknown(error):
+                        again.append(group)
+                        continue
+                    self._refused(group, error)
+                else:
+                    self._stored(group, time.monotonic() - sent)
+                self._flying.remove(group)
+            if again:
+                await functions.load(self._store)
+
+    def _stored(self, group: _Group, flight_s: float) -> None:
+        self._forget(group)
+        self.counts.stored += len(group.waiters)
+        self.counts.groups[len(group.waiters).bit_length()] += 1
+        self.counts.flight_s += flight_s
+        for told in group.waiters:
+            told(None)
+
+    def _refused(self, group: _Group, error: redis.exceptions.ResponseError) -> None:
+        text = str(error)
+        kind = "OOM" if isinstance(error, redis.exceptions.OutOfMemoryError) else text.split(" ", 1)[0]
+        kind = "READONLY" if isinstance(error, redis.exceptions.ReadOnlyError) else kind
+        self._fail(group, _REFUSALS.get(kind, f"the store refused: {text}"))
+
+    def _fail_all(self) -> None:
+        for group in [*self._flying, *self._waiting]:
+            self._fail(group, "the store went away; the event may have been stored")
+        self._flying.clear()
+        self._waiting.clear()
+        self._last.clear()
+
+    def _fail(self, group: _Group, reason: str) -> None:
+        self._forget(group)
+        for told in group.waiters:
+            self._refuse(told, reason)
+
+    def _refuse(self, told: OnStored, reason: str) -> None:
+        self.counts.refused += 1
+        told(Unavailable(f"{reason}; try again"))
+
+    def _forget(self, group: _Group) -> None:
+        self._queued_events -= len(group.waiters)
+        self._queued_bytes -= group.size_bytes
