@@ -6,11 +6,13 @@ the start of a process, and passed down; nothing reads the environment later.
 """
 
 import hashlib
+import os
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROLES = ("ingress", "dispatcher", "control", "sources", "serving")
 
@@ -23,6 +25,7 @@ class Config(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CLARION_", frozen=True, extra="ignore")
 
+    files: Annotated[tuple[Path, ...], NoDecode] = Field((), description="YAML files or folders to apply.")
     data_dir: Path = Field(Path(".clarion"), description="Where state, sockets and logs live.")
     host: str = Field("127.0.0.1", description="Address that the data and control ports listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Data plane: broker ingress and Services.")
@@ -35,6 +38,12 @@ class Config(BaseSettings):
     drain_s: float = Field(10.0, ge=0, description="How long work in flight may take to finish at the end.")
     log_format: str = Field("auto", pattern="^(auto|console|json)$", description="auto: json unless a terminal.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level printed.")
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """In the environment, several files are separated as in PATH."""
+        return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
     @property
     def socket_dir(self) -> Path:
