@@ -1,0 +1,105 @@
+"""
+One child process, forked: started again as often as wanted, and never outliving its parent.
+
+Knows nothing of what the child does. Linux sends the child SIGKILL when its parent ends; elsewhere a child
+of a killed parent lives on until it notices.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15  # 15 bytes at most: what `ps` and `top` show
+
+
+class Child:
+    """A process that runs *body* and exits with what it returns; `pid` is None while it does not run."""
+
+    def __init__(self, name: str, index: int, body: Callable[[], int]) -> None:
+        """Nothing is started yet."""
+        self.name = name
+        self.index = index
+        self.pid: int | None = None
+        self.started = 0.0  # time.monotonic()
+        self.due = 0.0  # time.monotonic() before which it should not be started again
+        self.failures = 0
+        self.status = 0  # of the last run: exit status, or minus the signal's number
+        self._body = body
+
+    def __str__(self) -> str:
+        """Role, with the index where it is not the first."""
+        return f"{self.name}-{self.index}" if self.index else self.name
+
+    def __repr__(self) -> str:
+        """Name, pid and history."""
+        return f"<Child {self} [pid {self.pid} | {self.failures} failures]>"
+
+    def start(self) -> None:
+        """Fork."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            self.pid = pid
+            self.started = time.monotonic()
+            return
+        status = 1
+        try:
+            _leave_home(parent, f"clarion-{self}")
+            status = self._body()
+        except BaseException:  # noqa: BLE001  nothing may climb into the parent's frames from here
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def poll(self) -> int | None:
+        """Exit status if it has ended (collected here), None while it runs."""
+        if self.pid is not None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if not pid:
+                return None
+            self._ended(status)
+        return self.status
+
+    def wait(self) -> None:
+        """Block until it has ended."""
+        if self.pid is not None:
+            self._ended(os.waitpid(self.pid, 0)[1])
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
+        if self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def _ended(self, status: int) -> None:
+        self.pid = None
+        self.status = os.waitstatus_to_exitcode(status)
+
+
+def _leave_home(parent: int, title: str) -> None:
+    """Undo in a fresh child what belongs to the parent, and tie its life to the parent's."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    os.setpgid(0, 0)  # Ctrl-C on a terminal is the parent's affair: it drains in order
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc.prctl(_PR_SET_NAME, title.encode()[:15])
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+
+
+def describe_status(status: int) -> str:
+    """`exit 1`, or the signal's name."""
+    return signal.Signals(-status).name if status < 0 else f"exit {status}"
