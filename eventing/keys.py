@@ -21,8 +21,8 @@ Tables (T), their member names, and their one writer:
 | `revisions` | ns/name | see serving/revision.py | serving/revision |
 | `routes` | host | {"service", "targets": [{"revision": "ns/name", "percent", "tag"}]} | serving/route |
 | `scales` | ns/revision | see serving/revision.py | serving role |
-| `sources` | Kind/ns/name | {"uid", "generation", "spec", "sink": URL, "extensions": {..}} | sources/* kinds |
-| `source-states` | Kind/ns/name | {"generation", "ready", "reason", "message"} | sources role |
+| `sources` | Kind/ns/name | {"uid", "generation", "spec", "source": CloudEvents' source, "sink": URL, "extensions": {..}} | sources/* kinds |
+| `source-states` | Kind/ns/name | {"uid", "generation", "ready", "reason", "message"} | sources role |
 | `configs` | ns/name | data of a ConfigMap | kinds/configmap |
 
 DELIVERY = {"retry": int, "backoff_policy": "linear"|"exponential", "backoff_s": float, "timeout_s": float|null,

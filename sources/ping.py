@@ -1,0 +1,139 @@
+"""
+PingSource: an event whenever a cron line says so.
+
+A tick that comes while the sink still refuses the one before, or while Clarion is down, is left out, as in
+Knative. An event's id is made from the source's uid and its tick, so one that is sent twice (the
+answer was lost, the process was killed) can be recognised.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from eventing.control import field, resource
+from eventing.control.field import FieldError
+from eventing.control.kind import Column, Defaults
+from eventing.control.resource import Resource
+from eventing.event import Event
+from eventing.projection import Record
+from sources import cron
+from sources.adapter import source_kind
+from sources.source import CeAttributes, Emit, source, spec_of
+
+EVENT_TYPE = "dev.knative.sources.ping"
+
+# A sleep is cut so that a clock that was set is noticed; 10,000 sources then wake 33 times a second.
+_LONGEST_SLEEP_S = 300.0
+
+# What Go calls the JSON values that are no object.
+_GO_NAMES: dict[type, str] = {list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+
+
+@source("PingSource")
+async def ping(record: Record, emit: Emit) -> None:
+    """Emit at every tick, for ever."""
+    spec = spec_of(record)
+    schedule = cron.parse(spec["schedule"], spec.get("timezone", ""))
+    attributes, data = _template(record)
+    emit.ready()
+    tick = time.time()
+    while True:
+        tick = schedule.next_after(max(tick, time.time()))
+        await _sleep_until(tick)
+        await emit(Event({**attributes, **_identity(record["uid"], tick)}, data))
+
+
+async def _sleep_until(when: float) -> None:
+    while (left_s := when - time.time()) > 0:
+        await asyncio.sleep(min(left_s, _LONGEST_SLEEP_S))
+
+
+def _identity(uid: str, tick: float) -> dict[str, str]:
+    return {
+        "id": str(uuid.uuid5(uuid.UUID(uid), str(int(tick)))),
+        "time": datetime.fromtimestamp(tick, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def _template(record: Record) -> tuple[dict[str, str], bytes | None]:
+    """What all events of one source share."""
+    spec = spec_of(record)
+    attributes = {"specversion": "1.0", "type": EVENT_TYPE, "source": record["source"]}
+    if spec.get("contentType"):
+        attributes["datacontenttype"] = spec["contentType"]
+    if spec.get("dataBase64"):
+        return attributes, base64.b64decode(spec["dataBase64"])
+    return attributes, spec["data"].encode() if spec.get("data") else None
+
+
+def _default(pingsource: Resource, old: Resource | None, defaults: Defaults) -> None:
+    del old, defaults
+    spec = pingsource.setdefault("spec", {})
+    if isinstance(spec, dict) and not spec.get("schedule"):
+        spec["schedule"] = "* * * * *"
+
+
+def _validate(pingsource: Resource, old: Resource | None, defaults: Defaults) -> list[FieldError]:
+    del old
+    spec = resource.spec(pingsource)
+    errors = []
+    try:
+        cron.parse(str(spec.get("schedule", "")), str(spec.get("timezone") or ""))
+    except cron.ScheduleInvalid as wrong:
+        errors.append(field.invalid_value(wrong, wrong.field))
+    if spec.get("data") and spec.get("dataBase64"):
+        errors.append(field.one_of_both("data", "dataBase64"))
+    elif spec.get("data"):
+        errors += _validate_text(spec, defaults)
+    elif spec.get("dataBase64"):
+        errors += _validate_base64(str(spec["dataBase64"]), defaults)
+    return field.via_field(errors, "spec")
+
+
+def _validate_text(spec: Mapping[str, Any], defaults: Defaults) -> list[FieldError]:
+    data = str(spec["data"])
+    errors = _validate_size(len(data.encode()), "data", defaults)
+    if spec.get("contentType") == "application/json":
+        try:
+            value = json.loads(data)
+        except ValueError as error:
+            return [*errors, field.invalid_value(error, "data")]
+        if value is not None and not isinstance(value, dict):
+            name = _GO_NAMES[type(value)]
+            message = f"json: cannot unmarshal {name} into Go value of type map[string]interface {{}}"
+            errors.append(field.invalid_value(message, "data"))
+    return errors
+
+
+def _validate_base64(text: str, defaults: Defaults) -> list[FieldError]:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        position = next((i for i, c in enumerate(text) if c not in alphabet), len(text))
+        return [field.invalid_value(f"illegal base64 data at input byte {position}", "dataBase64")]
+    return _validate_size(len(data), "dataBase64", defaults)
+
+
+def _validate_size(size_bytes: int, path: str, defaults: Defaults) -> list[FieldError]:
+    limit = int(defaults.config("knative-eventing", "config-ping-defaults").get("data-max-size", "-1"))
+    if 0 <= limit < size_bytes:
+        return [field.invalid_value(f"the data length of {size_bytes} bytes exceeds limit set at {limit}.", path)]
+    return []
+
+
+def _ce_attributes(pingsource: Resource) -> CeAttributes:
+    namespace, name = resource.namespace(pingsource), resource.name(pingsource)
+    return [{"type": EVENT_TYPE, "source": f"/apis/v1/namespaces/{namespace}/pingsources/{name}"}]
+
+
+KIND = source_kind(
+    "PingSource", columns=(Column("Schedule", ".spec.schedule"),), default=_default, validate=_validate,
+    ce_attributes=_ce_attributes,
+)

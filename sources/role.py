@@ -1,0 +1,128 @@
+"""
+The sources role: keeps one coroutine alive for each object in the projection `sources`.
+
+    record appears   -> its coroutine is started
+    record changes   -> cancelled, and started with the new one
+    record goes      -> cancelled
+    coroutine raises -> reported as not ready with the reason; started again after 1 s, 2 s, 4 s .. 30 s
+
+One source's failure touches no other. States are reported in batches, and only when they differ from what
+is known, so 10,000 sources that come up together cost a few writes and idle ones none.
+"""
+
+import asyncio
+import functools
+
+import redis.exceptions
+import structlog
+
+from eventing import projection
+from eventing.config import Config
+from eventing.http import client as http
+from eventing.projection import Record
+from eventing.runtime import Runtime
+from sources import source
+from sources.emitter import Emitter
+
+_FIRST_WAIT_S = 1.0
+_LONGEST_WAIT_S = 30.0
+_REPORT_EVERY_S = 0.1  # a person does not see it; ten thousand states fit in one write
+
+log = structlog.get_logger(__name__)
+
+
+class Sources:
+    """All running sources of one process."""
+
+    def __init__(self, runtime: Runtime, client: http.Client) -> None:
+        """Send through *client*."""
+        self._store = runtime.store
+        self._client = client
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._states: dict[str, Record | None] = {}  # not written yet
+        self._written: dict[str, Record] = {}
+        self._changed = asyncio.Event()
+        self._tasks = asyncio.TaskGroup()
+
+    def __repr__(self) -> str:
+        """Counts."""
+        return f"<Sources [{len(self._running)} running | {len(self._states)} states to report]>"
+
+    async def run(self) -> None:
+        """Follow the projection until cancelled."""
+        self._written = await projection.read(self._store, "source-states")
+        async with self._tasks:
+            self._tasks.create_task(self._report())
+            follower = projection.Follower(self._store, {"sources": self._on_change})
+            await follower.run()
+
+    def _on_change(self, name: str, record: Record | None) -> None:
+        if (running := self._running.pop(name, None)) is not None:
+            running.cancel()
+        kind = source.named(name.partition("/")[0])
+        if record is None or kind is None:
+            return
+        self._running[name] = self._tasks.create_task(self._keep(kind, name, record))
+
+    async def _keep(self, kind: source.Source, name: str, record: Record) -> None:
+        """Run one source, again and again if it fails."""
+        emit = Emitter(self._client, record["sink"], record["extensions"], name=name,
+                       on_ready=functools.partial(self._set_state, name, record, problem=""))
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                await kind.run(record, emit)
+            except Exception as error:  # noqa: BLE001  whatever a source raises is its own failure only
+                log.warning("source failed", source=name, error=repr(error), again_in_s=wait_s)
+                self._set_state(name, record, problem=f"{type(error).__name__}: {error}")
+            else:
+                return  # a source that is done is done
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+    def _set_state(self, name: str, record: Record, *, problem: str) -> None:
+        state = {"uid": record["uid"], "generation": record["generation"], "ready": not problem,
+                 "reason": "SourceFailed" if problem else "", "message": problem}
+        if self._written.get(name) == state:
+            self._states.pop(name, None)
+            return
+        self._states[name] = state
+        self._changed.set()
+
+    async def _report(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            states, self._states = self._states, {}
+            try:
+                await projection.write_many(self._store, "source-states", states)
+            except (redis.exceptions.RedisError, OSError):
+                self._states = states | self._states
+                self._changed.set()
+            else:
+                self._written.update({name: state for name, state in states.items() if state})
+            await asyncio.sleep(_REPORT_EVERY_S)
+
+
+def _dial(config: Config) -> http.Dial:
+    """Our own Services are reached at the activator's socket: no name of ours is looked up in DNS."""
+    suffix = f".{config.domain}"
+
+    def dial(host: str, port: int) -> http.Address | None:
+        return ("unix", str(config.activator_socket)) if host.endswith(suffix) and port == config.port else None
+
+    return dial
+
+
+async def run(runtime: Runtime) -> None:
+    """The role: until `stopping`, then nothing more is emitted; what was accepted is safe with the broker."""
+    source.load()
+    client = http.Client(dial=_dial(runtime.config))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            sources = tasks.create_task(Sources(runtime, client).run())
+            runtime.ready()
+            await runtime.stopping.wait()
+            sources.cancel()
+    finally:
+        await client.close()

@@ -1,0 +1,85 @@
+"""
+What a source is: a kind's name and one coroutine, `run(record, emit)`.
+
+The coroutine runs until it is cancelled, which is how a source is edited, stopped or deleted. It calls
+`emit.ready()` once it is connected to what it reads from, and `await emit(event)` for each event: that
+returns when the sink has accepted it, so whatever the coroutine then commits (an offset, an
+acknowledgement) is never ahead of what is safe. What it raises is reported in the object's conditions, and
+it is started again after a while.
+
+A new source is a new file in this folder with a coroutine under `@source("ItsKind")`; the file registers
+the kind of its objects too.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from eventing.errors import ClarionError
+from eventing.event import Event
+from eventing.projection import Record
+
+# Who wrote an event, and where: the attributes of a source's events (status.ceAttributes).
+CeAttributes = list[dict[str, str]]
+
+
+class Refused(ClarionError):
+    """The sink will never take this event (a 4xx that no repetition changes)."""
+
+
+class Emit(Protocol):
+    """A source's way out."""
+
+    def ready(self) -> None:
+        """Say that the source is connected; its object becomes Ready."""
+
+    async def __call__(self, event: Event) -> None:
+        """
+        Return once the sink has accepted *event*; waits and repeats as long as that takes.
+
+        Raises Refused if the sink refuses it for good.
+        """
+
+
+Run = Callable[[Record, Emit], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One kind of source."""
+
+    kind: str
+    run: Run
+
+
+_sources: dict[str, Source] = {}
+
+
+def source(kind: str) -> Callable[[Run], Run]:
+    """Register the coroutine of sources of *kind*."""
+
+    def register(run: Run) -> Run:
+        _sources[kind] = Source(kind, run)
+        return run
+
+    return register
+
+
+def named(kind: str) -> Source | None:
+    """The source of that kind, or None."""
+    return _sources.get(kind)
+
+
+def load() -> None:
+    """Import every module of this folder, so that each registers what it has."""
+    package = importlib.import_module("sources")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"sources.{module.name}")
+
+
+def spec_of(record: Record) -> dict[str, Any]:
+    """The `spec` of the object behind *record*, defaults filled in."""
+    spec: dict[str, Any] = record["spec"]
+    return spec
