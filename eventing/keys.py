@@ -8,6 +8,7 @@ slot of a Redis Cluster and one server-side function may touch them together.
 |---|---|---|---|---|
 | `clarion:table:T` | hash | name -> JSON, one projection (eventing/projection.py) | its one owner | with its owner's objects |
 | `clarion:tables` | pub/sub channel | `T name` after every change of a table | the writer of the table | never stored |
+| `clarion:bundle:H` | string | tar.gz whose SHA-256 is H (hex): a function's code | control API | never: revisions name it by digest |
 | `{ns/broker/p}:events` | stream | one entry an event: `a` attributes JSON, `d` data | append | retention |
 
 Tables (T), their member names, and their one writer:
@@ -36,6 +37,11 @@ TABLES_CHANNEL = "clarion:tables"
 def table(name: str) -> str:
     """Hash that holds projection *name*."""
     return f"clarion:table:{name}"
+
+
+def bundle(digest: str) -> str:
+    """String that holds the bundle whose SHA-256, in hex, is *digest*."""
+    return f"clarion:bundle:{digest}"
 
 
 def partition_tag(broker: str, partition: int) -> str:
