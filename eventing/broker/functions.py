@@ -40,7 +40,7 @@ async def load(store: redis.asyncio.Redis) -> None:
 
 
 async def call(store: redis.asyncio.Redis, name: str, keys: list[str | bytes], arguments: list[Any]) -> Any:
-    """Call function *name*; libraries that the store has lost are loaded first. Raises what redis-py raises."""
+    """Call function *name*; libraries the store has lost are loaded first. Raises what redis-py raises."""
     try:
         return await store.fcall(name, len(keys), *keys, *arguments)
     except redis.exceptions.ResponseError as error:

@@ -8,8 +8,8 @@ Group commit: all events that arrive while an append is under way wait, and go t
 
     offer -> [waiting: a group per partition] -> one FCALL a group, one write -> reply after fsync -> told
 
-A flight is every group that waits, up to a limit of bytes; one is on the way at a time, over a connection that
-stays open: whatever arrives meanwhile makes the next one larger. The store answers after its fsync
+A flight is every group that waits, up to a limit of bytes; one is on the way at a time, over a connection
+that stays open: whatever arrives meanwhile makes the next one larger. The store answers after its fsync
 (`appendfsync always`), so a reply means "on disk".
 
 What the store answers, and what the one who offered the event is told:

@@ -1,0 +1,172 @@
+"""
+The ingress: an event arrives over HTTP, is checked, stored, and only then answered with 202.
+
+Checks, in Knative's order (its broker ingress; a bad event for an unknown broker is a 400, not a 404):
+
+    Host of a Service                      its answer: the request goes to the activator
+    Host under the Services' domain        404
+    OPTIONS                                200 with WebHook-Allowed-Origin and -Rate
+    any method but POST                    405
+    target is "/"                          404
+    target is not /namespace/broker        400     one trailing slash and a query string are tolerated
+    body over the limit                    413
+    not a CloudEvent                       400     the line names the attribute
+    no such broker                         404
+    knativebrokerttl used up               400
+    the store is away, full or read-only   503     with Retry-After; the event may be sent again as it is
+    stored                                 202
+
+Every answer carries `Allow: POST, OPTIONS`, and every refusal one line of text (Knative sends none).
+
+Brokers and Service hosts come from projections; while those have not been loaded the role is not ready.
+No task is made per request: the store's reply calls back. The ingress knows neither triggers nor
+dispatchers.
+"""
+
+import asyncio
+import re
+import time
+
+import structlog
+
+from eventing import binding
+from eventing.broker.arrival import stamp
+from eventing.broker.stream import Stream, partition_of
+from eventing.broker.traffic import Traffic
+from eventing.config import Config
+from eventing.errors import Rejected, Unavailable
+from eventing.http import server
+from eventing.http.exchange import Exchange
+from eventing.http.proxy import Proxy
+from eventing.projection import Follower, Record
+from eventing.runtime import Runtime
+
+_BROKER = re.compile(rb"/[^/]+/[^/]+")
+_ALLOW = (b"allow", b"POST, OPTIONS")
+_ACCEPTED = (_ALLOW,)
+_WEBHOOK = (_ALLOW, (b"webhook-allowed-origin", b"*"), (b"webhook-allowed-rate", b"*"))
+_LINE = (_ALLOW, (b"content-type", b"text/plain; charset=utf-8"))
+# An embedded store is back in less than that, and whole seconds are all that the header can say.
+_RETRY_AFTER = (*_LINE, (b"retry-after", b"1"))
+
+log = structlog.get_logger(__name__)
+
+
+class Ingress:
+    """The handler of the data port."""
+
+    def __init__(self, config: Config, stream: Stream, proxy: Proxy, traffic: Traffic) -> None:
+        """Store through *stream*, forward Services' requests through *proxy*, count in *traffic*."""
+        self._body_limit_bytes = config.body_limit_bytes
+        self._service_suffix = f".{config.domain}".lower().encode()
+        self._activator = config.activator_socket
+        self._stream = stream
+        self._proxy = proxy
+        self._traffic = traffic
+        self._brokers: dict[bytes, tuple[str, int]] = {}  # target -> ns/name, partitions
+        self._hosts: set[bytes] = set()
+
+    def __repr__(self) -> str:
+        """Counts."""
+        return f"<Ingress [{len(self._brokers)} brokers | {len(self._hosts)} hosts | {self._stream!r}]>"
+
+    def on_broker(self, name: str, record: Record | None) -> None:
+        """Projection `brokers`: *name* is `namespace/name`."""
+        target = b"/" + name.encode()
+        if record is None:
+            self._brokers.pop(target, None)
+        else:
+            self._brokers[target] = (name, max(1, int(record.get("partitions") or 1)))
+
+    def on_route(self, host: str, record: Record | None) -> None:
+        """Projection `routes`: *host* has no port."""
+        if record is None:
+            self._hosts.discard(host.lower().encode())
+        else:
+            self._hosts.add(host.lower().encode())
+
+    def handle(self, exchange: Exchange) -> None:
+        """Take one request; the table in the module's docstring, from the top."""
+        host = _without_port(exchange.header(b"host") or b"")
+        if host in self._hosts:
+            self._proxy.forward(exchange, str(self._activator))
+        elif host.endswith(self._service_suffix):
+            self._reject(exchange, 404, "no_route", f"no Service answers at {host.decode('latin-1')}")
+        elif exchange.method == b"POST":
+            self._post(exchange)
+        elif exchange.method == b"OPTIONS":
+            exchange.respond(200, _WEBHOOK)
+        else:
+            self._reject(exchange, 405, "method", "only POST and OPTIONS are allowed here")
+
+    def _post(self, exchange: Exchange) -> None:
+        target = exchange.target.partition(b"?")[0]
+        if target == b"/":
+            self._reject(exchange, 404, "path", "POST events to /namespace/broker")
+            return
+        broker = target.removesuffix(b"/")
+        if not _BROKER.fullmatch(broker):
+            self._reject(exchange, 400, "path", "POST events to /namespace/broker")
+            return
+        arrived = time.perf_counter()
+        exchange.collect(self._body_limit_bytes, lambda body: self._take(exchange, broker, body, arrived))
+
+    def _take(self, exchange: Exchange, target: bytes, body: bytes, arrived: float) -> None:
+        try:
+            event = binding.from_http(exchange.headers, body)
+            found = self._brokers.get(target)
+            if found is None:
+                name = target[1:].decode("latin-1")
+                self._reject(exchange, 404, "broker", f"there is no broker {name}")
+                return
+            event = stamp(event, time.time())
+        except Rejected as error:
+            self._reject(exchange, error.status, type(error).__name__, str(error))
+            return
+        broker, partitions = found
+
+        def on_stored(error: Unavailable | None) -> None:
+            if error is None:
+                exchange.respond(202, _ACCEPTED)
+                self._traffic.accepted(broker, time.perf_counter() - arrived)
+            else:
+                self._traffic.rejected("unavailable")
+                exchange.respond(503, _RETRY_AFTER, f"{error}\n".encode())
+
+        self._stream.offer(broker, partition_of(event, partitions), event, on_stored)
+
+    def _reject(self, exchange: Exchange, status: int, reason: str, message: str) -> None:
+        self._traffic.rejected(reason)
+        exchange.respond(status, _LINE, f"{message}\n".encode())
+
+
+def _without_port(host: bytes) -> bytes:
+    """Host header as projection `routes` has it; an IPv6 address never matches, with or without its port."""
+    return host.partition(b":")[0].lower()
+
+
+async def run(runtime: Runtime) -> None:
+    """Serve the data port until `runtime.stopping`, then finish what is in flight."""
+    config = runtime.config
+    stream = Stream(runtime.store)
+    traffic = Traffic(stream)
+    runtime.metrics.register(traffic)
+    proxy = Proxy()
+    ingress = Ingress(config, stream, proxy, traffic)
+    follower = Follower(runtime.store, {"brokers": ingress.on_broker, "routes": ingress.on_route})
+    async with asyncio.TaskGroup() as tasks:
+        owned = [tasks.create_task(stream.run()), tasks.create_task(follower.run())]
+        # A request that came before the first broker is known would get a 404 that is not true.
+        await follower.loaded.wait()
+        await stream.connected.wait()
+        listener = await server.serve(ingress.handle, sock=runtime.sockets.get("data"),
+                                      host=config.host, port=config.port)
+        runtime.ready()
+        await runtime.stopping.wait()
+        # 1. No new connections and no new requests; what was read is stored and answered.
+        await listener.close(config.drain_s)
+        # 2. Connections to the activator.
+        await proxy.close()
+        # 3. Nothing is left to append.
+        for task in owned:
+            task.cancel()
