@@ -86,7 +86,8 @@ async def _reconcile(source: Resource, context: Context, attributes: CeAttribute
     else:
         await context.project("sources", _record_name(source), {
             "uid": resource.uid(source), "generation": resource.generation(source), "spec": spec,
-            "source": attributes[0]["source"] if attributes else "", "sink": sink, "extensions": (spec.get("ceOverrides") or {}).get("extensions") or {},
+            "source": attributes[0]["source"] if attributes else "", "sink": sink,
+            "extensions": (spec.get("ceOverrides") or {}).get("extensions") or {},
         })
         _set_deployed(source, context)
     resource.compute_ready(status, _DEPENDENTS, now=context.now)
@@ -116,4 +117,5 @@ def _set_deployed(source: Resource, context: Context) -> None:
     elif report["ready"]:
         resource.set_condition(status, "Deployed", TRUE, now=context.now)
     else:
-        resource.set_condition(status, "Deployed", FALSE, report["reason"], report["message"], now=context.now)
+        resource.set_condition(status, "Deployed", FALSE, report["reason"], report["message"],
+                               now=context.now)

@@ -109,7 +109,8 @@ def _dial(config: Config) -> http.Dial:
     suffix = f".{config.domain}"
 
     def dial(host: str, port: int) -> http.Address | None:
-        return ("unix", str(config.activator_socket)) if host.endswith(suffix) and port == config.port else None
+        ours = host.endswith(suffix) and port == config.port
+        return ("unix", str(config.activator_socket)) if ours else None
 
     return dial
 
