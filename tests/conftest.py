@@ -66,7 +66,7 @@ async def store(valkey_socket):
 CLARION = Path(sys.executable).parent / "clarion"
 
 
-def until(condition, *, what, timeout_s=30.0):
+def wait_until(condition, *, what, timeout_s=30.0):
     """The first true answer of *condition*, asked again and again; AssertionError naming *what* if none comes."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -75,6 +75,12 @@ def until(condition, *, what, timeout_s=30.0):
         time.sleep(0.02)
     message = f"after {timeout_s} s there was still no {what}"
     raise AssertionError(message)
+
+
+@pytest.fixture(scope="session")
+def until():
+    """`until(condition, what="...")`: waits for a condition, at most 30 s unless told otherwise."""
+    return wait_until
 
 
 class Instance:
@@ -100,7 +106,7 @@ class Instance:
 
     def wait_ready(self):
         """Return once /readyz says 200."""
-        until(lambda: self._answers_ready() or self._ended(), what="readiness", timeout_s=60)
+        wait_until(lambda: self._answers_ready() or self._ended(), what="readiness", timeout_s=60)
 
     def _ended(self):
         if self.process.poll() is not None:

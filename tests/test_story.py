@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import until
 
 QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart"
 
@@ -24,7 +23,7 @@ def instance(instances):
 
 
 @pytest.mark.timeout(180)
-def test_the_story(instance):
+def test_the_story(instance, until):
     """Zero workers, an event, a function wakes, its reply reaches the second one, a tick, zero workers again."""
     until(lambda: workers(instance) == 0, what="zero workers", timeout_s=60)
 
