@@ -130,8 +130,8 @@ def _refuse_big(files: list[Path], size_bytes: int, limit_bytes: int, folder: Pa
         return
     biggest = sorted(files, key=lambda path: -path.lstat().st_size)[:_BIGGEST_SHOWN]
     named = ", ".join(f"{path.relative_to(folder)} ({path.lstat().st_size / 1e6:.1f} MB)" for path in biggest)
-    raise TooLarge(f"{folder}: a bundle of {size_bytes / 1e6:.1f} MB, the limit is {limit_bytes / 1e6:.1f} MB; "
-                   f"the biggest files: {named}; name what is not code in .funcignore")
+    raise TooLarge(f"{folder}: a bundle of {size_bytes / 1e6:.1f} MB, over the {limit_bytes / 1e6:.1f} MB "
+                   f"limit; the biggest files: {named}; name what is not code in .funcignore")
 
 
 def _stays_inside(name: str, link: str) -> bool:
