@@ -67,7 +67,7 @@ CLARION = Path(sys.executable).parent / "clarion"
 
 
 def wait_until(condition, *, what, timeout_s=30.0):
-    """The first true answer of *condition*, asked again and again; AssertionError naming *what* if none comes."""
+    """The first true answer of *condition*, asked again and again; AssertionError if none comes in time."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if found := condition():
