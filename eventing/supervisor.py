@@ -256,6 +256,6 @@ def restart_pause_s(failures: int) -> float:
 
 def _ephemeral(config: Config, stack: ExitStack) -> Config:
     if config.redis_url:
-        raise UsageError("--ephemeral keeps nothing, but the Redis of --redis-url would; leave one of them out")
+        raise UsageError("--ephemeral keeps nothing, --redis-url keeps all; leave one of them out")
     path = stack.enter_context(tempfile.TemporaryDirectory(prefix="clarion-", ignore_cleanup_errors=True))
     return config.model_copy(update={"data_dir": Path(path)})

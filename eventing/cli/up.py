@@ -1,0 +1,186 @@
+"""
+`clarion up` and `clarion run`: the options are the settings of eventing/config.py, all of them.
+
+Here is what a person sees of the start: progress on a terminal, one block when everything is ready. The
+starting itself is the supervisor's.
+"""
+
+import http.client
+import inspect
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from eventing import instance
+from eventing.config import ROLES, Config
+from eventing.errors import UsageError
+
+_SHORT = {"files": ("-f", "--file"), "data_dir": ("--data-dir",)}
+_PROBE_TIMEOUT_S = 2.0
+
+app = typer.Typer()
+
+
+def _options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give *function* one option for each setting; what is not given is left to environment and default."""
+    own = [parameter for parameter in inspect.signature(function).parameters.values()
+           if parameter.kind is not parameter.VAR_KEYWORD]
+    settings = [_option(name, field) for name, field in Config.model_fields.items()]
+
+    def command(**values: Any) -> None:
+        function(**values)
+
+    command.__doc__ = function.__doc__
+    command.__name__ = function.__name__
+    command.__signature__ = inspect.Signature([*own, *settings])  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *settings]}
+    return command
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    many = name == "files"
+    kind: Any = list[Path] if many else next(iter(get_args(field.annotation)), field.annotation)
+    default = "nothing" if many else field.default
+    option = typer.Option(
+        *_SHORT.get(name, (f"--{name.replace('_', '-')}",)), help=field.description,
+        show_default="embedded" if default is None else str(default).lower(),
+    )
+    # The environment is read by Config; the help names the variable.
+    option.help = f"{field.description} (CLARION_{name.upper()})"
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None,
+                             annotation=Annotated[kind | None, option])
+
+
+def settings(values: dict[str, Any]) -> Config:
+    """
+    Settings from the options that were given, the environment, and defaults, in this order.
+
+    Raises:
+        UsageError: one of them cannot be; the message names it.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        return Config(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise UsageError(f"--{name.replace('_', '-')} (CLARION_{name.upper()}): {first['msg']}, "
+                         f"but got {first['input']!r}") from error
+
+
+@app.command()
+@_options
+def up(**values: Any) -> None:
+    """
+    Start everything on this machine, and stay.
+
+    Ctrl-C drains and leaves the state, which the next start finds; a second Ctrl-C stops at once.
+
+    Example: clarion up -f examples/quickstart --port 8080
+    """
+    from eventing import app as root  # noqa: PLC0415  only starting needs the roles' surroundings
+    from eventing import apply, supervisor  # noqa: PLC0415
+
+    config = settings(values)
+    count = len(apply.read(config.files))
+    code = supervisor.Supervisor(config, root.run_role, lambda final: _Start(final, count).is_ready).run()
+    raise typer.Exit(code)
+
+
+@app.command()
+@_options
+def run(role: Annotated[str, typer.Argument(help=f"One of {', '.join(ROLES)}.")],
+        index: Annotated[int, typer.Option(help="Which of several processes of this role.")] = 0,
+        **values: Any) -> None:
+    """
+    Run one role, for more than one machine.
+
+    Roles find each other through one Redis, named by --redis-url.
+
+    Example: clarion run dispatcher --redis-url redis://10.0.0.5:6379
+    """
+    from eventing import app as root  # noqa: PLC0415  only starting needs the roles' surroundings
+
+    if role not in ROLES:
+        raise UsageError(f"there is no role {role!r}; choose one of {', '.join(ROLES)}")
+    config = settings(values)
+    instance.prepare(config)
+    sockets = {}
+    if role == "ingress":
+        sockets["data"] = instance.listen(config.host, config.port, "--port")
+    if role == "control":
+        sockets["control"] = instance.listen(config.host, config.control_port, "--control-port")
+    raise typer.Exit(root.run_role(role, config, index, sockets))
+
+
+class _Start:
+    """What the start of one instance looks like on the terminal."""
+
+    def __init__(self, config: Config, count: int) -> None:
+        self._config = config
+        self._count = count
+        self._started = time.monotonic()
+        self._shown = ""
+
+    def is_ready(self) -> bool:
+        """Ask the control role; show what is missing, or once and for all the block."""
+        status, body = self._ask()
+        if status == http.HTTPStatus.OK:
+            self._progress("")
+            sys.stdout.write(self._block())
+            sys.stdout.flush()
+            return True
+        self._progress(body)
+        return False
+
+    def _ask(self) -> tuple[int, str]:
+        config = self._config
+        connection = http.client.HTTPConnection(instance.reachable(config.host), config.control_port,
+                                                timeout=_PROBE_TIMEOUT_S)
+        try:
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException):
+            return 0, "control: starting"
+        finally:
+            connection.close()
+
+    def _progress(self, missing: str) -> None:
+        """One line that is rewritten, on a terminal; elsewhere nothing."""
+        if not sys.stderr.isatty():
+            return
+        first, *rest = missing.strip().splitlines() or [""]
+        more = f" (and {len(rest)} more)" if rest else ""
+        line = f"{time.monotonic() - self._started:5.1f} s  waiting for {first}{more}" if first else ""
+        if line != self._shown:
+            sys.stderr.write(f"\r\033[K{line[:100]}")
+            sys.stderr.flush()
+            self._shown = line
+
+    def _block(self) -> str:
+        config = self._config
+        took_s = time.monotonic() - self._started
+        control = f"http://{instance.reachable(config.host)}:{config.control_port}"
+        is_usual = config.control_port == Config.model_fields["control_port"].default
+        server = "" if is_usual else f" --server {control}"
+        files = ", ".join(map(str, config.files))
+        applied = f"{self._count} objects from {files}" if files else "nothing"
+        state = "thrown away at the end" if config.ephemeral else "kept"
+        return (
+            f"Clarion is ready, after {took_s:.1f} s. Ctrl-C stops it.\n\n"
+            f"  Brokers    {config.data_url}/NAMESPACE/BROKER\n"
+            f"  Control    {control}  (Kubernetes API, /readyz, /metrics)\n"
+            f"  Data       {config.data_dir.absolute()}  ({state})\n"
+            f"  Applied    {applied}\n\n"
+            "Try next:\n\n"
+            f"  clarion send --type order.placed --data '{{\"sku\":\"A1\",\"qty\":2}}'{server}\n"
+            f"  clarion tail{server}\n"
+            f"  clarion get brokers,triggers,services,pingsources{server}\n\n"
+        )
