@@ -1,0 +1,296 @@
+"""
+One request and its answer, as a handler sees them.
+
+    head complete -> handler(exchange) -> collect(limit, then) | stream(receiver)   the request's body
+                                       -> respond(..) | start(..) write(..) end()   the answer
+                                       -> upgrade(..)                               101, then raw bytes
+
+The two halves are independent: an answer may start before the body has ended. Everything is synchronous
+and may be called at once in the handler or any time later. What is called after the connection was lost,
+or after the server answered by itself (408, 413), is ignored: a handler need not ask first.
+
+An exchange knows nothing of sockets and parsers: connection.py moves the bytes.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from eventing.http.wire import Header
+
+if TYPE_CHECKING:
+    from eventing.http.connection import Connection
+
+# An answered request's body that is still on its way is read to its end if it is no longer than this;
+# a longer one costs more than the new connection that closing costs.
+_DRAIN_BYTES = 64 * 1024
+
+Handler = Callable[["Exchange"], None]
+
+# What a body may fill before its handler decides what to do with it; a read is up to 256 KiB anyway.
+_UNASKED_BYTES = 64 * 1024
+
+
+class BodyReceiver(Protocol):
+    """Takes a body as it arrives; no method may raise."""
+
+    def data(self, chunk: bytes) -> None:
+        """More of it."""
+
+    def end(self) -> None:
+        """That was all of it."""
+
+    def aborted(self) -> None:
+        """The rest will never come; nothing is called after this."""
+
+
+def _nothing() -> None:
+    """What happens by default when a client leaves or drains."""
+
+
+class Exchange:
+    """A request whose head is complete, and the answer to it. See the module's picture."""
+
+    # Defaults stand on the class: most exchanges change few of them, and a request costs microseconds.
+    complete = False  # the request's body has ended
+    started = False  # the answer's head is written
+    answered = False  # the answer has ended
+    keep_alive = True  # the client would go on using the connection
+    old = False  # HTTP/1.0: no chunked answers
+    on_disconnect: Callable[[], None] = staticmethod(_nothing)  # the client left before its answer ended
+    on_drain: Callable[[], None] = staticmethod(_nothing)  # `writable` became true again
+
+    _chunks: list[bytes] | None = None
+    _size_bytes = 0
+    _limit_bytes: int | None = None
+    _then: Callable[[bytes], None] | None = None
+    _receiver: BodyReceiver | None = None
+    _paused = False
+    _rest_bytes: int | None = None  # of an answer with Content-Length
+    _framing = "length"  # of the answer's body: length, chunked, close, none, raw
+
+    def __init__(self, connection: "Connection", method: bytes, target: bytes, headers: list[Header]) -> None:
+        """Only connections make exchanges."""
+        self._connection = connection
+        self.method = method
+        self.target = target
+        self.headers = headers
+
+    def __repr__(self) -> str:
+        """Method, target, and how far it is."""
+        answer = "answered" if self.answered else "started" if self.started else "open"
+        return f"<Exchange {self.method.decode()} {self.target.decode('latin-1')} [{answer}]>"
+
+    @property
+    def peer(self) -> str:
+        """The client's address without its port; empty on a unix socket."""
+        return self._connection.peer
+
+    @property
+    def writable(self) -> bool:
+        """False while the client takes its answer too slowly; `on_drain` says when that is over."""
+        return self._connection.writable
+
+    def header(self, name: bytes) -> bytes | None:
+        """Value of the first request header called *name* (lower-case), or None."""
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return None
+
+    @property
+    def wants_upgrade(self) -> bool:
+        """True when the client asks for another protocol on this connection (RFC 9110, section 7.8)."""
+        tokens = (self.header(b"connection") or b"").lower().split(b",")
+        return self.header(b"upgrade") is not None and any(token.strip() == b"upgrade" for token in tokens)
+
+    # -- the request's body -------------------------------------------------------------------------------
+
+    def collect(self, limit_bytes: int, then: Callable[[bytes], None]) -> None:
+        """Call *then* with the whole body; a longer one is answered 413 and *then* is never called."""
+        self._limit_bytes = limit_bytes
+        self._then = then
+        if self.complete:
+            self.finish_body()
+        else:
+            self._connection.body_wanted(self)
+
+    def stream(self, receiver: BodyReceiver) -> None:
+        """Give the body to *receiver* as it comes, what is here already at once."""
+        self._receiver = receiver
+        chunks, self._chunks = self._chunks, None
+        for chunk in chunks or ():
+            receiver.data(chunk)
+        if self.complete:
+            receiver.end()
+        else:
+            self._connection.body_wanted(self)
+
+    def pause_body(self) -> None:
+        """Take no more of the body from the client, but for what is on its way in this process."""
+        self._paused = True
+        self._connection.pace()
+
+    def resume_body(self) -> None:
+        """The opposite of pause_body."""
+        self._paused = False
+        self._connection.pace()
+
+    # -- the answer ---------------------------------------------------------------------------------------
+
+    def respond(self, status: int, headers: Iterable[Header] = (), body: bytes = b"") -> None:
+        """Give the whole answer; Content-Length and Date are added."""
+        if self.started:
+            return
+        self.started = True
+        self._connection.answer(self, status, headers, body)
+
+    def start(self, status: int, headers: Iterable[Header]) -> None:
+        """Begin an answer whose body follows: as long as its Content-Length says, else chunked."""
+        if self.started:
+            return
+        self.started = True
+        self._connection.begin_answer(self, status, list(headers))
+
+    def write(self, chunk: bytes) -> None:
+        """More of the answer's body, or of the raw bytes after an upgrade."""
+        if self.answered or not self.started or not chunk:
+            return
+        if self._framing == "length":
+            assert self._rest_bytes is not None
+            self._rest_bytes -= len(chunk)
+            if self._rest_bytes < 0:  # the client would take the surplus for the next answer
+                self.abort()
+                return
+        elif self._framing == "chunked":
+            chunk = b"%x\r\n%b\r\n" % (len(chunk), chunk)
+        elif self._framing == "none":
+            return
+        self._connection.write(chunk)
+
+    def end(self) -> None:
+        """End the answer; one that is shorter than its Content-Length is cut off visibly instead."""
+        if self.answered or not self.started:
+            return
+        if self._framing == "length" and self._rest_bytes:
+            self.abort()
+            return
+        if self._framing == "chunked":
+            self._connection.write(b"0\r\n\r\n")
+        self.answered = True
+        self._connection.finished(self)
+
+    def upgrade(self, headers: Collection[Header], receiver: BodyReceiver) -> None:
+        """Answer 101; from now on the client's bytes go to *receiver* and `write` sends bytes as they are."""
+        if self.started:
+            return
+        self.started = True
+        self._framing = "raw"
+        self._connection.upgrade(headers, receiver)
+
+    def abort(self) -> None:
+        """Cut the connection, so that nobody takes half an answer for a whole one."""
+        self.started = self.answered = True
+        self._connection.abort()
+
+    # -- for the connection -------------------------------------------------------------------------------
+
+    def frame(self, framing: str, rest_bytes: int | None = None) -> None:
+        """Say how the answer's body is delimited."""
+        self._framing = framing
+        self._rest_bytes = rest_bytes
+
+    def take(self, chunk: bytes) -> None:
+        """More of the request's body has arrived."""
+        self._size_bytes += len(chunk)
+        if self.answered:
+            return  # read only to find the next request
+        if self._receiver is not None:
+            self._receiver.data(chunk)
+        elif self._chunks is None:
+            self._chunks = [chunk]
+        else:
+            self._chunks.append(chunk)
+
+    def finish_body(self) -> None:
+        """The request's body has ended: tell whoever waits for it."""
+        if self._then is not None:
+            if self._limit_bytes is not None and self._size_bytes > self._limit_bytes:
+                self.refuse_body()
+                return
+            body = b"".join(self._chunks) if self._chunks is not None else b""
+            self._chunks = None
+            self._then(body)
+        elif self._receiver is not None:
+            self._receiver.end()
+
+    def is_too_large(self) -> bool:
+        """True when more is here, or announced, than `collect` allows."""
+        limit_bytes = self._limit_bytes
+        return limit_bytes is not None and max(self._size_bytes, self.announced_bytes) > limit_bytes
+
+    def refuse_body(self) -> None:
+        """Answer 413, naming the limit."""
+        self._chunks = None
+        self.text(413, f"the body is larger than the limit of {self._limit_bytes} bytes")
+
+    @property
+    def announced_bytes(self) -> int:
+        """Content-Length, 0 where there is none."""
+        return int(self.header(b"content-length") or 0)
+
+    @property
+    def is_chunked(self) -> bool:
+        """True for a body of unknown length."""
+        return self.header(b"transfer-encoding") is not None
+
+    @property
+    def holds_back(self) -> bool:
+        """True while reading on would only fill memory: paused, or much is here that nobody asked for."""
+        undecided = self._then is None and self._receiver is None and not self.answered
+        return self._paused or (undecided and self._size_bytes > _UNASKED_BYTES)
+
+    @property
+    def is_streamed(self) -> bool:
+        """True where a receiver takes the body."""
+        return self._receiver is not None
+
+    @property
+    def received_bytes(self) -> int:
+        """How much of the body has come."""
+        return self._size_bytes
+
+    @property
+    def wants_body(self) -> bool:
+        """True once the handler has asked for the body."""
+        return self._then is not None or self._receiver is not None
+
+    @property
+    def is_worth_closing(self) -> bool:
+        """True when the connection is better closed after the answer than read up to the next request."""
+        if self.complete:
+            return False
+        waits_for_100 = self.header(b"expect") is not None and not self._size_bytes
+        return self.is_chunked or waits_for_100 or self.announced_bytes - self._size_bytes > _DRAIN_BYTES
+
+    def cut_body(self) -> None:
+        """The rest of the request's body will not be read."""
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None and not self.complete:
+            receiver.aborted()
+
+    def leave(self) -> None:
+        """The client is gone, or has said that it sends no more; told once."""
+        callback, self.on_disconnect = self.on_disconnect, _nothing
+        callback()
+
+    def lose(self) -> None:
+        """The connection is gone."""
+        if self.answered:
+            return
+        self.started = self.answered = True
+        self.cut_body()
+        self.leave()
+
+    def text(self, status: int, message: str) -> None:
+        """Answer one line of text."""
+        self.respond(status, ((b"content-type", b"text/plain; charset=utf-8"),), message.encode() + b"\n")

@@ -1,0 +1,58 @@
+"""
+Heads of HTTP/1.1 messages as bytes: status lines, header blocks, and what may not cross a hop.
+
+A header block is written here and nowhere else, so a line break inside a name or a value cannot leave
+this process (response splitting, CWE-113). Reading is the parser's work (httptools).
+"""
+
+import http
+from collections.abc import Collection, Iterable
+
+# Lower-case name, and value. Names that we write are lower-case too: HTTP does not care, and nobody converts.
+Header = tuple[bytes, bytes]
+
+# RFC 9110, section 7.6.1, and the two that browsers and old proxies added.
+HOP_BY_HOP = frozenset({
+    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
+    b"trailer", b"transfer-encoding", b"upgrade",
+})
+
+_REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}
+
+
+class BadHeader(ValueError):
+    """A header that cannot be written: a line break or NUL in it, or no name."""
+
+
+def status_line(status: int) -> bytes:
+    """First line of an answer, with its line break."""
+    return b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b""))
+
+
+def encode(headers: Collection[Header]) -> bytes:
+    """Header lines, each with its line break. Raises BadHeader."""
+    block = b"".join([b"%b: %b\r\n" % header for header in headers])
+    lines = len(headers)
+    # Each header brings exactly one CR and one LF; any more came from a name or a value.
+    if block.count(b"\r") != lines or block.count(b"\n") != lines or b"\0" in block:
+        raise BadHeader("a header contains a line break or NUL")
+    if block.startswith(b":") or b"\n:" in block:
+        raise BadHeader("a header has no name")
+    return block
+
+
+def find(headers: Iterable[Header], name: bytes) -> bytes | None:
+    """Value of the first header called *name* (lower-case), or None."""
+    for known, value in headers:
+        if known == name:
+            return value
+    return None
+
+
+def end_to_end(headers: Collection[Header]) -> list[Header]:
+    """*headers* without those that are meant for one hop, among them the ones that Connection names."""
+    dropped = set(HOP_BY_HOP)
+    for name, value in headers:
+        if name == b"connection":
+            dropped.update(token.strip().lower() for token in value.split(b","))
+    return [header for header in headers if header[0] not in dropped]
