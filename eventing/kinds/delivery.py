@@ -1,0 +1,106 @@
+"""
+How an event is delivered, as people write it: DeliverySpec, its errors, and the record it becomes.
+
+    ISO 8601 duration      seconds
+    PT0.2S                 0.2
+    PT1M30S, P1DT2H        90, 93600
+    P1Y, P1M, P1W          365.2425 days, a twelfth of that, 7 days
+    -PT1S                  -1: it parses, as in Knative, and whoever cannot use it says so
+
+Pure. Whose DeliverySpec counts is decided by the Trigger (trigger.py); what is done after an attempt by
+`eventing/broker/delivery.py`. Source: knative.dev/eventing `pkg/apis/duck/v1/delivery_types.go`.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from eventing.control import destination
+from eventing.control.field import FieldError, disallowed_fields, invalid_value, via_field
+
+_DAY_S = 86400.0
+_YEAR_S = 365.2425 * _DAY_S  # Gregorian mean; who writes years means "about"
+_UNITS_S = (_YEAR_S, _YEAR_S / 12, 7 * _DAY_S, _DAY_S, 3600.0, 60.0, 1.0)
+_NUMBER = r"(?:([-+]?\d+(?:[.,]\d+)?){})?"
+_PERIOD = re.compile(
+    r"([-+]?)P(?=[-+\d]|T[-+\d])" + "".join(_NUMBER.format(unit) for unit in "YMWD")
+    + r"(?:T(?=[-+\d])" + "".join(_NUMBER.format(unit) for unit in "HMS") + ")?")
+_ZERO = re.compile(r"[-+]?P0")  # the parser that Knative uses takes a zero without a unit
+
+# Conditions that whoever has a DeliverySpec reports: (reason, message), and a reason.
+NO_SINK = ("DeadLetterSinkNotConfigured", "No dead letter sink is configured.")
+SINK_UNRESOLVED = "Unable to get the dead letter sink's URI"
+
+_POLICIES = {"linear", "exponential"}
+_FORMATS = {"json", "binary"}
+
+
+def seconds(period: str) -> float:
+    """Seconds in an ISO 8601 duration such as `PT0.2S`; ValueError if *period* is not one."""
+    if _ZERO.fullmatch(period):
+        return 0.0
+    match = _PERIOD.fullmatch(period)
+    if match is None:
+        raise ValueError(f'"{period}" is no ISO 8601 duration, such as PT0.2S or P1DT2H')
+    sign, *numbers = match.groups()
+    total = sum(float(number.replace(",", ".")) * unit_s
+                for number, unit_s in zip(numbers, _UNITS_S, strict=True) if number)
+    return -total if sign == "-" else total
+
+
+def default(delivery: Any, namespace: str) -> None:
+    """Let the dead letter sink of *delivery*, if it names one, be in *namespace* unless it says otherwise."""
+    if isinstance(delivery, Mapping):
+        destination.default(delivery.get("deadLetterSink"), namespace)
+
+
+def validate(delivery: Any) -> list[FieldError]:
+    """What is wrong with a DeliverySpec; None is fine. `retryAfterMax` needs a feature that is off."""
+    if delivery is None:
+        return []
+    if not isinstance(delivery, Mapping):
+        return [invalid_value(delivery, "")]
+    errors: list[FieldError] = []
+    if delivery.get("deadLetterSink") is not None:
+        errors += via_field(destination.validate(delivery["deadLetterSink"]), "deadLetterSink")
+    retry = delivery.get("retry")
+    if retry is not None and (isinstance(retry, bool) or not isinstance(retry, int) or retry < 0):
+        errors.append(invalid_value(retry, "retry"))
+    timeout = delivery.get("timeout")
+    if timeout is not None and (_seconds_or_none(timeout) or 0) <= 0:
+        errors.append(invalid_value(timeout, "timeout"))
+    for field, allowed in (("backoffPolicy", _POLICIES), ("format", _FORMATS)):
+        if delivery.get(field) is not None and delivery[field] not in allowed:
+            errors.append(invalid_value(delivery[field], field))
+    delay = delivery.get("backoffDelay")
+    if delay is not None and (_seconds_or_none(delay) is None):
+        errors.append(invalid_value(delay, "backoffDelay"))
+    if delivery.get("retryAfterMax") is not None:
+        errors.append(disallowed_fields("retryAfterMax"))
+    return errors
+
+
+def _seconds_or_none(period: Any) -> float | None:
+    try:
+        return seconds(period)
+    except (ValueError, TypeError):
+        return None
+
+
+def record(delivery: Mapping[str, Any] | None, dead_letter_url: str | None) -> dict[str, Any]:
+    """
+    The record DELIVERY of `eventing/keys.py` for a DeliverySpec that was admitted.
+
+    No retry unless `retry` says so; no wait between retries unless both policy and delay are given.
+    """
+    delivery = delivery or {}
+    has_backoff = delivery.get("backoffPolicy") and delivery.get("backoffDelay")
+    timeout = delivery.get("timeout")
+    return {
+        "retry": delivery.get("retry") or 0,
+        "backoff_policy": delivery.get("backoffPolicy") or "exponential",
+        "backoff_s": max(0.0, seconds(delivery["backoffDelay"])) if has_backoff else 0.0,
+        "timeout_s": None if timeout is None else seconds(timeout),
+        "dead_letter_url": dead_letter_url,
+        "format": delivery.get("format"),
+    }

@@ -1,0 +1,254 @@
+"""
+Trigger: which events of a Broker go to which subscriber.
+
+    default      an empty filter, namespaces of references, the label that names the Broker
+    validate     broker, filter, filters, subscriber, delivery, annotations; `broker` never changes
+    reconcile    the projection `triggers`, and Ready only once every partition's owner matches it
+
+Delivery is settled here, so that the data plane reads one record:
+
+    Trigger has `delivery`       retry, backoff, timeout and format are its own, unset ones are zero
+    it has none                  the Broker's
+    dead letter sink, always     the Trigger's, else the Broker's
+
+What cannot be resolved for the moment (a subscriber that was deleted) leaves the last projection as it is:
+the events that come meanwhile are tried, retried and dead-lettered, not skipped. Only a Trigger that means
+nothing (no such Broker, a filter that does not compile) is taken from the data plane.
+
+Source: knative.dev/eventing `pkg/apis/eventing/v1` and `pkg/reconciler/broker/trigger`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from eventing.broker.filters import FilterInvalid, compile_filter
+from eventing.control import address, destination, field, resource
+from eventing.control.context import Context
+from eventing.control.field import FieldError
+from eventing.control.kind import AGE, READY_COLUMNS, Column, Defaults, Kind, register
+from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
+from eventing.kinds import broker as brokers
+from eventing.kinds import delivery, dependency, filters
+
+BROKER_LABEL = "eventing.knative.dev/broker"
+_INJECTION = "eventing.knative.dev/injection"
+_SPEC = {"broker", "brokerRef", "filter", "filters", "subscriber", "delivery"}
+_OTHER_NAMESPACE = ("only name, apiVersion and kind are supported fields when feature.CrossNamespaceEventLinks "
+                    "is disabled")
+_INJECTION_WRONG = 'The provided injection annotation value can only be "enabled" or "disabled", not "{}"'
+_INJECTION_ELSEWHERE = ("The provided injection annotation is only used for default broker, but non-default "
+                        'broker specified here: "{}"')
+_CONDITIONS = ("BrokerReady", "SubscriptionReady", "DependencyReady", "SubscriberResolved",
+               "DeadLetterSinkResolved", "OIDCIdentityCreated")
+# Annotations that mean something to the data plane.
+_PASSED_ON = ("clarion.dev/", "kafka.eventing.knative.dev/")
+
+
+def broker_name(trigger: Resource) -> str:
+    """Name of the Broker in the Trigger's namespace; "" where the Trigger names none."""
+    spec = resource.spec(trigger)
+    return spec.get("broker") or (spec.get("brokerRef") or {}).get("name") or ""
+
+
+def default(trigger: Resource, _old: Resource | None, _defaults: Defaults) -> None:
+    """Fill in what Knative does, in place."""
+    spec, namespace = resource.spec(trigger), resource.namespace(trigger)
+    trigger["spec"] = spec
+    if spec.get("filter") is None:
+        spec["filter"] = {}
+    if isinstance(spec.get("subscriber"), dict):
+        destination.default(spec["subscriber"], namespace)
+    delivery.default(spec.get("delivery"), namespace)
+    if spec.get("broker"):
+        labels = {**resource.labels(trigger), BROKER_LABEL: spec["broker"]}
+        trigger.setdefault("metadata", {})["labels"] = labels
+
+
+def validate(trigger: Resource, old: Resource | None, _defaults: Defaults) -> list[FieldError]:
+    """What is wrong with a Trigger, and with what changed since *old*."""
+    spec = resource.spec(trigger)
+    errors = filters.unknown_fields(spec, _SPEC) + _broker_errors(spec)
+    errors += field.via_field(filters.validate_filter(spec.get("filter")), "filter")
+    errors += field.via_field(filters.validate_filters(spec.get("filters")), "filters")
+    errors += field.via_field(destination.validate(spec.get("subscriber")), "subscriber")
+    errors += field.via_field(delivery.validate(spec.get("delivery")), "delivery")
+    errors = field.via_field(errors, "spec") + _annotation_errors(trigger)
+    before = resource.spec(old).get("broker", "") if old else spec.get("broker", "")
+    if before != spec.get("broker", ""):
+        details = f'{{string}}:\n\t-: "{before}"\n\t+: "{spec.get("broker", "")}"'
+        errors.append(FieldError("Immutable fields changed (-old +new)", ("spec", "broker"), details))
+    return errors
+
+
+def _broker_errors(spec: Mapping[str, Any]) -> list[FieldError]:
+    """One of `broker` and `brokerRef`, which stays in the Trigger's namespace."""
+    reference = spec.get("brokerRef")
+    errors: list[FieldError] = []
+    if not spec.get("broker") and not reference:
+        errors.append(field.missing_field("broker"))
+    elif spec.get("broker") and reference:
+        errors.append(field.one_of_both("broker", "brokerRef"))
+    if isinstance(reference, Mapping) and reference.get("namespace"):
+        errors.append(FieldError("must not set the field(s)", ("namespace",), _OTHER_NAMESPACE))
+    return errors
+
+
+def _annotation_errors(trigger: Resource) -> list[FieldError]:
+    annotations = resource.annotations(trigger)
+    errors: list[FieldError] = []
+    if dependency.ANNOTATION in annotations:
+        wrong = dependency.validate(annotations[dependency.ANNOTATION], resource.namespace(trigger))
+        errors += field.via_field(wrong, f"metadata.annotations[{dependency.ANNOTATION}]")
+    injection, broker = annotations.get(_INJECTION), resource.spec(trigger).get("broker", "")
+    path = f"metadata.annotations[{_INJECTION}]"
+    if injection is not None and injection not in {"enabled", "disabled"}:
+        errors.append(field.generic(_INJECTION_WRONG.format(injection), path))
+    elif injection is not None and broker != "default":
+        errors.append(field.generic(_INJECTION_ELSEWHERE.format(broker), path))
+    return errors
+
+
+async def reconcile(trigger: Resource, context: Context) -> None:
+    """Make the data plane match this Trigger, and say how far that is."""
+    status, now = resource.status(trigger), context.now
+    resource.initialize_conditions(status, _CONDITIONS, now=now)
+    resource.set_condition(status, "OIDCIdentityCreated", TRUE, "authentication-oidc feature disabled", now=now)
+    broker = await _broker(trigger, context)
+    await dependency.reconcile(trigger, context)
+    if broker is None or not _compiles(trigger, context):
+        await context.project("triggers", _member(trigger), None)
+    else:
+        await _subscribe(trigger, broker, context)
+    resource.compute_ready(status, _CONDITIONS, now=now)
+
+
+async def _broker(trigger: Resource, context: Context) -> Resource | None:
+    """The Broker, its readiness told as BrokerReady; None if there is none."""
+    status, now, name = resource.status(trigger), context.now, broker_name(trigger)
+    context.track(brokers.BROKER, resource.namespace(trigger), name)
+    broker = await context.get(brokers.BROKER, resource.namespace(trigger), name)
+    if broker is None:
+        resource.set_condition(status, "BrokerReady", FALSE, "BrokerDoesNotExist",
+                               f'Broker "{name}" does not exist', now=now)
+        return None
+    ready = resource.condition(broker.get("status") or {}, resource.READY)
+    if ready is None:
+        resource.set_condition(status, "BrokerReady", UNKNOWN, "BrokerNotConfigured",
+                               "Broker has not yet been reconciled.", now=now)
+    elif ready["status"] == TRUE:
+        resource.set_condition(status, "BrokerReady", TRUE, now=now)
+    else:
+        resource.set_condition(status, "BrokerReady", ready["status"], ready.get("reason", ""),
+                               ready.get("message", ""), now=now)
+    return broker
+
+
+def _compiles(trigger: Resource, context: Context) -> bool:
+    """Whether the filter means something; if not, SubscriptionReady says where and why."""
+    try:
+        compile_filter(_filter(trigger))
+    except FilterInvalid as invalid:
+        resource.set_condition(
+            resource.status(trigger), "SubscriptionReady", FALSE, "FilterInvalid",
+            f"{invalid}; no event is delivered to this Trigger until its filter is corrected", now=context.now)
+        return False
+    return True
+
+
+def _filter(trigger: Resource) -> dict[str, Any]:
+    spec = resource.spec(trigger)
+    attributes = (spec.get("filter") or {}).get("attributes")
+    return {"filter": attributes or {}, "filters": spec.get("filters") or []}
+
+
+async def _subscribe(trigger: Resource, broker: Resource, context: Context) -> None:
+    """Resolve the addresses, project, and report the lanes."""
+    subscriber = await _subscriber(trigger, context)
+    is_resolved, dead_letter_url = await _dead_letter_sink(trigger, broker, context)
+    if subscriber is None or not is_resolved:
+        return
+    spec = resource.spec(trigger)
+    chosen = spec["delivery"] if spec.get("delivery") is not None else resource.spec(broker).get("delivery")
+    await context.project("triggers", _member(trigger), {
+        "uid": resource.uid(trigger),
+        "generation": resource.generation(trigger),
+        "broker": f"{resource.namespace(broker)}/{resource.name(broker)}",
+        **_filter(trigger),
+        "subscriber": subscriber,
+        "delivery": delivery.record(chosen, dead_letter_url),
+        "annotations": {key: value for key, value in resource.annotations(trigger).items()
+                        if key.startswith(_PASSED_ON)},
+    })
+    _report_lanes(trigger, brokers.partitions(broker), context)
+
+
+async def _subscriber(trigger: Resource, context: Context) -> str | None:
+    status, now = resource.status(trigger), context.now
+    try:
+        url = await context.resolve(resource.spec(trigger)["subscriber"], resource.namespace(trigger))
+    except address.Unresolved as unresolved:
+        status.pop("subscriberUri", None)
+        resource.set_condition(status, "SubscriberResolved", FALSE, "Unable to get the Subscriber's URI",
+                               unresolved.message, now=now)
+        return None
+    status["subscriberUri"] = url
+    resource.set_condition(status, "SubscriberResolved", TRUE, now=now)
+    return url
+
+
+async def _dead_letter_sink(
+    trigger: Resource, broker: Resource, context: Context
+) -> tuple[bool, str | None]:
+    """Whether the dead letter sink is known, and its URL if there is one: the Trigger's, or the Broker's."""
+    status, now = resource.status(trigger), context.now
+    status.pop("deadLetterSinkUri", None)
+    own = (resource.spec(trigger).get("delivery") or {}).get("deadLetterSink")
+    brokers_own = (resource.spec(broker).get("delivery") or {}).get("deadLetterSink")
+    if not own and not brokers_own:
+        resource.set_condition(status, "DeadLetterSinkResolved", TRUE, *delivery.NO_SINK, now=now)
+        return True, None
+    url: str | None = (broker.get("status") or {}).get("deadLetterSinkUri")
+    reason, message = f"Broker {resource.name(broker)} didn't set status.deadLetterSinkURI", ""
+    if own:
+        reason = delivery.SINK_UNRESOLVED
+        try:
+            url = await context.resolve(own, resource.namespace(trigger))
+        except address.Unresolved as unresolved:
+            url, message = None, unresolved.message
+    if url is None:
+        resource.set_condition(status, "DeadLetterSinkResolved", FALSE, reason, message, now=now)
+        return False, None
+    status["deadLetterSinkUri"] = url
+    resource.set_condition(status, "DeadLetterSinkResolved", TRUE, now=now)
+    return True, url
+
+
+def _report_lanes(trigger: Resource, partitions: int, context: Context) -> None:
+    """SubscriptionReady is True once the owner of every partition matches this very generation."""
+    wanted = {"uid": resource.uid(trigger), "generation": resource.generation(trigger)}
+    lanes = (context.projected("lanes", f"{_member(trigger)}/{index}") or {} for index in range(partitions))
+    is_matched = all({key: lane.get(key) for key in wanted} == wanted for lane in lanes)
+    status, now = resource.status(trigger), context.now
+    if is_matched:
+        resource.set_condition(status, "SubscriptionReady", TRUE, now=now)
+    else:
+        resource.set_condition(status, "SubscriptionReady", UNKNOWN, "SubscriptionNotConfigured",
+                               "Subscription has not yet been reconciled.", now=now)
+
+
+async def finalize(trigger: Resource, context: Context) -> None:
+    """Forget the Trigger on the data plane."""
+    await context.project("triggers", _member(trigger), None)
+
+
+def _member(trigger: Resource) -> str:
+    return f"{resource.namespace(trigger)}/{resource.name(trigger)}"
+
+
+TRIGGER = register(Kind(
+    group="eventing.knative.dev", version="v1", kind="Trigger", plural="triggers", singular="trigger",
+    categories=("all", "knative", "eventing"),
+    columns=(Column("Broker", ".spec.broker"), Column("Subscriber_URI", ".status.subscriberUri"), AGE,
+             *READY_COLUMNS),
+    default=default, validate=validate, reconcile=reconcile, finalize=finalize, reports="lanes",
+))
