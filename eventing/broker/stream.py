@@ -35,6 +35,7 @@ import orjson
 import redis.asyncio
 import redis.exceptions
 import structlog
+from redis.asyncio.connection import AbstractConnection as Connection
 
 from eventing import keys
 from eventing.broker import functions
@@ -98,10 +99,19 @@ class Counts:
     flight_s: float = 0.0  # from write to reply, over all calls
 
 
+def _kind(error: redis.exceptions.ResponseError) -> str:
+    """First word of an error as the store said it; redis-py takes it away where it has a class for it."""
+    if isinstance(error, redis.exceptions.OutOfMemoryError):
+        return "OOM"
+    if isinstance(error, redis.exceptions.ReadOnlyError):
+        return "READONLY"
+    return str(error).split(" ", 1)[0]
+
+
 class _Group:
     """Events of one partition that go in one call."""
 
-    __slots__ = ("arguments", "key", "shapes", "size_bytes", "waiters")
+    __slots__ = ("arguments", "is_second_try", "key", "shapes", "size_bytes", "waiters")
 
     def __init__(self, key: bytes) -> None:
         self.key = key
@@ -109,6 +119,7 @@ class _Group:
         self.arguments: list[bytes] = []
         self.waiters: list[OnStored] = []
         self.size_bytes = 0
+        self.is_second_try = False  # the store had lost the functions when it went the first time
 
     def add(self, event: Event, on_stored: OnStored) -> int:
         """Take one event; returns its size in bytes."""
@@ -139,8 +150,9 @@ class Stream:
         self._store = store
         self._is_open = False
         self._waiting: deque[_Group] = deque()
-        self._last: dict[tuple[str, int], _Group] = {}  # the newest waiting group of a partition
-        self._flying: list[_Group] = []
+        self._open_groups: dict[tuple[str, int], _Group] = {}  # the newest waiting group of a partition
+        self._flying: deque[_Group] = deque()
+        self._departed = 0.0
         self._queued_events = 0
         self._queued_bytes = 0
         self._wanted = asyncio.Event()
@@ -165,9 +177,9 @@ class Stream:
             self._refuse(on_stored, "too many events wait to be stored")
         else:
             where = (broker, partition)
-            group = self._last.get(where)
+            group = self._open_groups.get(where)
             if group is None or group.is_full:
-                group = self._last[where] = _Group(keys.events(broker, partition).encode())
+                group = self._open_groups[where] = _Group(keys.events(broker, partition).encode())
                 self._waiting.append(group)
             self._queued_bytes += group.add(event, on_stored)
             self._queued_events += 1
@@ -192,14 +204,16 @@ class Stream:
         """Append for ever; a store that goes away is asked again with back-off."""
         failures = 0
         while True:
-            connection = self._store.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+            connection = self._connection()
             try:
                 await self._open(connection)
                 failures = 0
-                await self._serve(connection)
-            except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._land(connection))
+                    tasks.create_task(self._depart(connection))
+            except* (redis.exceptions.RedisError, OSError, TimeoutError) as errors:
                 if failures == 0:
-                    log.warning("store away", error=str(error))
+                    log.warning("store away", error=str(errors.exceptions[0]))
             finally:
                 self._is_open = False
                 self.connected.clear()
@@ -208,76 +222,82 @@ class Stream:
             await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
             failures += 1
 
-    async def _open(self, connection: redis.asyncio.connection.AbstractConnection) -> None:
+    def _connection(self) -> Connection:
+        pool = self._store.connection_pool
+        # No time out of the connection's own: the reader below waits as long as nothing is on the way.
+        made: Connection = pool.connection_class(**{**pool.connection_kwargs, "socket_timeout": None})
+        return made
+
+    async def _open(self, connection: Connection) -> None:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             await connection.connect()  # type: ignore[no-untyped-call]
             await functions.load(self._store)
         self._is_open = True
         self.connected.set()
 
-    async def _serve(self, connection: redis.asyncio.connection.AbstractConnection) -> None:
+    async def _depart(self, connection: Connection) -> None:
+        """Start a flight when an event comes and none is on the way."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            while self._waiting:
-                self._take()
-                async with asyncio.timeout(_REPLY_TIMEOUT_S):
-                    await self._fly(connection)
+            await self._take_off(connection)
 
-    def _take(self) -> None:
-        """Move what waits into the next flight."""
+    async def _land(self, connection: Connection) -> None:
+        """Read replies, tell who waits for them, start the next flight; a store that goes is noticed at once."""
+        async with asyncio.timeout(None) as self._patience:
+            while True:
+                try:
+                    await connection.read_response()
+                except redis.exceptions.ResponseError as error:
+                    await self._refused(self._flying.popleft(), error)
+                else:
+                    self._stored(self._flying.popleft())
+                if not self._flying:
+                    self._patience.reschedule(None)
+                    self.counts.flight_s += time.monotonic() - self._departed
+                    await self._take_off(connection)
+
+    async def _take_off(self, connection: Connection) -> None:
+        """Send what waits, in one write, unless a flight is on the way."""
+        if self._flying or not self._waiting:
+            return
         size_bytes = 0
+        packed: list[bytes] = []
         while self._waiting and size_bytes < _FLIGHT_LIMIT_BYTES:
             group = self._waiting.popleft()
             size_bytes += group.size_bytes
             self._flying.append(group)
-        self._last = {where: group for where, group in self._last.items() if group in self._waiting} \
-            if self._waiting else {}
+            packed += connection.pack_command(
+                "FCALL", "clarion_append", 1, group.key, bytes(group.shapes), *group.arguments)
+        self._open_groups = {where: group for where, group in self._open_groups.items()
+                             if group in self._waiting}
+        self._departed = time.monotonic()
+        self._patience.reschedule(asyncio.get_running_loop().time() + _REPLY_TIMEOUT_S)
+        if not connection.is_connected:  # redis-py would connect again, and mix up whose reply is whose
+            raise redis.exceptions.ConnectionError("the connection is closed")
+        await connection.send_packed_command(packed, check_health=False)
 
-    async def _fly(self, connection: redis.asyncio.connection.AbstractConnection) -> None:
-        """Send the flight in one write and tell each group's waiters as its reply comes."""
-        while self._flying:
-            sent = time.monotonic()
-            packed: list[bytes] = []
-            for group in self._flying:
-                packed += connection.pack_command(
-                    "FCALL", "clarion_append", 1, group.key, bytes(group.shapes), *group.arguments)
-            await connection.send_packed_command(packed, check_health=False)
-            again: list[_Group] = []
-            for group in list(self._flying):
-                try:
-                    await connection.read_response()
-                except redis.exceptions.ResponseError as error:
-                    if functions.is_unknown(error):
-                        again.append(group)
-                        continue
-                    self._refused(group, error)
-                else:
-                    self._stored(group, time.monotonic() - sent)
-                self._flying.remove(group)
-            if again:
-                await functions.load(self._store)
-
-    def _stored(self, group: _Group, flight_s: float) -> None:
+    def _stored(self, group: _Group) -> None:
         self._forget(group)
         self.counts.stored += len(group.waiters)
         self.counts.groups[len(group.waiters).bit_length()] += 1
-        self.counts.flight_s += flight_s
         for told in group.waiters:
             told(None)
 
-    def _refused(self, group: _Group, error: redis.exceptions.ResponseError) -> None:
-        text = str(error)
-        kind = "OOM" if isinstance(error, redis.exceptions.OutOfMemoryError) else text.split(" ", 1)[0]
-        kind = "READONLY" if isinstance(error, redis.exceptions.ReadOnlyError) else kind
-        self._fail(group, _REFUSALS.get(kind, f"the store refused: {text}"))
+    async def _refused(self, group: _Group, error: redis.exceptions.ResponseError) -> None:
+        if functions.is_unknown(error) and not group.is_second_try:
+            group.is_second_try = True
+            await functions.load(self._store)
+            self._waiting.append(group)
+            return
+        self._fail(group, _REFUSALS.get(_kind(error), f"the store refused: {error}"))
 
     def _fail_all(self) -> None:
         for group in [*self._flying, *self._waiting]:
             self._fail(group, "the store went away; the event may have been stored")
         self._flying.clear()
         self._waiting.clear()
-        self._last.clear()
+        self._open_groups.clear()
 
     def _fail(self, group: _Group, reason: str) -> None:
         self._forget(group)
