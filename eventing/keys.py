@@ -14,7 +14,23 @@ slot of a Redis Cluster and one server-side function may touch them together.
 | `{clarion:objects}:log` | stream | id `version-0`; `t` ADDED, MODIFIED or DELETED, `f` field in the hash, \
 `o` the object's JSON, `l` JSON of the labels before if they changed | control | 4,096 changes later |
 | `clarion:control:lease` | string | `host pid token` of the process that reconciles | control | 6 s after its last renewal |
+| `clarion:dispatchers` | sorted set | name of a living dispatcher, scored by the Unix ms until which that holds | dispatcher | 2 s after its dispatcher |
 | `{ns/broker/p}:events` | stream | one entry an event: `a` attributes JSON, `d` data | append | retention |
+| `{ns/broker/p}:lease` | string | name of the dispatcher that owns the partition | owner | 3 s after the last renewal |
+| `{ns/broker/p}:epoch` | string | number of the present ownership: who writes with another is refused | acquire | with the broker |
+| `{ns/broker/p}:state` | hash | `floor`: id, everything at or below it is settled or held below; `commit`: `epoch/number` of the last one | commit | with the broker |
+| `{ns/broker/p}:resolved` | set | `id uid`: event and trigger, settled or held below, where the floor has not passed | commit | passed by the floor |
+| `{ns/broker/p}:lanes` | set | uid of every trigger that has, or had, one of the three next kinds | commit | with its trigger |
+| `{ns/broker/p}:backlog:UID` | sorted set | REF and attempt (`REF n`): to be sent now; scored by PLACE | commit, draw | settled, or with its trigger |
+| `{ns/broker/p}:retries` | sorted set | `UID n REF`, scored by the Unix ms at which attempt n is due | commit, redrive | due, or with its trigger |
+| `{ns/broker/p}:waiting` | sorted set | the same members, scored by PLACE: retention needs the oldest | commit, redrive | likewise |
+| `{ns/broker/p}:dead:UID` | stream | dead letters of a trigger: eventing/broker/deadletters.py has the fields | commit | sent to the sink, redriven, purged, or with its trigger |
+| `{ns/broker/p}:records` | stream | `r`: JSON rows, one an attempt: eventing/broker/page.py has the columns | commit | about 8192 entries later |
+
+A REF says what is to be sent: `ID`, that entry to the subscriber; `dID`, that dead letter to the dead letter sink;
+`rID`, that dead letter to the subscriber again. Its PLACE orders it: milliseconds * 2048 + sequence of the id, which a
+double holds exactly until 2109; a dead letter's is that minus 2^53, hence below 0, so it goes first and retention
+does not count it.
 
 Tables (T), their member names, and their one writer:
 
@@ -37,6 +53,7 @@ DELIVERY = {"retry": int, "backoff_policy": "linear"|"exponential", "backoff_s":
 """
 
 TABLES_CHANNEL = "clarion:tables"
+DISPATCHERS = "clarion:dispatchers"
 
 # The resources of the control plane share a hash tag: one script changes all three.
 OBJECTS = "{clarion:objects}"
@@ -74,3 +91,13 @@ def object_parts(field: str) -> tuple[str, str, str]:
     """(plural.group, namespace, name) of a field in `OBJECTS`."""
     resource_name, namespace, name = field.split("/")
     return resource_name, namespace, name
+
+
+def dead(broker: str, partition: int, uid: str) -> str:
+    """Stream of the dead letters of the trigger *uid* in one partition."""
+    return f"{partition_tag(broker, partition)}:dead:{uid}"
+
+
+def records(broker: str, partition: int) -> str:
+    """Stream of the delivery records of one partition."""
+    return f"{partition_tag(broker, partition)}:records"

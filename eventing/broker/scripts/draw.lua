@@ -1,0 +1,68 @@
+#!lua name=clarion_draw
+-- clarion_draw: what waits in backlogs and is to be sent now, with its events; retries that are due come first
+-- into the backlog of their trigger.
+--
+-- KEYS[1]  {ns/broker/p}
+-- ARGV[1]  epoch
+-- ARGV[2]  now, Unix time in ms
+-- ARGV[3]  most retries to move in one call
+-- ARGV[4]  JSON {uid: [most entries to return, ["ref attempt" that the owner has in hand, ...]]}
+--
+-- A ref is what waits: an entry's id; d and the id of a dead letter on its way to the sink; r and the id of
+-- a dead letter to be sent to the subscriber again.
+-- Returns {next due or "", {uid that got a retry, ...}, {uid, {"ref attempt", {field, value, ...} or {}}, ...}}.
+-- Nothing leaves a backlog here: that is a commit's work. Refused with FENCED when there is a newer epoch.
+
+local function move_due(tag, now, most)
+  local due = redis.call('ZRANGEBYSCORE', tag .. ':retries', '-inf', now, 'LIMIT', 0, most)
+  local touched, known = {}, {}
+  for _, member in ipairs(due) do
+    local uid, attempt, ref = member:match('^(%S+) (%d+) (%S+)$')
+    local place = redis.call('ZSCORE', tag .. ':waiting', member)
+    redis.call('ZADD', tag .. ':backlog:' .. uid, place, ref .. ' ' .. attempt)
+    redis.call('ZREM', tag .. ':retries', member)
+    redis.call('ZREM', tag .. ':waiting', member)
+    if not known[uid] then
+      known[uid] = true
+      touched[#touched + 1] = uid
+    end
+  end
+  return touched
+end
+
+local function find(tag, uid, ref)
+  local kind, stream, id = ref:sub(1, 1), tag .. ':events', ref
+  if kind == 'd' or kind == 'r' then
+    stream, id = tag .. ':dead:' .. uid, ref:sub(2)
+  end
+  local found = redis.call('XRANGE', stream, id, id)[1]
+  return found and found[2] or {}
+end
+
+local function draw(tag, uid, most, held)
+  local in_hand = {}
+  for _, member in ipairs(held) do
+    in_hand[member] = true
+  end
+  local drawn = {uid}
+  for _, member in ipairs(redis.call('ZRANGE', tag .. ':backlog:' .. uid, 0, #held + most - 1)) do
+    if not in_hand[member] and #drawn <= most * 2 then
+      drawn[#drawn + 1] = member
+      drawn[#drawn + 1] = find(tag, uid, member:match('^%S+'))
+    end
+  end
+  return drawn
+end
+
+redis.register_function('clarion_draw', function(keys, args)
+  local tag = keys[1]
+  if redis.call('GET', tag .. ':epoch') ~= args[1] then
+    return redis.error_reply('FENCED another dispatcher owns this partition')
+  end
+  local touched = move_due(tag, args[2], args[3])
+  local answer = {}
+  for uid, want in pairs(cjson.decode(args[4])) do
+    answer[#answer + 1] = draw(tag, uid, want[1], want[2])
+  end
+  return {redis.call('ZRANGE', tag .. ':retries', 0, 0, 'WITHSCORES')[2] or '', touched, answer}
+end)

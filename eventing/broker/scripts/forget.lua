@@ -1,0 +1,46 @@
+#!lua name=clarion_forget
+-- What is left of a trigger or a broker when it has been deleted.
+--
+-- KEYS[1]  {ns/broker/p}
+-- ARGV[1]  epoch
+-- Both are refused with FENCED when there is a newer epoch.
+
+local function fenced(tag, epoch)
+  return redis.call('GET', tag .. ':epoch') ~= epoch
+end
+
+-- clarion_forget: remove a deleted trigger's backlog, retries and dead letters.
+-- ARGV[2]  uid of the trigger
+-- ARGV[3]  where to go on: "0", then what was returned
+-- ARGV[4]  about how many retries to look at in one call
+-- Returns where to go on, "0" at the end.
+redis.register_function('clarion_forget', function(keys, args)
+  local tag, uid = keys[1], args[2]
+  if fenced(tag, args[1]) then
+    return redis.error_reply('FENCED another dispatcher owns this partition')
+  end
+  local page = redis.call('ZSCAN', tag .. ':retries', args[3], 'MATCH', uid .. ' *', 'COUNT', args[4])
+  for i = 1, #page[2], 2 do
+    redis.call('ZREM', tag .. ':retries', page[2][i])
+    redis.call('ZREM', tag .. ':waiting', page[2][i])
+  end
+  if page[1] == '0' then
+    redis.call('UNLINK', tag .. ':backlog:' .. uid, tag .. ':dead:' .. uid)
+    redis.call('SREM', tag .. ':lanes', uid)
+  end
+  return page[1]
+end)
+
+-- clarion_erase: remove everything of a partition whose broker was deleted, its epoch and lease too.
+redis.register_function('clarion_erase', function(keys, args)
+  local tag = keys[1]
+  if fenced(tag, args[1]) then
+    return redis.error_reply('FENCED another dispatcher owns this partition')
+  end
+  for _, uid in ipairs(redis.call('SMEMBERS', tag .. ':lanes')) do
+    redis.call('UNLINK', tag .. ':backlog:' .. uid, tag .. ':dead:' .. uid)
+  end
+  redis.call('UNLINK', tag .. ':events', tag .. ':state', tag .. ':resolved', tag .. ':retries',
+    tag .. ':waiting', tag .. ':lanes', tag .. ':records', tag .. ':lease', tag .. ':epoch')
+  return 1
+end)

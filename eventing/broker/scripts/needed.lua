@@ -1,0 +1,28 @@
+#!lua name=clarion_needed
+-- clarion_needed: the oldest entry of a partition that somebody still waits for.
+--
+-- KEYS[1]  {ns/broker/p}
+--
+-- Returns {floor, id or "", ...}: the floor, the first entry of every backlog, the oldest that waits for a
+-- retry. The least of them bounds retention. Dead letters hold their own copy of the event and need none; their
+-- places are negative.
+
+local function first(key)
+  return redis.call('ZRANGEBYSCORE', key, 0, '+inf', 'LIMIT', 0, 1)[1]
+end
+
+redis.register_function{function_name = 'clarion_needed', flags = {'no-writes'}, callback = function(keys)
+  local tag = keys[1]
+  local needed = {redis.call('HGET', tag .. ':state', 'floor') or '0-0'}
+  for _, uid in ipairs(redis.call('SMEMBERS', tag .. ':lanes')) do
+    local member = first(tag .. ':backlog:' .. uid) -- "ref attempt"
+    if member then
+      needed[#needed + 1] = member:match('^%S+')
+    end
+  end
+  local waiting = first(tag .. ':waiting') -- "uid attempt ref"
+  if waiting then
+    needed[#needed + 1] = waiting:match('(%S+)$')
+  end
+  return needed
+end}
