@@ -176,5 +176,5 @@ def test_nothing_accepted_is_lost(instances, sink, tmp_path, until):
         producer.join()
 
     for path in ("/plain", "/function"):
-        until(lambda path=path: producer.accepted <= sink.seen[path], what=f"delivery of every event to {path}",
-              timeout_s=60)
+        until(lambda path=path: producer.accepted <= sink.seen[path],
+              what=f"delivery of every event to {path}", timeout_s=60)
