@@ -243,7 +243,7 @@ class Stream:
             await self._take_off(connection)
 
     async def _land(self, connection: Connection) -> None:
-        """Read replies, tell who waits for them, start the next flight; a store that goes is noticed at once."""
+        """Read replies, tell who waits for them, start the next flight; notices a store that goes."""
         async with asyncio.timeout(None) as self._patience:
             while True:
                 try:
