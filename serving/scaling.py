@@ -1,10 +1,10 @@
 """
-The numbers that one revision is scaled by: its annotations over `config-autoscaler` over Knative's defaults.
+The numbers that one revision is scaled by: its annotations, over the settings of `config-autoscaler`.
 
-Pure. Whether an annotation is valid is decided at admission (the kinds refuse a bad one); a value that
-cannot be read here all the same (the table was written by an older version, say) counts as absent, because
-a revision with a default is better than none. Spec: Knative's `config-autoscaler` and the annotations
-`autoscaling.knative.dev/*`; the camelCase spellings are Knative's own aliases.
+Pure. Whether an annotation is valid is decided at admission (`autoscaling.py`); one that cannot be read
+here all the same (the table was written by an older version, say) counts as absent, because a revision
+with a default is better than none. Spec: Knative's annotations `autoscaling.knative.dev/*`; the camelCase
+spellings are its own aliases.
 """
 
 import math
@@ -13,22 +13,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from serving import duration
+from serving.autoscaling import Settings
 
 PREFIX = "autoscaling.knative.dev/"
-_ALIASES = {
-    "min-scale": "minScale", "max-scale": "maxScale", "initial-scale": "initialScale",
-    "target-utilization-percentage": "targetUtilizationPercentage",
-    "target-burst-capacity": "targetBurstCapacity",
-    "panic-window-percentage": "panicWindowPercentage",
-    "panic-threshold-percentage": "panicThresholdPercentage",
-    "metric-aggregation-algorithm": "metricAggregationAlgorithm",
-    "scale-down-delay": "scaleDownDelay",
-    "scale-to-zero-pod-retention-period": "scaleToZeroPodRetentionPeriod",
-}
 _LEAST_TARGET = 0.01  # Knative's floor: below it one request would ask for hundreds of workers
 _LEAST_WINDOW_S, _MOST_WINDOW_S = 6.0, 3600.0  # Knative's bounds of a stable window
 
-Value = TypeVar("Value", int, float, str, bool)
+Value = TypeVar("Value", int, float, str)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,94 +52,71 @@ class Scaling:
         return min(scale, self.most) if self.most else scale
 
 
-def effective(record: Mapping[str, Any], config: Mapping[str, str]) -> Scaling:
-    """
-    The numbers of a revision.
-
-    Args:
-        record: its record of table `revisions`.
-        config: data of ConfigMap `knative-serving/config-autoscaler`.
-    """
-    values = _Values(record.get("annotations") or {}, config)
-    window_s = values.own("window", duration.parse_s, values.shared("stable-window", duration.parse_s, 60.0))
+def effective(record: Mapping[str, Any], settings: Settings) -> Scaling:
+    """The numbers of a revision, from its *record* of table `revisions` and the *settings* for all."""
+    said = _Said(record.get("annotations") or {})
+    window_s = said.of("window", duration.parse_s, settings.stable_window_s)
     window_s = math.ceil(min(max(window_s, _LEAST_WINDOW_S), _MOST_WINDOW_S))
-    panic_share = values.either("panic-window-percentage", float, 10.0) / 100
-    metric = "rps" if values.own("metric", str, "concurrency") == "rps" else "concurrency"
-    total = _total(values, metric, record.get("container_concurrency") or 0)
+    panic_share = said.of("panic-window-percentage", float, settings.panic_window_percentage) / 100
+    metric = "rps" if said.of("metric", str, "concurrency") == "rps" else "concurrency"
+    total = _total(said, settings, metric, record.get("container_concurrency") or 0)
+    utilisation = said.of("target-utilization-percentage", float,
+                          settings.container_concurrency_target_fraction * 100) / 100
     return Scaling(
         metric=metric,
         total=total,
-        target=max(_LEAST_TARGET, total * _utilisation(values)),
-        burst_capacity=values.either("target-burst-capacity", float, 211.0),
+        target=max(_LEAST_TARGET, total * utilisation),
+        burst_capacity=said.of("target-burst-capacity", float, settings.target_burst_capacity),
         window_s=window_s,
         panic_window_s=max(1, math.floor(window_s * panic_share + 0.5)),
-        panic_threshold=values.either("panic-threshold-percentage", float, 200.0) / 100,
-        weighted=values.own("metric-aggregation-algorithm", str, "linear").lower().startswith("weighted"),
-        most_up=values.shared("max-scale-up-rate", float, 1000.0),
-        most_down=values.shared("max-scale-down-rate", float, 2.0),
-        least=values.either("min-scale", int, 0),
-        most=values.either("max-scale", int, 0),
-        initial=_initial(values),
-        activation=values.own("activation-scale", int, 0),
-        scale_down_delay_s=values.either("scale-down-delay", duration.parse_s, 0.0),
-        retention_s=values.either("scale-to-zero-pod-retention-period", duration.parse_s, 0.0),
-        grace_s=values.shared("scale-to-zero-grace-period", duration.parse_s, 30.0),
-        to_zero=values.shared("enable-scale-to-zero", _boolean, default=True),
+        panic_threshold=said.of("panic-threshold-percentage", float,
+                                settings.panic_threshold_percentage) / 100,
+        weighted=said.of("metric-aggregation-algorithm", str, "linear").startswith("weighted"),
+        most_up=settings.max_scale_up_rate,
+        most_down=settings.max_scale_down_rate,
+        least=said.of("min-scale", int, settings.min_scale),
+        most=said.of("max-scale", int, settings.max_scale),
+        initial=_initial(said, settings),
+        activation=said.of("activation-scale", int, 0),
+        scale_down_delay_s=said.of("scale-down-delay", duration.parse_s, settings.scale_down_delay_s),
+        retention_s=said.of("scale-to-zero-pod-retention-period", duration.parse_s,
+                            settings.scale_to_zero_pod_retention_period_s),
+        grace_s=settings.scale_to_zero_grace_period_s,
+        to_zero=settings.enable_scale_to_zero,
         reachable=bool(record.get("reachable", True)),
     )
 
 
-def _total(values: "_Values", metric: str, container_concurrency: int) -> float:
-    """What one worker can take: the annotation `target` wins, but not over a hard limit."""
+def _total(said: "_Said", settings: Settings, metric: str, limit: int) -> float:
+    """What one worker can take: the annotation `target` wins, but not over a hard *limit* of concurrency."""
     if metric == "rps":
-        return values.own("target", float, values.shared("requests-per-second-target-default", float, 200.0))
-    if container_concurrency:
-        return min(values.own("target", float, float(container_concurrency)), float(container_concurrency))
-    return values.own("target", float, values.shared("container-concurrency-target-default", float, 100.0))
+        return said.of("target", float, settings.requests_per_second_target_default)
+    if limit:
+        return min(said.of("target", float, float(limit)), float(limit))
+    return said.of("target", float, settings.container_concurrency_target_default)
 
 
-def _utilisation(values: "_Values") -> float:
-    percent = values.shared("container-concurrency-target-percentage", float, 70.0)
-    fraction = percent if percent <= 1.0 else percent / 100  # Knative takes 0.7 for 70 in the ConfigMap
-    return values.own("target-utilization-percentage", float, fraction * 100) / 100
-
-
-def _initial(values: "_Values") -> int:
-    initial = values.own("initial-scale", int, values.shared("initial-scale", int, 1))
-    if initial == 0 and not values.shared("allow-zero-initial-scale", _boolean, default=False):
-        return max(values.shared("initial-scale", int, 1), 1)
+def _initial(said: "_Said", settings: Settings) -> int:
+    initial = said.of("initial-scale", int, settings.initial_scale)
+    if initial == 0 and not settings.allow_zero_initial_scale:
+        return max(settings.initial_scale, 1)
     return initial
 
 
-def _boolean(text: str) -> bool:
-    return text.strip().lower() == "true"
+class _Said:
+    """The annotations of a revision, each under its own name or its alias (`min-scale`, `minScale`)."""
 
-
-class _Values:
-    """Annotations and ConfigMap, read with one rule: what cannot be read counts as absent."""
-
-    def __init__(self, annotations: Mapping[str, str], config: Mapping[str, str]) -> None:
+    def __init__(self, annotations: Mapping[str, str]) -> None:
         self._annotations = annotations
-        self._config = config
 
-    def own(self, key: str, parse: Callable[[str], Value], default: Value) -> Value:
-        """The annotation, under its own name or its alias."""
-        for spelling in (key, _ALIASES.get(key, key)):
-            if PREFIX + spelling in self._annotations:
-                return _read(self._annotations[PREFIX + spelling], parse, default)
-        return default
-
-    def shared(self, key: str, parse: Callable[[str], Value], default: Value) -> Value:
-        """The ConfigMap's value."""
-        return _read(self._config[key], parse, default) if key in self._config else default
-
-    def either(self, key: str, parse: Callable[[str], Value], default: Value) -> Value:
-        """The annotation, else the ConfigMap's value."""
-        return self.own(key, parse, self.shared(key, parse, default))
-
-
-def _read(text: str, parse: Callable[[str], Value], default: Value) -> Value:
-    try:
-        return parse(text)
-    except (ValueError, TypeError):
+    def of(self, dashed: str, parse: Callable[[str], Value], default: Value) -> Value:
+        """What was said, else *default*."""
+        head, *tail = dashed.split("-")
+        for spelling in (dashed, head + "".join(word.capitalize() for word in tail)):
+            text = self._annotations.get(PREFIX + spelling)
+            if text is not None:
+                try:
+                    return parse(text)
+                except ValueError:
+                    return default
         return default
