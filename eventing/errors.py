@@ -8,6 +8,7 @@ Every error that one part of Clarion raises for another, sorted by whose fault i
     │   ├── Conflict             409
     │   ├── TooLarge             413
     │   └── Unavailable          503   we could not keep it; ask again later
+    ├── NoAnswer                   a server that we asked gave no (whole, readable) answer; `reason` says why
     └── UsageError               a person's command or setting; one line and exit code 2
 
 The message of an error names the field (or attribute, or option), what was wrong, and the next step.
@@ -51,6 +52,19 @@ class Unavailable(Rejected):
     """Nothing is wrong with the request, but it cannot be kept now; it was not accepted."""
 
     status = 503
+
+
+class NoAnswer(ClarionError):
+    """
+    A server that we asked gave no answer that can be used.
+
+    `reason` is one of: bad-url, unresolved, refused, timeout, closed, garbage, too-large.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        """*message* says more for a person."""
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
 
 
 class UsageError(ClarionError):
