@@ -1,0 +1,146 @@
+"""
+What happens, as lines that go on: events of a broker, output of a Service's workers.
+
+    GET /feeds/events?broker=ns/name[&since=UNIX_TIME]     {"id", "partition", "event": {..}} a line, for ever
+    GET /feeds/logs/NAMESPACE/SERVICE[?follow=true]         the lines of its revisions' log files
+
+Events come from the archive, so a feed disturbs no delivery and starts in the past where it is asked to;
+its first line is empty and comes at once. JSON data stands as `data`, text as a string, anything else as
+`data_base64`. A feed ends when its reader leaves, or when the server drains.
+"""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import redis.asyncio
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+
+from eventing import projection
+from eventing.broker import archive
+from eventing.config import Config
+from eventing.event import Event
+
+_NDJSON = "application/x-ndjson"
+_TEXT = "text/plain; charset=utf-8"
+_LOG_POLL_S = 0.2  # a person does not notice; there is no portable way to be told
+_LOG_TAIL_BYTES = 256 * 1024  # of each file: some thousand lines, what a terminal keeps
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """The event in CloudEvents' JSON form; data that is not what its content type says goes as base64."""
+    content_type = event.attributes.get("datacontenttype", "application/json").partition(";")[0].strip()
+    shown: dict[str, Any] = dict(event.attributes)
+    if event.data is None:
+        return shown
+    try:
+        is_json = content_type == "application/json" or content_type.endswith("+json")
+        shown["data"] = orjson.loads(event.data) if is_json else event.data.decode()
+    except ValueError:  # not JSON, or not UTF-8
+        shown["data_base64"] = base64.b64encode(event.data).decode()
+    return shown
+
+
+async def _events(
+    store: "redis.asyncio.Redis", broker: str, partitions: int, after: str
+) -> AsyncIterator[bytes]:
+    yield b"\n"  # now the reader knows that it will miss nothing
+    async for entry in archive.follow(store, broker, range(partitions), after=after):
+        yield orjson.dumps({"id": entry.id, "partition": entry.partition, "event": as_json(entry.event)},
+                           option=orjson.OPT_APPEND_NEWLINE)
+
+
+async def _logs(folder: Path, revisions: "Revisions", *, follow: bool) -> AsyncIterator[bytes]:
+    """Lines of the files of all revisions; those that are there already in the order of their times."""
+    positions: dict[Path, int] = {}
+    first: list[bytes] = []
+    for path in await revisions.files(folder):
+        first += _tail(path, positions)
+    for line in sorted(first):  # every line begins with its time
+        yield line
+    while follow:
+        await asyncio.sleep(_LOG_POLL_S)
+        for path in await revisions.files(folder):
+            for line in _fresh(path, positions):
+                yield line
+
+
+def _tail(path: Path, positions: dict[Path, int]) -> list[bytes]:
+    start = max(0, path.stat().st_size - _LOG_TAIL_BYTES)
+    positions[path] = start
+    lines = _fresh(path, positions)
+    return lines[1:] if start else lines  # the first is cut
+
+
+def _fresh(path: Path, positions: dict[Path, int]) -> list[bytes]:
+    """Whole lines since the last look; a file that shrank was rotated and is read from its beginning."""
+    start = positions.get(path, 0)
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, 2) < start:
+                start = 0
+            file.seek(start)
+            chunk = file.read(_LOG_TAIL_BYTES)
+    except FileNotFoundError:
+        return []
+    lines = chunk.splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        lines.pop()
+    positions[path] = start + sum(map(len, lines))
+    return lines
+
+
+class Revisions:
+    """Which revisions a Service has had, by the projection and by the files that are left."""
+
+    def __init__(self, store: "redis.asyncio.Redis", namespace: str, service: str) -> None:
+        """Of *service* in *namespace*."""
+        self._store = store
+        self._namespace = namespace
+        self._service = service
+
+    async def names(self) -> set[str]:
+        """Names of its revisions that exist."""
+        records = await projection.read(self._store, "revisions")
+        return {name.partition("/")[2] for name, record in records.items()
+                if name.startswith(f"{self._namespace}/") and record.get("service") == self._service}
+
+    async def files(self, folder: Path) -> list[Path]:
+        """Log files that exist, oldest revision first."""
+        found = (folder / f"{name}.log" for name in sorted(await self.names()))
+        return [path for path in found if path.is_file()]
+
+
+async def _now(store: "redis.asyncio.Redis") -> float:
+    """Unix time by the clock that makes the ids."""
+    seconds, micros = await store.time()
+    return int(seconds) + int(micros) / 1e6
+
+
+def routes(config: Config, store: "redis.asyncio.Redis") -> APIRouter:
+    """The two feeds."""
+    router = APIRouter(prefix="/feeds")
+
+    @router.get("/events", include_in_schema=False)
+    async def events(broker: str, since: float | None = None) -> Response:
+        record = (await projection.read(store, "brokers")).get(broker)
+        if record is None:
+            return PlainTextResponse(f"there is no broker {broker}; clarion get brokers -A lists them\n", 404)
+        after = archive.id_at(await _now(store) if since is None else since)
+        partitions = max(1, int(record.get("partitions") or 1))
+        return StreamingResponse(_events(store, broker, partitions, after), media_type=_NDJSON)
+
+    @router.get("/logs/{namespace}/{service}", include_in_schema=False)
+    async def logs(namespace: str, service: str, follow: bool = False) -> Response:
+        revisions = Revisions(store, namespace, service)
+        if not await revisions.names():
+            return PlainTextResponse(f"there is no Service {namespace}/{service} with a revision; "
+                                     "clarion get services -A lists them\n", 404)
+        folder = config.data_dir / "logs" / namespace
+        return StreamingResponse(_logs(folder, revisions, follow=follow), media_type=_TEXT)
+
+    return router
