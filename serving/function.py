@@ -54,7 +54,7 @@ _FORMAT = JSONFormat()
 
 def is_event(headers: Iterable[Header]) -> bool:
     """Does a request with these headers claim to be a CloudEvent?"""
-    return any(name == b"ce-specversion" or (name, value[:len(_EVENT_TYPES)]) == (b"content-type", _EVENT_TYPES)
+    return any(name == b"ce-specversion" or (name == b"content-type" and value.startswith(_EVENT_TYPES))
                for name, value in headers)
 
 

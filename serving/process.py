@@ -1,0 +1,144 @@
+"""
+What a freshly forked child does to become a process of its own, in this order:
+
+ 1. own session and process group, so that all it starts can be ended with it;
+ 2. SIGKILL when the zygote dies: nobody would be left to reap and report it;
+ 3. signals as in a fresh process;
+ 4. descriptors: /dev/null, its output twice, the listening socket, the report pipe; every other is closed;
+ 5. limits, working directory, umask;
+ 6. the environment: exactly what the revision says and what `environment` adds;
+ 7. random numbers of its own.
+
+It is isolation between well-meaning processes and not a container: it has the role's user, network
+and file system. What a Python reads from the environment only when it starts (PYTHONHASHSEED, PYTHONPATH,
+LD_PRELOAD) has no effect on a function; `command` programs see all of it.
+
+Memory is limited by RLIMIT_DATA, which counts private writable memory. RLIMIT_AS would count mapped
+libraries and the 64 MiB that every thread's arena reserves and never touches. A function over its limit
+gets MemoryError and answers 500; it is not killed, unlike in a container.
+"""
+
+import ctypes
+import fcntl
+import os
+import random
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+
+LISTENER, REPORT = 3, 4  # descriptors of every worker; a `command` gets neither
+_FIRST_FREE = 5
+_ABOVE_ALL = 1 << 20  # descriptors are fewer: Linux's default fs.nr_open
+
+# A thread's stack counts as data in full; 8 MiB (glibc's default) for each of 40 would eat a small limit.
+_LIMITED_STACK_BYTES = 1024 * 1024
+_UMASK = 0o022
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What to become; travels from the backend to the child as JSON."""
+
+    worker: str
+    source: str  # `source` of replies that have none
+    folder: str  # working directory; the bundle's place, where there is one
+    env: Mapping[str, str]
+    entry: str | None = None
+    command: Sequence[str] | None = None
+    memory_bytes: int | None = None
+    threads: int = 40
+
+
+def become(spec: Spec, parent_pid: int, descriptors: Sequence[int]) -> None:
+    """
+    Turn this child of *parent_pid* into the process that *spec* describes.
+
+    *descriptors*: output, report pipe, and the listening socket unless *spec* is a command.
+
+    Raises:
+        OSError: the folder is gone, or a limit cannot be set.
+    """
+    os.setsid()
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it died before we asked to be told
+        os._exit(1)
+    _LIBC.prctl(_PR_SET_NAME, spec.worker.encode()[:15])  # what `ps` shows; the kernel keeps 15 bytes
+    _default_signals()
+    _take_descriptors(descriptors)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if spec.memory_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (spec.memory_bytes, spec.memory_bytes))
+        threading.stack_size(_LIMITED_STACK_BYTES)
+    os.umask(_UMASK)
+    os.chdir(spec.folder)
+    os.environ.clear()
+    os.environ.update(spec.env)
+    time.tzset()
+    _reseed()
+
+
+def environment(asked: Mapping[str, str], *, port: int, service: str, configuration: str, revision: str,
+                own: Mapping[str, str]) -> dict[str, str]:
+    """
+    The whole environment of a worker: Knative's variables win over *asked*, *asked* over the rest.
+
+    *own* is the role's environment, from which only PATH, HOME and TMPDIR are taken.
+    """
+    return {
+        "PATH": own.get("PATH", os.defpath),
+        "HOME": own.get("HOME", "/"),
+        "TMPDIR": own.get("TMPDIR", "/tmp"),  # noqa: S108  a place every program may write, as Knative demands
+        **asked,
+        "PORT": str(port),
+        "K_SERVICE": service,
+        "K_CONFIGURATION": configuration,
+        "K_REVISION": revision,
+    }
+
+
+def execute(command: Sequence[str]) -> None:
+    """
+    Become the program *command*; returns never.
+
+    Raises:
+        OSError: it is not there or cannot be run.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores these two; other programs expect them
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    os.execvp(command[0], list(command))  # noqa: S606  no shell is wanted
+
+
+def _default_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _take_descriptors(descriptors: Sequence[int]) -> None:
+    # First out of the way: a received descriptor may have one of the numbers that are given out below.
+    output, *kept = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE) for number in descriptors]
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    report, *listener = kept
+    os.closerange(LISTENER, _FIRST_FREE)
+    os.dup2(report, REPORT, inheritable=False)
+    if listener:
+        os.dup2(listener[0], LISTENER, inheritable=False)
+    os.closerange(_FIRST_FREE, _ABOVE_ALL)
+
+
+def _reseed() -> None:
+    random.seed()
+    numpy_random = sys.modules.get("numpy.random")  # preloaded: all forks would draw the same numbers
+    if numpy_random is not None:
+        numpy_random.seed()

@@ -1,0 +1,171 @@
+"""
+The zygote: a warm Python that forks workers, and does nothing else.
+
+    python -m serving.zygote CONTROL [MODULE ...]
+
+It imports what a worker needs (serving.worker) and the MODULEs to preload, freezes the garbage collector,
+so that its pages stay shared, and answers on CONTROL, a SOCK_SEQPACKET socket of the backend, in JSON:
+
+    backend -> zygote
+    {"fork": W}                                with descriptors: a file with the JSON of process.Spec,
+                                               output, report[, listener]
+    {"signal": N, "worker": W, "group": bool}
+
+    zygote -> backend
+    {"warm": true}                             once, when the imports are done
+    {"forked": W, "pid": P}
+    {"refused": W, "message": TEXT}            fork() failed
+    {"exited": W, "status": S}                 S < 0: killed by signal -S
+
+Signals go through here because only the parent knows that a pid is still its child's. When a worker
+ends, what is left of its process group is killed before the worker is reaped. When the backend goes away,
+every group is killed and the zygote ends; when the zygote is killed, the kernel kills its workers.
+
+It has one thread, always: forking a process of several copies locks that nobody will ever open. It runs no
+code of functions, only the preloaded modules; one that cannot be imported, or starts threads, fails the
+workers that asked for it and not the zygote. All its workers share one hash seed.
+"""
+
+import contextlib
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from serving import worker
+from serving.process import Spec, become
+
+_PACKET_BYTES = 4096  # ids and numbers; the long part of a spec is in its file
+_DESCRIPTORS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Birth:
+    """What a child needs to know after the fork."""
+
+    parent_pid: int
+    descriptors: list[int]
+
+
+class Zygote:
+    """The loop between the backend and the children."""
+
+    def __init__(self, control: socket.socket) -> None:
+        """Serve *control*."""
+        self._control = control
+        self._pids: dict[str, int] = {}
+        self._woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # only to be woken
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business
+
+    def run(self) -> Birth | None:
+        """Returns in every child what it was born as; in the zygote None, at the end."""
+        self._say({"warm": True})
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._woken, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == self._woken:
+                    os.read(self._woken, _PACKET_BYTES)
+                    self._reap()
+                    continue
+                packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, _DESCRIPTORS,
+                                                            socket.MSG_CMSG_CLOEXEC)
+                if not packet:
+                    self._kill_all()
+                    return None
+                birth = self._obey(orjson.loads(packet), descriptors)
+                if birth is not None:
+                    return birth
+
+    def _obey(self, order: dict[str, object], descriptors: list[int]) -> Birth | None:
+        if "fork" in order:
+            return self._fork(str(order["fork"]), descriptors)
+        pid = self._pids.get(str(order["worker"]))
+        if pid is not None:
+            send = os.killpg if order["group"] else os.kill
+            with contextlib.suppress(ProcessLookupError):  # forked, but not yet leader of its own group
+                send(pid, int(str(order["signal"])))
+        return None
+
+    def _fork(self, name: str, descriptors: list[int]) -> Birth | None:
+        parent_pid = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._say({"refused": name, "message": str(error)})
+            pid = -1
+        if pid == 0:
+            self._control.detach()  # its number will be given to something else
+            return Birth(parent_pid=parent_pid, descriptors=descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if pid > 0:
+            self._pids[name] = pid
+            self._say({"forked": name, "pid": pid})
+        return None
+
+    def _reap(self) -> None:
+        while self._pids:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
+                return
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(ended.si_pid, signal.SIGKILL)  # until it is reaped, its group's number is its own
+            os.waitpid(ended.si_pid, 0)
+            status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+            for name in [name for name, pid in self._pids.items() if pid == ended.si_pid]:
+                del self._pids[name]
+                self._say({"exited": name, "status": status})
+
+    def _kill_all(self) -> None:
+        for pid in self._pids.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+    def _say(self, packet: dict[str, object]) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the next read ends the loop
+            self._control.send(orjson.dumps(packet))
+
+
+def preload(modules: Sequence[str]) -> str:
+    """Import *modules*; what went wrong, as text for the workers' authors, empty if nothing did."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except BaseException:  # noqa: BLE001  code of other people, which may even exit
+            return f"clarion.dev/preload: {module!r} cannot be imported:\n{traceback.format_exc()}"
+        if len(list(Path("/proc/self/task").iterdir())) > 1:
+            return f"clarion.dev/preload: {module!r} starts threads when it is imported"
+    return ""
+
+
+def main(control: socket.socket, modules: Sequence[str]) -> int:
+    """Be a zygote until *control* closes; in a child, be the worker. Returns the exit status."""
+    trouble = preload(modules)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    birth = Zygote(control).run()
+    if birth is None:
+        return 0
+    gc.enable()
+    with open(birth.descriptors[0], "rb", closefd=False) as file:
+        spec = Spec(**orjson.loads(file.read()))
+    become(spec, birth.parent_pid, birth.descriptors[1:])
+    return worker.run(spec, trouble)
+
+
+if __name__ == "__main__":
+    sys.exit(main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:]))
