@@ -1,0 +1,340 @@
+"""
+Ask HTTP servers: pooled keep-alive connections, bounded answers, and every failure is a NoAnswer.
+
+    client = Client(limits=ClientLimits())
+    answer = await client.request("POST", url, headers, body, timeout_s=30, max_answer_bytes=1 << 20)
+    upstream = await client.open(address, "GET", b"/", headers, receiver)      a stream, for proxies
+
+A pooled connection may have been closed by its server a moment ago (uvicorn does so after 5 s). Such a
+request is sent once more, on a new connection, if not one byte of an answer came: what we send may be
+sent twice by contract (at least once). Redirects are not followed: an event goes where its trigger says.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from eventing.errors import NoAnswer
+from eventing.http import wire
+from eventing.http.address import Address, parse, resolve
+from eventing.http.upstream import AnswerReceiver, Upstream
+from eventing.http.wire import Header
+
+__all__ = ["Address", "Answer", "AnswerReceiver", "Client", "ClientLimits", "Dial", "NoAnswer", "Upstream"]
+
+# (host, port) of a URL -> where to connect; None: as usual.
+Dial = Callable[[str, int], Address | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientLimits:
+    """What servers may make the client spend."""
+
+    connections: int = 128  # for each address; the dispatcher's largest window towards one subscriber
+    idle_s: float = 4.0  # a connection unused for so long is closed: before uvicorn does, after 5 s
+    connect_s: float = 10.0  # to connect; a SYN is repeated after 1, 3 and 7 s
+    head_bytes: int = 64 * 1024  # of an answer: the same as Limits.head_bytes of our server
+
+
+class Answer(NamedTuple):
+    """What a server said."""
+
+    status: int
+    headers: list[Header]
+    body: bytes
+
+    def header(self, name: bytes) -> bytes | None:
+        """Value of the first header called *name* (lower-case), or None."""
+        return wire.find(self.headers, name)
+
+
+class _Collector:
+    """Gathers one answer into a future."""
+
+    __slots__ = ("_chunks", "_future", "_headers", "_limit_bytes", "_size_bytes", "_status", "_upstream")
+
+    def __init__(self, future: "asyncio.Future[Answer]", upstream: Upstream, limit_bytes: int) -> None:
+        self._future = future
+        self._upstream = upstream
+        self._limit_bytes = limit_bytes
+        self._chunks: list[bytes] = []
+        self._size_bytes = 0
+
+    def head(self, status: int, headers: list[Header]) -> None:
+        self._status = status
+        self._headers = headers
+
+    def data(self, chunk: bytes) -> None:
+        self._size_bytes += len(chunk)
+        if self._size_bytes > self._limit_bytes:
+            self._chunks.clear()
+            self._upstream.fail("too-large", f"the answer is larger than {self._limit_bytes} bytes")
+        else:
+            self._chunks.append(chunk)
+
+    def end(self) -> None:
+        if not self._future.done():
+            self._future.set_result(Answer(self._status, self._headers, b"".join(self._chunks)))
+
+    def failed(self, error: NoAnswer) -> None:
+        if not self._future.done():
+            self._future.set_exception(error)
+
+
+    def expire(self) -> None:
+        if not self._future.done():  # else the connection may be another request's by now
+            self._upstream.fail("timeout", "no answer in time")
+
+
+class _Pool:
+    """Connections to one address; as an Upstream's owner it hands free ones to whoever waits longest."""
+
+    def __init__(self, address: Address, client: "Client") -> None:
+        self.address = address
+        self.idle: list[Upstream] = []
+        self.connections: set[Upstream] = set()
+        self.open = 0  # connections, and those being made
+        self.waiting: deque[asyncio.Future[Upstream | None]] = deque()
+        self._client = client
+
+    def take(self) -> Upstream | None:
+        """The idle connection used last: the others get a chance to be closed."""
+        while self.idle:
+            upstream = self.idle.pop()
+            if not upstream.is_lost:
+                return upstream
+        return None
+
+    def made(self, upstream: Upstream) -> None:
+        self.connections.add(upstream)
+
+    def release(self, upstream: Upstream) -> None:
+        if not self._pass_on(upstream):
+            upstream.idle_since = self._client.now
+            self.idle.append(upstream)
+
+    def lost(self, upstream: Upstream) -> None:
+        if upstream in self.idle:
+            self.idle.remove(upstream)
+        self.connections.discard(upstream)
+        self.give_back()
+
+    def give_back(self) -> None:
+        """One connection less: somebody else may make one."""
+        self.open -= 1
+        if self._pass_on(None):
+            self.open += 1
+
+    def _pass_on(self, upstream: Upstream | None) -> bool:
+        while self.waiting:
+            waiter = self.waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(upstream)
+                return True
+        return False
+
+
+class Client:
+    """Connections to servers, pooled by address. One for each process; close it at the end."""
+
+    def __init__(self, *, limits: ClientLimits | None = None, dial: Dial | None = None) -> None:
+        """*dial* may redirect a host, for example to a unix socket."""
+        self._limits = limits or ClientLimits()
+        self._dial = dial
+        self._loop = asyncio.get_running_loop()
+        self._pools: dict[Address, _Pool] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self.now = 0.0  # loop time of the last tick
+
+    def __repr__(self) -> str:
+        """Counts over all addresses."""
+        pools = self._pools.values()
+        idle = sum(len(pool.idle) for pool in pools)
+        busy = sum(pool.open for pool in pools) - idle
+        return f"<Client [{len(pools)} addresses | {busy} busy | {idle} idle]>"
+
+    async def request(self, method: str, url: str, headers: Iterable[Header], body: bytes = b"", *,
+                      timeout_s: float | None, max_answer_bytes: int) -> Answer:
+        """
+        Send one request and return its answer. Raises NoAnswer, or ValueError for headers with line breaks.
+
+        *timeout_s* covers everything: waiting for a free connection, connecting, and the whole answer.
+        Host and Content-Length are added.
+        """
+        place = parse(url)
+        block = wire.encode(tuple(headers))
+        request = b"%b %b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
+            method.encode(), place.target, place.authority, block, len(body), body)
+        deadline = None if timeout_s is None else self._loop.time() + timeout_s
+        address = self.address(place.host, place.port)
+        pool = self._pool(address)
+        upstream = pool.take() or await self._acquire(pool, deadline)
+        try:
+            return await self._fetch(upstream, request, method, deadline, max_answer_bytes)
+        except NoAnswer as error:
+            if error.reason != "closed" or not upstream.is_stale:
+                raise
+        upstream = await self._acquire(self._pool(address), deadline, fresh=True)
+        return await self._fetch(upstream, request, method, deadline, max_answer_bytes)
+
+    async def open(self, address: Address, method: str, target: bytes, headers: Collection[Header],
+                   receiver: AnswerReceiver, *, has_body: bool = False, fresh: bool = False) -> Upstream:
+        """
+        Begin a request whose body follows by `write` and `end` of the Upstream; *receiver* gets the answer.
+
+        The *headers* are sent as they are, so Host must be among them. A body (*has_body*) is as long as its
+        Content-Length says, else it is sent in chunks. *fresh*: on a new connection. Raises NoAnswer.
+        """
+        pool = self._pool(address)
+        upstream = await self._acquire(pool, None, fresh=fresh)
+        self._begin(upstream, method, target, headers, receiver, has_body=has_body)
+        return upstream
+
+    def open_idle(self, address: Address, method: str, target: bytes, headers: Collection[Header],
+                  receiver: AnswerReceiver, *, has_body: bool = False) -> Upstream | None:
+        """As `open`, at once, if there is an idle connection; else None."""
+        pool = self._pools.get(address)
+        upstream = pool.take() if pool is not None else None
+        if upstream is not None:
+            self._begin(upstream, method, target, headers, receiver, has_body=has_body)
+        return upstream
+
+    def address(self, host: str, port: int) -> Address:
+        """Where *host* and *port* of a URL are to be reached."""
+        address = self._dial(host, port) if self._dial is not None else None
+        return resolve(host, port) if address is None else address
+
+    async def close(self) -> None:
+        """Close idle connections and cut the others; their receivers get NoAnswer("closed")."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for pool in self._pools.values():
+            for upstream in tuple(pool.connections):
+                upstream.fail("closed", "the client was closed")
+        self._pools.clear()
+        await asyncio.sleep(0)  # connection_lost is called in the loop's next turn
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    async def _fetch(self, upstream: Upstream, request: bytes, method: str, deadline: float | None,
+                     max_answer_bytes: int) -> Answer:
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        collector = _Collector(future, upstream, max_answer_bytes)
+        upstream.send(request, collector, is_head=method == "HEAD")
+        timer = None
+        if deadline is not None:
+            timer = self._loop.call_at(deadline, collector.expire)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            upstream.abort()  # an answer that nobody waits for would be taken for the next one's
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    @staticmethod
+    def _begin(upstream: Upstream, method: str, target: bytes, headers: Collection[Header],
+               receiver: AnswerReceiver, *, has_body: bool) -> None:
+        chunked = has_body and wire.find(headers, b"content-length") is None
+        framing = b"transfer-encoding: chunked\r\n" if chunked else b""
+        head = b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method.encode(), target, wire.encode(headers), framing)
+        upstream.begin(head, receiver, is_head=method == "HEAD", chunked=chunked,
+                       offers_upgrade=wire.find(headers, b"upgrade") is not None)
+        if not has_body:
+            upstream.end()
+
+    def _pool(self, address: Address) -> _Pool:
+        pool = self._pools.get(address)
+        if pool is None:
+            pool = self._pools[address] = _Pool(address, self)
+            if self._timer is None:
+                self._rest()
+        return pool
+
+    async def _acquire(self, pool: _Pool, deadline: float | None, *, fresh: bool = False) -> Upstream:
+        """A connection to use: an idle one (not if *fresh*), a new one, or the first that gets free."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                upstream = None if fresh else pool.take()
+                if upstream is not None:
+                    return upstream
+                if pool.open >= self._limits.connections and not pool.idle:
+                    upstream = await self._wait(pool)
+                    if upstream is not None:
+                        return upstream
+                else:
+                    pool.open += 1
+                return await self._connect(pool)
+        except TimeoutError as error:
+            raise NoAnswer("timeout", "no connection in time") from error
+
+    async def _wait(self, pool: _Pool) -> Upstream | None:
+        """Wait for a connection, or for the permission to make one (None)."""
+        waiter: asyncio.Future[Upstream | None] = self._loop.create_future()
+        pool.waiting.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():  # it came in the moment of the cancellation
+                upstream = waiter.result()
+                if upstream is None:
+                    pool.give_back()
+                else:
+                    pool.release(upstream)
+            raise
+
+    async def _connect(self, pool: _Pool) -> Upstream:
+        """Make a connection that `pool.open` counts already."""
+        address = pool.address
+
+        made: list[Upstream] = []
+
+        def make() -> Upstream:
+            made.append(Upstream(pool, self._limits.head_bytes))
+            return made[-1]
+
+        try:
+            async with asyncio.timeout(self._limits.connect_s):
+                if isinstance(address, str):
+                    await self._loop.create_unix_connection(make, address)
+                else:
+                    await self._loop.create_connection(make, *address)
+        except BaseException as error:
+            if not pool.connections.intersection(made):  # a made one gives itself back when it is lost
+                pool.give_back()
+            raise _translated(error, address) from error
+        return made[-1]
+
+    def _tick(self) -> None:
+        """Close what was idle for too long, forget addresses that nobody uses; rests while there are none."""
+        self.now = self._loop.time()
+        for address, pool in tuple(self._pools.items()):
+            for upstream in tuple(pool.idle):
+                if self.now - upstream.idle_since > self._limits.idle_s:
+                    pool.idle.remove(upstream)
+                    upstream.abort()
+            if not pool.open and not pool.waiting:
+                del self._pools[address]
+        self._timer = None
+        if self._pools:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Until the next tick."""
+        self.now = self._loop.time()
+        self._timer = self._loop.call_later(self._limits.idle_s / 8, self._tick)
+
+
+def _translated(error: BaseException, address: Address) -> BaseException:
+    """What a failure to connect is called here."""
+    if isinstance(error, TimeoutError):
+        return NoAnswer("timeout", f"cannot connect to {address}")
+    if isinstance(error, socket.gaierror):
+        return NoAnswer("unresolved", f"{address}: {error.strerror}")
+    if isinstance(error, OSError):
+        return NoAnswer("refused", f"{address}: {error.strerror or error}")
+    return error

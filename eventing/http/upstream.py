@@ -1,0 +1,310 @@
+"""
+A client's side of one connection: one request at a time, its answer handed on as it comes.
+
+    idle -> send | begin (write)* end -> receiver.head (receiver.data)* receiver.end -> idle again, or closed
+                                      -> receiver.failed, at any point; closed
+                                      -> receiver.head(101), then raw bytes both ways
+
+A server may speak nonsense, stop in the middle, or never stop: heads and what is between chunks are
+bounded here, bodies by whoever receives them (`fail`, `pause`). It knows nothing of pools and retries.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import httptools
+
+from eventing.errors import NoAnswer
+from eventing.http import wire
+from eventing.http.wire import Header
+
+
+class AnswerReceiver(Protocol):
+    """Takes an answer as it arrives; no method may raise."""
+
+    def head(self, status: int, headers: list[Header]) -> None:
+        """Final status (interim ones are skipped; 101 means raw bytes from here on) and headers."""
+
+    def data(self, chunk: bytes) -> None:
+        """More of the body."""
+
+    def end(self) -> None:
+        """That was the whole answer."""
+
+    def failed(self, error: NoAnswer) -> None:
+        """There is no answer, or no more of it; nothing is called after this."""
+
+
+class Owner(Protocol):
+    """Whoever keeps the connection between requests."""
+
+    def made(self, upstream: "Upstream") -> None:
+        """It is connected; `lost` will follow one day."""
+
+    def release(self, upstream: "Upstream") -> None:
+        """The connection can take another request."""
+
+    def lost(self, upstream: "Upstream") -> None:
+        """The connection is no more."""
+
+
+def _nothing() -> None:
+    """What happens by default when the server drains."""
+
+
+class Upstream(asyncio.Protocol):
+    """One connection to a server. Made by Client."""
+
+    writable = True
+    reused = False  # it has answered a request before this one
+    heard = False  # a byte of an answer to this request has come
+    idle_since = 0.0  # loop time, for the pool
+    on_drain: Callable[[], None] = staticmethod(_nothing)  # `writable` became true again
+
+    _transport: asyncio.Transport
+    _receiver: AnswerReceiver | None = None
+    _headers: list[Header]
+    _is_head = False  # the request's method is HEAD: its answer has no body, whatever it announces
+    _chunked = False
+    _sent = True  # the request has ended
+    _offers_upgrade = False
+    _raw = False
+    _answering = False  # the final head has come
+    _interim = False
+    _done = False  # the answer has ended
+    _keeps = False  # the connection can take another request after this one
+    _dirty = False  # more came than was asked for
+    _body_grew = False
+    _overhead_bytes = 0
+    _lost = False
+
+    def __init__(self, owner: Owner, head_bytes: int) -> None:
+        """Belong to *owner*; heads up to *head_bytes*."""
+        self._owner = owner
+        self._head_bytes = head_bytes
+        self._headers = []
+        self._parser = httptools.HttpResponseParser(self)
+
+    def __repr__(self) -> str:
+        """What it is doing."""
+        state = "lost" if self._lost else "raw" if self._raw else "busy" if self._receiver else "idle"
+        return f"<Upstream [{state}]>"
+
+    @property
+    def is_stale(self) -> bool:
+        """True after a failure that says nothing of the server: an old connection ended without an answer."""
+        return self._lost and self.reused and not self.heard
+
+    @property
+    def is_lost(self) -> bool:
+        """True when it is closed."""
+        return self._lost or self._transport.is_closing()
+
+    # -- asking -------------------------------------------------------------------------------------------
+
+    def begin(self, head: bytes, receiver: AnswerReceiver, *, is_head: bool = False, chunked: bool = False,
+              offers_upgrade: bool = False) -> None:
+        """Send a request's *head* (its end included); its body follows by `write` and `end`."""
+        self._receiver = receiver
+        self._is_head = is_head
+        self._chunked = chunked
+        self._offers_upgrade = offers_upgrade
+        self._sent = self.heard = self._answering = self._done = False
+        self._overhead_bytes = 0
+        self._transport.write(head)
+
+    def send(self, request: bytes, receiver: AnswerReceiver, *, is_head: bool = False) -> None:
+        """Send a whole *request*."""
+        self.begin(request, receiver, is_head=is_head)
+        self._sent = True
+
+    def write(self, chunk: bytes) -> None:
+        """More of the request's body, or raw bytes after an upgrade."""
+        if self._lost or not chunk or (self._sent and not self._raw):
+            return
+        if self._chunked and not self._raw:
+            chunk = b"%x\r\n%b\r\n" % (len(chunk), chunk)
+        self._transport.write(chunk)
+
+    def end(self) -> None:
+        """The request ends, or this side of the raw bytes."""
+        if self._lost:
+            return
+        if self._raw:
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+        elif not self._sent:
+            self._sent = True
+            if self._chunked:
+                self._transport.write(b"0\r\n\r\n")
+
+    def pause(self) -> None:
+        """Take no more of the answer for now."""
+        if not self.is_lost:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """The opposite of pause."""
+        if not self.is_lost:
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Cut the connection; the receiver is told nothing more."""
+        self._receiver = None
+        self._dirty = True
+        if not self._lost:
+            self._transport.abort()
+
+    def fail(self, reason: str, message: str) -> None:
+        """Cut the connection and say so to the receiver."""
+        receiver = self._receiver
+        self.abort()
+        if receiver is not None:
+            receiver.failed(NoAnswer(reason, message))
+
+    # -- asyncio.Protocol ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one but in name
+        self._owner.made(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; the receiver is called from within, but for the end."""
+        receiver = self._receiver
+        if receiver is None:
+            self.abort()  # nothing was asked
+            return
+        if self._raw:
+            receiver.data(data)
+            return
+        self.heard = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._enter_raw(data[offer.args[0]:])
+            return
+        except httptools.HttpParserError as error:
+            if not self._done:
+                self.fail("garbage", f"cannot parse the answer: {error}")
+                return
+            self._dirty = True
+        if self._done:
+            self._finish()
+        else:
+            self._mid_answer(len(data))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end, which is the end of an answer too if nothing else delimits it."""
+        self._lost = True
+        receiver, self._receiver = self._receiver, None
+        self._owner.lost(self)
+        if receiver is None:
+            return
+        if exc is None and (self._raw or (self._answering and self._ends_with_connection())):
+            receiver.end()
+        elif not self.heard:
+            receiver.failed(NoAnswer("closed", "the connection was closed without an answer"))
+        else:
+            receiver.failed(NoAnswer("closed", "the connection was closed in the middle of the answer"))
+
+    def pause_writing(self) -> None:
+        """The server does not keep up."""
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        """The server caught up."""
+        self.writable = True
+        self.on_drain()
+
+    # -- the parser's callbacks ---------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """An answer's first byte."""
+        if self._done:
+            self._dirty = True
+        else:
+            self._headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; those after a chunked body are not for anybody."""
+        self._headers.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        """Hand on the final head."""
+        receiver = self._receiver
+        if self._done or receiver is None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:  # noqa: PLR2004  informational: RFC 9110, section 15.2
+            self._interim = True
+            if status == 101 and not self._offers_upgrade:  # noqa: PLR2004  Switching Protocols
+                self.fail("garbage", "101 without having been asked to switch")
+            return
+        self._answering = True
+        headers, self._headers = self._headers, []
+        self._framed = headers
+        self._keeps = self._parser.should_keep_alive()  # asked later, it would answer for the next message
+        if self._is_head:
+            self._done = True
+            self._keeps = wire.find(headers, b"connection") is None
+        receiver.head(status, headers)
+
+    def on_body(self, chunk: bytes) -> None:
+        """Hand on a part of the body."""
+        receiver = self._receiver
+        if self._done:
+            self._dirty = True
+        elif receiver is not None:
+            self._body_grew = True
+            receiver.data(chunk)
+
+    def on_message_complete(self) -> None:
+        """An answer, or an interim one, has ended."""
+        if self._interim:
+            self._interim = False
+        else:
+            self._done = True
+
+    # -- what follows from a read -------------------------------------------------------------------------
+
+    def _mid_answer(self, read_bytes: int) -> None:
+        """A read ended within an answer: what is not body is bounded."""
+        self._overhead_bytes = 0 if self._body_grew else self._overhead_bytes + read_bytes
+        self._body_grew = False
+        if self._overhead_bytes > self._head_bytes:
+            self.fail("too-large", f"the answer's head is larger than {self._head_bytes} bytes")
+
+    def _finish(self) -> None:
+        """The answer is whole: keep the connection if that is safe, then tell the receiver."""
+        receiver, self._receiver = self._receiver, None
+        if receiver is None:
+            return
+        if self._is_head:
+            self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body
+        self.on_drain = _nothing
+        if self._keeps and self._sent and not self._dirty and not self.is_lost:
+            self.reused = True
+            self._owner.release(self)
+        else:
+            self._dirty = True
+            self._transport.close()
+        receiver.end()
+
+    def _enter_raw(self, rest: bytes) -> None:
+        """The server switched protocols."""
+        receiver = self._receiver
+        if receiver is None:
+            return
+        self._raw = self._sent = True
+        receiver.head(101, self._headers)
+        if rest:
+            receiver.data(rest)
+
+    def _ends_with_connection(self) -> bool:
+        """True for an answer that says neither its length nor that it comes in chunks."""
+        coding = wire.find(self._framed, b"transfer-encoding")
+        if coding is not None:
+            return not coding.lower().endswith(b"chunked")
+        return wire.find(self._framed, b"content-length") is None
