@@ -36,7 +36,7 @@ class Config(BaseSettings):
     domain: str = Field("localhost", description="Services answer at NAME.NAMESPACE.DOMAIN.")
     body_limit_bytes: int = Field(1024 * 1024, ge=1024, description="Largest event the ingress accepts.")
     drain_s: float = Field(10.0, ge=0, description="How long work in flight may take to finish at the end.")
-    log_format: str = Field("auto", pattern="^(auto|console|json)$", description="auto: json unless a terminal.")
+    log_format: str = Field("auto", pattern="^(auto|console|json)$", description="auto: console on a tty.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level printed.")
 
     @field_validator("files", mode="before")
@@ -72,6 +72,15 @@ class Config(BaseSettings):
     def activator_socket(self) -> Path:
         """Unix socket on which the serving role's activator takes requests for Services."""
         return self.socket_dir / "activator.sock"
+
+    def dial(self, host: str, port: int) -> str | None:
+        """
+        Where an inner hop to one of our own Services goes: the activator's socket; None for anybody else.
+
+        A `Dial` of eventing.http.client: names of ours are never looked up, and the ingress is no hop.
+        """
+        is_service = port == self.port and host.endswith(f".{self.domain}")
+        return str(self.activator_socket) if is_service else None
 
     def admin_socket(self, role: str, index: int = 0) -> Path:
         """Unix socket on which one role process answers /healthz, /readyz and /metrics."""

@@ -17,8 +17,7 @@ import redis.exceptions
 import structlog
 
 from eventing import projection
-from eventing.config import Config
-from eventing.http import client as http
+from eventing.http.client import Client
 from eventing.projection import Record
 from eventing.runtime import Runtime
 from sources import source
@@ -34,7 +33,7 @@ log = structlog.get_logger(__name__)
 class Sources:
     """All running sources of one process."""
 
-    def __init__(self, runtime: Runtime, client: http.Client) -> None:
+    def __init__(self, runtime: Runtime, client: Client) -> None:
         """Send through *client*."""
         self._store = runtime.store
         self._client = client
@@ -104,21 +103,10 @@ class Sources:
             await asyncio.sleep(_REPORT_EVERY_S)
 
 
-def _dial(config: Config) -> http.Dial:
-    """Our own Services are reached at the activator's socket: no name of ours is looked up in DNS."""
-    suffix = f".{config.domain}"
-
-    def dial(host: str, port: int) -> http.Address | None:
-        ours = host.endswith(suffix) and port == config.port
-        return ("unix", str(config.activator_socket)) if ours else None
-
-    return dial
-
-
 async def run(runtime: Runtime) -> None:
     """The role: until `stopping`, then nothing more is emitted; what was accepted is safe with the broker."""
     source.load()
-    client = http.Client(dial=_dial(runtime.config))
+    client = Client(dial=runtime.config.dial)
     try:
         async with asyncio.TaskGroup() as tasks:
             sources = tasks.create_task(Sources(runtime, client).run())
