@@ -68,7 +68,8 @@ class Autoscaler:
         self.desired = 0 if self.initialized else scaling.initial
         self.active = NO_TRAFFIC if self.initialized else QUEUED
         self._active_since = now
-        self._proxied_since: float | None = now  # since when the activator is in the path; None: it is not
+        # Since when Knative's activator would be in the path (ours was there before the revision); None: not.
+        self._proxied_since: float | None = -math.inf
         self._number = UNKNOWN  # the last recommendation
         self._stable = Window(scaling.window_s)
         self._panic = Window(scaling.panic_window_s)
