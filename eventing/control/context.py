@@ -5,39 +5,41 @@ One Context is made for one reconciliation of one object and dies with it. It re
 and when to come back; the loop in reconcile.py acts on that afterwards.
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from eventing.config import Config
 from eventing.control import address, resource
 from eventing.control.kind import Kind, named, of
 from eventing.control.objects import Objects
-from eventing.control.resource import Resource
+from eventing.control.reports import Reports
+from eventing.control.resource import Resource, Resources
 from eventing.control.store import Key, Store
 from eventing.projection import Record
 
 
-class Projections(Protocol):
-    """Where projections are written to and read from: reports.Reports in the control role."""
+class NotYet(Exception):
+    """Raised by a reconciler or finalizer that waits for something: asked again in `after_s`, without back-off."""
 
-    async def write(self, table: str, name: str, record: Mapping[str, Any] | None) -> None:
-        """Write one record unless it is there already."""
-
-    def reported(self, table: str, name: str) -> Record | None:
-        """What another role wrote."""
+    def __init__(self, after_s: float) -> None:
+        """Come back in *after_s* seconds, or when something it tracks changes."""
+        super().__init__(f"not yet; again in {after_s} s")
+        self.after_s = after_s
 
 
 class Context:
     """The surroundings of one reconciliation."""
 
-    def __init__(self, *, config: Config, objects: Objects, projections: Projections, now: float) -> None:
+    def __init__(self, *, config: Config, objects: Objects, reports: Reports, now: float,
+                 on_track: Callable[[Key], None]) -> None:
         """Look at the world at *now*, a Unix time."""
         self.config = config
         self.objects = objects
         self.now = now
         self.tracked: set[Key] = set()
         self.requeue_after_s: float | None = None
-        self._projections = projections
+        self._reports = reports
+        self._on_track = on_track
 
     @property
     def store(self) -> Store:
@@ -49,7 +51,7 @@ class Context:
         return self.store.get(_kind(kind), namespace, name)
 
     async def list(self, kind: Kind | str, namespace: str | None = None,
-                   label_selector: str | None = None) -> list[Resource]:
+                   label_selector: str | None = None) -> Resources:
         """Copies of all objects of a kind, in one namespace or in all, that a selector (`a=b,c!=d`) picks."""
         return self.store.list(_kind(kind), namespace, labels=label_selector)
 
@@ -72,11 +74,11 @@ class Context:
 
     async def project(self, table: str, name: str, record: Mapping[str, Any] | None) -> None:
         """Write a projection (None deletes it); no write at all when it is there already."""
-        await self._projections.write(table, name, record)
+        await self._reports.write(table, name, record)
 
     def projected(self, table: str, name: str) -> Record | None:
         """What another role reported in a table that some kind `reports`."""
-        return self._projections.reported(table, name)
+        return self._reports.reported(table, name)
 
     async def resolve(self, destination: Mapping[str, Any], namespace: str) -> str:
         """
@@ -89,7 +91,7 @@ class Context:
             kind = of(target.api_version, target.kind)
             if kind is not None:
                 self.track(kind, target.namespace, target.name)
-        return address.resolve(destination, namespace, self.store.get, self.config)
+        return address.resolve(destination, namespace, self.store.get)
 
     def config_data(self, namespace: str, name: str) -> Mapping[str, str]:
         """Data of a ConfigMap, empty when absent; tracked."""
@@ -98,7 +100,9 @@ class Context:
 
     def track(self, kind: Kind | str, namespace: str, name: str) -> None:
         """Reconcile this object again whenever that one appears, changes or goes."""
-        self.tracked.add(Key(_kind(kind).resource_name, namespace, name))
+        target = Key(_kind(kind).resource_name, namespace, name)
+        self.tracked.add(target)
+        self._on_track(target)
 
     def requeue(self, after_s: float) -> None:
         """Reconcile this object again in *after_s* seconds; the earliest wish wins."""

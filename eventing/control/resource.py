@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 Resource = dict[str, Any]
+Resources = list[Resource]
 
 READY = "Ready"
 TRUE = "True"

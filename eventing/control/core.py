@@ -1,0 +1,108 @@
+"""
+The core group's kinds that a single machine needs: Namespace, ConfigMap, Secret and Event.
+
+A ConfigMap of `knative-serving` or `knative-eventing` is projected as `configs`, for the data plane. A namespace
+that is deleted takes its content along, and goes when that has gone. A Secret is stored and given back, and
+nothing here ever prints one.
+"""
+
+import base64
+from typing import Any
+
+from eventing.control import failure, resource
+from eventing.control.context import Context, NotYet
+from eventing.control.kind import AGE, Column, Defaults, Kind, every, register
+from eventing.control.resource import Resource
+
+SYSTEM_NAMESPACES = frozenset({"knative-serving", "knative-eventing"})
+
+# Between two looks at a namespace that is being emptied; each look deletes all that is there.
+_EMPTYING_S = 0.1
+
+
+def _default_namespace(new: Resource, _old: Resource | None, _defaults: Defaults) -> None:
+    new.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
+    resource.status(new).setdefault("phase", "Active")
+    new["metadata"]["labels"] = {**resource.labels(new), "kubernetes.io/metadata.name": resource.name(new)}
+
+
+async def _empty_namespace(dying: Resource, context: Context) -> None:
+    namespaces = NAMESPACE, "", resource.name(dying)
+    if resource.status(dying).get("phase") != "Terminating":
+        dying["status"]["phase"] = "Terminating"
+        await context.objects.patch_status(*namespaces, lambda _: dying)
+        raise NotYet(0)
+    content = context.store.mirror.keys(None, resource.name(dying))
+    kinds = {kind.resource_name: kind for kind in every()}
+    for key in content:
+        if key.resource_name in kinds:
+            await context.delete(kinds[key.resource_name], key.namespace, key.name)
+    if context.store.mirror.keys(None, resource.name(dying)):
+        raise NotYet(_EMPTYING_S)
+
+
+def _default_config_map(new: Resource, _old: Resource | None, _defaults: Defaults) -> None:
+    _check_texts(new, "ConfigMap", "data", "binaryData")
+
+
+def _default_secret(new: Resource, _old: Resource | None, _defaults: Defaults) -> None:
+    _check_texts(new, "Secret", "data", "stringData")
+    plain = new.pop("stringData", None) or {}
+    encoded = {key: base64.b64encode(text.encode()).decode() for key, text in plain.items()}
+    if encoded:
+        new["data"] = {**(new.get("data") or {}), **encoded}
+    new.setdefault("type", "Opaque")
+
+
+def _check_texts(new: Resource, kind: str, *fields: str) -> None:
+    """Kubernetes decodes into maps of strings: YAML's unquoted numbers and booleans are errors."""
+    for field in fields:
+        found = new.get(field)
+        if found is not None and not (isinstance(found, dict) and all(isinstance(v, str) for v in found.values())):
+            raise failure.bad_request(f'{kind} in version "v1" cannot be handled as a {kind}: json: cannot unmarshal '
+                                      f"into Go struct field {kind}.{field} of type string: quote the values")
+
+
+async def _project_config(found: Resource, context: Context) -> None:
+    if resource.namespace(found) in SYSTEM_NAMESPACES:
+        where = f"{resource.namespace(found)}/{resource.name(found)}"
+        await context.project("configs", where, found.get("data") or {})
+
+
+async def _unproject_config(found: Resource, context: Context) -> None:
+    if resource.namespace(found) in SYSTEM_NAMESPACES:
+        await context.project("configs", f"{resource.namespace(found)}/{resource.name(found)}", None)
+
+
+def _count_data(found: Resource) -> Any:
+    return len(found.get("data") or {}) + len(found.get("binaryData") or {})
+
+
+def _last_seen(event: Resource) -> Any:
+    return event.get("lastTimestamp") or event.get("eventTime") or resource.meta(event).get("creationTimestamp")
+
+
+def _about(event: Resource) -> Any:
+    ref = event.get("involvedObject") or {}
+    return f'{ref.get("kind", "").lower()}/{ref.get("name", "")}'
+
+
+NAMESPACE = register(Kind(
+    group="", version="v1", kind="Namespace", plural="namespaces", singular="namespace", short_names=("ns",),
+    namespaced=False, columns=(Column("Status", ".status.phase"), AGE),
+    default=_default_namespace, finalize=_empty_namespace))
+
+CONFIG_MAP = register(Kind(
+    group="", version="v1", kind="ConfigMap", plural="configmaps", singular="configmap", short_names=("cm",),
+    columns=(Column("Data", _count_data, "integer"), AGE), has_status=False,
+    default=_default_config_map, reconcile=_project_config, finalize=_unproject_config))
+
+SECRET = register(Kind(
+    group="", version="v1", kind="Secret", plural="secrets", singular="secret", has_status=False,
+    columns=(Column("Type", ".type"), Column("Data", _count_data, "integer"), AGE), default=_default_secret))
+
+EVENT = register(Kind(
+    group="", version="v1", kind="Event", plural="events", singular="event", short_names=("ev",), has_status=False,
+    columns=(Column("Last Seen", _last_seen, "date"), Column("Type", ".type"), Column("Reason", ".reason"),
+             Column("Object", _about), Column("Count", ".count", "integer", priority=1),
+             Column("Message", ".message"))))

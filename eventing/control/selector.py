@@ -1,0 +1,76 @@
+"""
+Label and field selectors, compiled to predicates on a resource.
+
+| label selector | passes |
+|---|---|
+| `a=b`, `a==b` | the label is there with that value |
+| `a!=b` | it is absent, or has another value |
+| `a in (b, c)`, `a notin (b, c)` | it has one of these; it is absent or has none of these |
+| `a`, `!a` | it is there; it is not |
+
+A field selector knows `=`, `==` and `!=` on dotted paths, and an absent field is the empty string. Requirements
+are joined by commas, and all must pass.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from eventing.errors import Rejected
+
+LabelPredicate = Callable[[Mapping[str, str]], bool]
+FieldPredicate = Callable[[Mapping[str, Any]], bool]
+
+_KEY = r"[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?"
+_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
+_IN = re.compile(rf"(?P<key>{_KEY})\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)")
+_COMPARE = re.compile(rf"(?P<key>{_KEY})\s*(?P<op>==|=|!=)\s*(?P<value>{_VALUE})")
+_EXISTS = re.compile(rf"(?P<not>!?)\s*(?P<key>{_KEY})")
+_TOP_LEVEL_COMMA = re.compile(r",(?![^(]*\))")
+
+
+class SelectorInvalid(Rejected):
+    """A selector that does not parse; the message quotes the requirement."""
+
+
+def labels(selector: str | None) -> LabelPredicate:
+    """Compile a label selector; an empty one passes everything. Raises SelectorInvalid."""
+    clauses = [_label_clause(part.strip()) for part in _TOP_LEVEL_COMMA.split(selector or "") if part.strip()]
+    return lambda found: all(clause(found) for clause in clauses)
+
+
+def _label_clause(text: str) -> LabelPredicate:
+    if match := _IN.fullmatch(text):
+        key, wanted = match["key"], {value.strip() for value in match["values"].split(",")}
+        if match["op"] == "in":
+            return lambda found: found.get(key) in wanted
+        return lambda found: found.get(key) not in wanted
+    if match := _COMPARE.fullmatch(text):
+        key, value = match["key"], match["value"]
+        if match["op"] == "!=":
+            return lambda found: found.get(key) != value
+        return lambda found: found.get(key) == value
+    if match := _EXISTS.fullmatch(text):
+        key, is_wanted = match["key"], not match["not"]
+        return lambda found: (key in found) == is_wanted
+    raise SelectorInvalid(f"unable to parse requirement: {text!r} is none of a=b, a!=b, a in (b), a notin (b), a, !a")
+
+
+def fields(selector: str | None) -> FieldPredicate:
+    """Compile a field selector; an empty one passes everything. Raises SelectorInvalid."""
+    clauses = [_field_clause(part.strip()) for part in (selector or "").split(",") if part.strip()]
+    return lambda resource: all(clause(resource) for clause in clauses)
+
+
+def _field_clause(text: str) -> FieldPredicate:
+    path, operator, value = re.match(r"([^=!]*)(!=|==|=|)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    if not operator or not path:
+        raise SelectorInvalid(f"invalid selector: '{text}'; can't understand '{text}'")
+    parts = path.split(".")
+    return lambda resource: (_text_at(resource, parts) == value) == (operator != "!=")
+
+
+def _text_at(resource: Any, parts: list[str]) -> str:
+    for part in parts:
+        resource = resource.get(part) if isinstance(resource, Mapping) else None
+    return "" if resource is None else str(resource)
