@@ -57,11 +57,15 @@ class _Commands(TyperGroup):
 
 
 app = typer.Typer(
-    name="clarion", cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False,
+    name="clarion", cls=_Commands, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Eventing and serving on one machine: triggers in YAML, a durable broker, "
          "functions that wake from zero.",
 )
+
+
+# The class of Click's that a wrong option raises; where Typer keeps Click has changed, this has not.
+_BadUsage: Any = typer.BadParameter.__bases__[0]
 
 
 @app.callback()
@@ -69,14 +73,22 @@ def _root() -> None:
     """Nothing is asked before the command's own options."""
 
 
+def _complain(text: str) -> None:
+    sys.stderr.write(f"clarion: {' '.join(text.split())}\n")
+
+
 def main() -> None:
     """Run the command line of this process, and exit with its code."""
     try:
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="clarion", standalone_mode=False))
     except ClarionError as error:
-        sys.stderr.write(f"clarion: {' '.join(str(error).split())}\n")
+        _complain(str(error))
         sys.exit(2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt:
+    except _BadUsage as error:
+        command = error.ctx.command_path if error.ctx else "clarion"
+        _complain(f"{error.format_message()} See {command} --help")
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output, `head` perhaps, has seen enough

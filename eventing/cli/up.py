@@ -46,7 +46,7 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     many = name == "files"
     kind: Any = list[Path] if many else next(iter(get_args(field.annotation)), field.annotation)
-    default = "nothing" if many else field.default
+    default = "none" if many else field.default
     option = typer.Option(
         *_SHORT.get(name, (f"--{name.replace('_', '-')}",)), help=field.description,
         show_default="embedded" if default is None else str(default).lower(),

@@ -1,0 +1,32 @@
+"""`clarion logs`: what functions print."""
+
+import sys
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from eventing.cli import server
+
+app = typer.Typer()
+
+
+@app.command()
+def logs(
+    service: Annotated[str, typer.Argument(help="Name of the Service.")],
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    namespace: server.Namespace = "default",
+    server_url: server.Server = None,
+) -> None:
+    """
+    Print what a Service's workers print.
+
+    The lines of all its revisions; those of workers that ended are kept.
+
+    Example: clarion logs price -f
+    """
+    path = f"/feeds/logs/{quote(namespace)}/{quote(service)}?follow={str(follow).lower()}"
+    for line in server.lines(server.find(server_url), path):
+        sys.stdout.write(line.decode(errors="replace"))
+        sys.stdout.flush()

@@ -1,0 +1,80 @@
+"""What commands print: colours on a terminal only, ages, durations, YAML."""
+
+import os
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from eventing.errors import UsageError
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_GOOD, _BAD = "32", "31"
+
+
+def _styled(text: str, code: str) -> str:
+    """NO_COLOR is https://no-color.org."""
+    has_colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return f"\033[{code}m{text}\033[0m" if has_colours and text else text
+
+
+def bold(text: str) -> str:
+    """What the eye looks for."""
+    return _styled(text, "1")
+
+
+def dim(text: str) -> str:
+    """What is there if it is wanted."""
+    return _styled(text, "2")
+
+
+def verdict(text: str) -> str:
+    """`True` in green, `False` in red, anything else as it is."""
+    return _styled(text, {"True": _GOOD, "False": _BAD}.get(text.strip(), "0"))
+
+
+def duration_s(text: str) -> float:
+    """Seconds in `30s`, `5m`, `2h` or `1d`; UsageError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not found:
+        raise UsageError(f"{text}: give a number with s, m, h or d, such as 30s or 2h")
+    return float(found[1]) * _UNITS_S[found[2]]
+
+
+def age(timestamp: str | None, now: datetime | None = None) -> str:
+    """How long ago an RFC 3339 time was, in kubectl's one or two largest units."""
+    if not timestamp:
+        return "<unknown>"
+    then = datetime.fromisoformat(timestamp)
+    seconds = max(0, int(((now or datetime.now(UTC)) - then).total_seconds()))
+    if seconds < 120:  # noqa: PLR2004  kubectl counts seconds up to two minutes, and so on
+        return f"{seconds}s"
+    if seconds < 10 * 60:
+        return f"{seconds // 60}m{seconds % 60}s" if seconds % 60 else f"{seconds // 60}m"
+    if seconds < 3 * 3600:
+        return f"{seconds // 60}m"
+    if seconds < 48 * 3600:
+        return f"{seconds // 3600}h"
+    return f"{seconds // 86400}d"
+
+
+def as_yaml(value: Any) -> str:
+    """YAML in the order of the object, as `kubectl get -o yaml`."""
+    import yaml  # noqa: PLC0415  most commands print tables
+
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=False)
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    """Columns three spaces apart, as kubectl prints them."""
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    lines = []
+    for number, row in enumerate([heads, *rows]):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[-1] = cells[-1].rstrip()
+        if number == 0:
+            cells = [bold(cell) for cell in cells]
+        else:
+            cells = [verdict(cell) if cell.strip() in {"True", "False"} else cell for cell in cells]
+        lines.append("   ".join(cells))
+    return "".join(f"{line}\n" for line in lines)
