@@ -1,0 +1,345 @@
+"""
+HTTP messages and JSON to events, and back (CloudEvents 1.0 and 0.3: HTTP binding, JSON format). Pure.
+
+    mode         Content-Type                            attributes       data
+    ----         ------------                            ----------       ----
+    binary       the event's datacontenttype             ce-* headers     the body
+    structured   application/cloudevents+json            JSON members     member data or data_base64
+    batch        application/cloudevents-batch+json      a JSON array of the above; not for one event
+
+What is not valid is refused with NotACloudEvent, whose message begins with the attribute's name. Valid is
+what Knative's ingress takes for valid; 0.3 stays 0.3. Where the two leave a choice:
+
+- An attribute that is given twice is refused: no two readers would agree on the event.
+- `ce-datacontenttype` is ignored, as the binding has Content-Type for it.
+- JSON data keeps its meaning, not its white space, on the way through structured mode; numbers beyond
+  64-bit integers and doubles are rounded there.
+- `datacontentencoding` (0.3) says how data was written into JSON and nothing about the event, so an event
+  never carries it: it is read, and written again where it is needed.
+"""
+
+import base64
+import binascii
+import datetime as dt
+import functools
+import re
+import urllib.parse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from eventing.errors import NotACloudEvent
+from eventing.event import Event
+
+Header = tuple[bytes, bytes]
+
+STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+
+# CloudEvents 1.0, section "Type System": Integer is a signed 32-bit number.
+_INTEGERS = range(-(2**31), 2**31)
+# Sources, schemas and media types repeat; what is longer than this is checked anew, so that nobody fills
+# the cache with long ones.
+_CACHED_CHARACTERS = 200
+_CACHED_VALUES = 2048
+
+_NAMES = {
+    b"content-type": "datacontenttype",
+    **{b"ce-" + name.encode(): name for name in ("id", "source", "type", "specversion", "subject", "time",
+                                                 "dataschema", "schemaurl", "datacontentencoding")},
+}
+_HEADERS = {name: header for header, name in _NAMES.items()}
+_STRINGS = frozenset(_HEADERS)  # attributes that are strings in JSON, whatever they look like
+
+_EXTENSION = re.compile(r"[a-z0-9]+")
+# HTTP binding, section 3.1.3.2: what is percent-encoded in a header's value.
+_UNSAFE = re.compile(r"[^!#$&-~]")
+_ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
+# RFC 3339, section 5.6, as far as the shape goes.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# RFC 3986, section 4.1, and white space and non-ASCII, which Go's url.Parse takes.
+_URI_REFERENCE = re.compile(
+    r"(?:[A-Za-z][A-Za-z0-9+.-]*:|(?![^/?#]*:))(?:[^\x00-\x1f\x7f%]|%[0-9A-Fa-f]{2})*"
+)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.")
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*"'
+# RFC 9110, section 8.3.1; a type without subtype, and a semicolon at the end, which Go takes too.
+_MEDIA_TYPE = re.compile(rf"\s*{_WORD}(?:/{_WORD})?\s*(?:;\s*{_WORD}=(?:{_WORD}|{_QUOTED})\s*)*;?\s*")
+_JSON_TYPE = re.compile(r"\s*[^/;\s]+/(?:[^;\s]+\+)?json\s*(?:;|$)", re.IGNORECASE)
+
+
+# -- HTTP ---------------------------------------------------------------------------------------------------
+
+
+def from_http(headers: Iterable[Header], body: bytes) -> Event:
+    """The event in a message, in binary or structured mode; names of *headers* are in lower case."""
+    attributes: dict[str, str] = {}
+    given = 0
+    for header, value in headers:
+        name = _NAMES.get(header)
+        if name is None:
+            if not header.startswith(b"ce-") or header == b"ce-datacontenttype":
+                continue
+            name = _extension_name(header[3:].decode("latin-1"))
+        given += 1
+        try:
+            attributes[name] = _unescape(name, value) if b"%" in value or b'"' in value else value.decode()
+        except UnicodeDecodeError as error:
+            raise NotACloudEvent(f"{name}: is not UTF-8; percent-encode it as such") from error
+    media_type = attributes.get("datacontenttype")
+    if media_type is not None and media_type.lstrip()[:23].lower() == "application/cloudevents":
+        return _from_structured(media_type, body)
+    if given != len(attributes):
+        raise NotACloudEvent(f"{_repeated(headers)}: is given more than once; send one value")
+    _validate(attributes)
+    return Event(attributes, body or None)
+
+
+def to_http(event: Event, structured: bool = False) -> tuple[list[Header], bytes]:
+    """Headers (without Content-Length) and body of a message that carries *event*."""
+    if structured:
+        return [(b"content-type", STRUCTURED.encode())], to_json(event)
+    headers = []
+    for name, value in event.attributes.items():
+        header = _HEADERS.get(name) or b"ce-" + name.encode()
+        if name == "datacontenttype" or _UNSAFE.search(value) is None:
+            headers.append((header, value.encode()))
+        else:
+            headers.append((header, _UNSAFE.sub(_percent_encoded, value).encode()))
+    return headers, event.data or b""
+
+
+def _from_structured(media_type: str, body: bytes) -> Event:
+    essence = media_type.partition(";")[0].strip().lower()
+    if essence == STRUCTURED:
+        return from_json(body)
+    if essence == BATCH:
+        raise NotACloudEvent("content-type: a batch is not taken here; send one event a request")
+    raise NotACloudEvent(f"content-type: {essence} is not a format that is read here; send {STRUCTURED}")
+
+
+def _unescape(name: str, value: bytes) -> str:
+    """HTTP binding, section 3.1.3.2: quotes first (older senders used them), one round of percents then."""
+    if name == "datacontenttype":
+        return value.decode()
+    if len(value) > 1 and value.startswith(b'"') and value.endswith(b'"'):
+        value = re.sub(rb"\\(.)", rb"\1", value[1:-1])
+    return _ESCAPED.sub(lambda match: bytes((int(match[1], 16),)), value).decode()
+
+
+def _percent_encoded(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode(errors="replace"))
+
+
+def _repeated(headers: Iterable[Header]) -> str:
+    seen = set()
+    for header, _ in headers:
+        if header in seen and (header in _NAMES or header.startswith(b"ce-")):
+            return header.removeprefix(b"ce-").decode("latin-1")
+        seen.add(header)
+    return "an attribute"
+
+
+# -- JSON ---------------------------------------------------------------------------------------------------
+
+
+def from_json(body: bytes) -> Event:
+    """The event in a JSON object (JSON format, section 3)."""
+    return _from_members(_parsed(body))
+
+
+def from_batch(body: bytes) -> list[Event]:
+    """The events in a JSON array (JSON format, section 4); the message about one begins with its index."""
+    items = _parsed(body)
+    if not isinstance(items, list):
+        raise NotACloudEvent("body: a batch is a JSON array of events")
+    events = []
+    for index, item in enumerate(items):
+        try:
+            events.append(_from_members(item))
+        except NotACloudEvent as error:
+            raise NotACloudEvent(f"event {index}: {error}") from error
+    return events
+
+
+def to_json(event: Event) -> bytes:
+    """*event* as a JSON object; extensions become strings, data what its type allows: JSON, text, base64."""
+    members: dict[str, Any] = dict(event.attributes)
+    data = event.data
+    if data is not None:
+        value = _json_value(data, event.attributes.get("datacontenttype"))
+        if value is not None:
+            members["data"] = value
+        elif event.attributes.get("specversion") == "0.3":
+            members.update(datacontentencoding="base64", data=base64.b64encode(data).decode())
+        else:
+            members["data_base64"] = base64.b64encode(data).decode()
+    return orjson.dumps(members)
+
+
+def to_batch(events: Sequence[Event]) -> bytes:
+    """*events* as a JSON array."""
+    return b"[%b]" % b",".join([to_json(event) for event in events])
+
+
+def is_json(media_type: str | None) -> bool:
+    """True for a media type whose data is JSON; an event that names none has JSON data in JSON."""
+    return media_type is None or _JSON_TYPE.match(media_type) is not None
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise NotACloudEvent(f"body: is not JSON: {error}") from error
+
+
+def _from_members(members: Any) -> Event:
+    if not isinstance(members, dict):
+        raise NotACloudEvent("body: an event is a JSON object")
+    attributes: dict[str, str] = {}
+    for member, value in members.items():
+        if value is None or member in ("data", "data_base64"):
+            continue
+        name = member if member in _STRINGS else _extension_name(member.lower())
+        if name in attributes:
+            raise NotACloudEvent(f"{name}: is given more than once; send one value")
+        attributes[name] = value if type(value) is str else _canonical(name, value)
+    encoding = attributes.get("datacontentencoding", "")
+    _validate(attributes)
+    data = members.get("data")
+    encoded = members.get("data_base64")
+    if encoded is not None and data is not None:
+        raise NotACloudEvent("data: is given twice, as data and as data_base64; send one")
+    if encoded is None and encoding and attributes["specversion"] == "0.3":
+        encoded, data = data, None
+    if encoded is not None:
+        return Event(attributes, _decoded(encoded))
+    if data is None:
+        return Event(attributes)
+    if type(data) is str and not is_json(attributes.get("datacontenttype")):
+        return Event(attributes, data.encode())
+    return Event(attributes, orjson.dumps(data))
+
+
+def _canonical(name: str, value: Any) -> str:
+    """A typed extension as the string that it is in a header (CloudEvents 1.0, "Type System")."""
+    if name in _STRINGS:
+        raise NotACloudEvent(f"{name}: must be a string")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and value in _INTEGERS:
+        return str(value)
+    raise NotACloudEvent(f"{name}: must be a string, a boolean, or a whole number of 32 bits")
+
+
+def _json_value(data: bytes, media_type: str | None) -> Any:
+    """What stands for *data* in JSON, or None if only base64 can."""
+    try:
+        if is_json(media_type):
+            orjson.loads(data)
+            return orjson.Fragment(data)
+        return data.decode()
+    except ValueError:
+        return None
+
+
+def _decoded(encoded: Any) -> bytes:
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (TypeError, binascii.Error, ValueError) as error:
+        raise NotACloudEvent("data_base64: is not base64 text") from error
+
+
+# -- validity -----------------------------------------------------------------------------------------------
+
+
+def _extension_name(name: str) -> str:
+    if _EXTENSION.fullmatch(name) is None or name == "data":
+        raise NotACloudEvent(f"{name}: is not an attribute's name; use lower-case letters and digits")
+    return name
+
+
+def _validate(attributes: dict[str, str]) -> None:
+    """Check every attribute; drops `datacontentencoding` of 0.3, see the module's docstring."""
+    version = attributes.get("specversion")
+    if version not in _CHECKS:
+        known = "it must be 1.0 or 0.3"
+        what = "is missing" if version is None else f"is {version!r}"
+        raise NotACloudEvent(f"specversion: {what}; {known} (header ce-specversion, or a structured event)")
+    for name in ("id", "source", "type"):
+        value = attributes.get(name)
+        if value is None:
+            raise NotACloudEvent(f"{name}: is missing; every event has one")
+        if not value or value.isspace():
+            raise NotACloudEvent(f"{name}: is empty; every event has one")
+    for name, (check, complaint) in _CHECKS[version].items():
+        value = attributes.get(name)
+        if value is not None and not check(value):
+            raise NotACloudEvent(f"{name}: {complaint}")
+    if version == "0.3":
+        attributes.pop("datacontentencoding", None)
+
+
+def _cached(check: Callable[[str], bool]) -> Callable[[str], bool]:
+    cached = functools.lru_cache(_CACHED_VALUES)(check)
+    return lambda text: cached(text) if len(text) <= _CACHED_CHARACTERS else check(text)
+
+
+def _is_filled(text: str) -> bool:
+    return bool(text) and not text.isspace()
+
+
+def _is_time(text: str) -> bool:
+    if _TIME.fullmatch(text) is None:
+        return False
+    try:
+        dt.datetime.fromisoformat(text.upper())
+    except ValueError:  # the shape is right, the calendar is not
+        return False
+    return True
+
+
+@_cached
+def _is_uri_reference(text: str) -> bool:
+    if _URI_REFERENCE.fullmatch(text) is None:
+        return False
+    try:
+        _ = urllib.parse.urlsplit(text).port
+    except ValueError:
+        return False
+    return True
+
+
+@_cached
+def _is_uri(text: str) -> bool:
+    return _SCHEME.match(text) is not None and _is_uri_reference(text)
+
+
+@_cached
+def _is_media_type(text: str) -> bool:
+    return _MEDIA_TYPE.fullmatch(text) is not None
+
+
+def _is_base64(text: str) -> bool:
+    return text.lower() == "base64"
+
+
+_COMMON: Mapping[str, tuple[Callable[[str], bool], str]] = {
+    "source": (_is_uri_reference, "is not a URI reference (RFC 3986, section 4.1)"),
+    "time": (_is_time, "is not a time as in 2026-01-31T23:59:59Z (RFC 3339)"),
+    "subject": (_is_filled, "is empty; leave it out"),
+    "datacontenttype": (_is_media_type, "is not a media type as in application/json (RFC 9110, 8.3.1)"),
+}
+_CHECKS = {
+    "1.0": {**_COMMON, "dataschema": (_is_uri, "is not an absolute URI (RFC 3986, section 4.3)")},
+    "0.3": {
+        **_COMMON,
+        "schemaurl": (_is_uri_reference, "is not a URI reference (RFC 3986, section 4.1)"),
+        "datacontentencoding": (_is_base64, "is not base64, the only encoding there is"),
+    },
+}
