@@ -94,9 +94,7 @@ class Zygote:
             return self._fork(str(order["fork"]), descriptors)
         pid = self._pids.get(str(order["worker"]))
         if pid is not None:
-            send = os.killpg if order["group"] else os.kill
-            with contextlib.suppress(ProcessLookupError):  # forked, but not yet leader of its own group
-                send(pid, int(str(order["signal"])))
+            _signal(pid, int(str(order["signal"])), group=bool(order["group"]))
         return None
 
     def _fork(self, name: str, descriptors: list[int]) -> Birth | None:
@@ -131,12 +129,20 @@ class Zygote:
 
     def _kill_all(self) -> None:
         for pid in self._pids.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL, group=True)
+            os.waitpid(pid, 0)
 
     def _say(self, packet: dict[str, object]) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the next read ends the loop
             self._control.send(orjson.dumps(packet))
+
+
+def _signal(pid: int, number: int, *, group: bool) -> None:
+    if group:
+        with contextlib.suppress(ProcessLookupError):  # just forked, and not the leader of its group yet
+            os.killpg(pid, number)
+            return
+    os.kill(pid, number)
 
 
 def preload(modules: Sequence[str]) -> str:

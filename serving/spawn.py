@@ -1,0 +1,154 @@
+"""
+The backend's end of one zygote: its process, the orders to it and what it reports.
+
+Orders that are given before the zygote has finished its imports, or faster than it takes them, wait in
+the socket and then here; the descriptors that go with one are ours to close. When the zygote is gone, for
+whatever reason, `run` returns: it is for the owner to say what that means for the workers it had.
+See serving/zygote.py for the packets.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+_PACKET_BYTES = 4096
+_END_LIMIT_S = 5.0  # a zygote that lost its socket ends at once; one that does not is killed
+
+# What the zygote's own interpreter needs; a worker could read anything more in /proc/self/environ.
+_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH")
+
+
+class ZygoteGone(Exception):
+    """The zygote has ended, so the order was not given."""
+
+
+class Zygote:
+    """A zygote with *modules* preloaded; its process starts in `run`."""
+
+    def __init__(self, modules: Sequence[str], on_report: Callable[[dict[str, Any]], None]) -> None:
+        """*on_report* gets what the zygote says, and must not raise."""
+        self.modules = tuple(modules)
+        self._on_report = on_report
+        self._loop = asyncio.get_running_loop()
+        self._control, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
+        self._unsent: deque[tuple[bytes, Sequence[int]]] = deque()
+        self._gone = asyncio.Event()
+        self._loop.add_reader(self._control, self._receive)
+        self.warm = asyncio.Event()
+        self.pid = 0
+
+    def __repr__(self) -> str:
+        """Process, state and modules."""
+        state = "gone" if self._gone.is_set() else "warm" if self.warm.is_set() else "starting"
+        return f"<Zygote {self.pid} [{state}] {' '.join(self.modules)}>"
+
+    @property
+    def is_gone(self) -> bool:
+        """True once no order reaches it."""
+        return self._gone.is_set()
+
+    def fork(self, worker: str, descriptors: Sequence[int]) -> None:
+        """
+        Ask for a worker; *descriptors*: spec, output, report[, listener]. They are closed here in any case.
+
+        Raises:
+            ZygoteGone: ask another.
+        """
+        self._order({"fork": worker}, descriptors)
+
+    def signal(self, worker: str, number: int, *, group: bool) -> None:
+        """Send signal *number* to a worker, or all its *group*; nothing happens if it has ended."""
+        with contextlib.suppress(ZygoteGone):  # then so have its workers
+            self._order({"signal": number, "worker": worker, "group": group}, ())
+
+    async def run(self) -> None:
+        """Have the process until it ends or `close` is called; then nothing of it is left."""
+        process = None
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-X", "utf8", "-m", "serving.zygote", str(self._theirs.fileno()),
+                *self.modules, stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=[self._theirs.fileno()], start_new_session=True,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ})
+            self.pid = process.pid
+            self._theirs.close()
+            await self._gone.wait()
+        finally:
+            self.close()
+            if process is not None:
+                await _end(process)
+
+    def close(self) -> None:
+        """Let go of the zygote: it kills its workers and ends."""
+        if self._control.fileno() >= 0:
+            self._loop.remove_reader(self._control)
+            self._loop.remove_writer(self._control)
+        self._control.close()
+        self._theirs.close()
+        for _, descriptors in self._unsent:
+            _close_all(descriptors)
+        self._unsent.clear()
+        self._gone.set()
+
+    def _order(self, order: dict[str, Any], descriptors: Sequence[int]) -> None:
+        if self._gone.is_set():
+            _close_all(descriptors)
+            raise ZygoteGone
+        self._unsent.append((orjson.dumps(order), descriptors))
+        if len(self._unsent) == 1:
+            self._send()
+            if self._gone.is_set():
+                raise ZygoteGone
+
+    def _send(self) -> None:
+        while self._unsent:
+            packet, descriptors = self._unsent[0]
+            try:
+                socket.send_fds(self._control, [packet], descriptors)
+            except BlockingIOError:
+                self._loop.add_writer(self._control, self._send)
+                return
+            except OSError:
+                self.close()
+                return
+            self._unsent.popleft()
+            _close_all(descriptors)
+        self._loop.remove_writer(self._control)
+
+    def _receive(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                try:
+                    packet = self._control.recv(_PACKET_BYTES)
+                except ConnectionResetError:
+                    packet = b""
+                if not packet:
+                    self.close()
+                    return
+                report = orjson.loads(packet)
+                if "warm" in report:
+                    self.warm.set()
+                else:
+                    self._on_report(report)
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    try:
+        async with asyncio.timeout(_END_LIMIT_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
