@@ -33,7 +33,7 @@ Dial = Callable[[str, int], Address | None]
 class ClientLimits:
     """What servers may make the client spend."""
 
-    connections: int = 128  # for each address; the dispatcher's largest window towards one subscriber
+    connections: int = 1024  # for each address: all Services together are one, the activator's socket
     idle_s: float = 4.0  # a connection unused for so long is closed: before uvicorn does, after 5 s
     connect_s: float = 10.0  # to connect; a SYN is repeated after 1, 3 and 7 s
     head_bytes: int = 64 * 1024  # of an answer: the same as Limits.head_bytes of our server

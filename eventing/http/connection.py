@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
             return
         self._incoming = exchange
         if parser.should_upgrade():
-            self._has_hidden_body = exchange.is_chunked or exchange.announced_bytes > 0
+            self._has_hidden_body = exchange.has_body
         if self._current is None:
             self._current = exchange
             self._dispatch(exchange)
@@ -355,7 +355,9 @@ class Connection(asyncio.Protocol):
             self._current = None
             exchange.cut_body()
             self._linger()
-        elif exchange.complete:  # else on_message_complete comes back here
+        elif not exchange.complete:
+            self.pace()  # the rest of the body is read; on_message_complete comes back here
+        else:
             self._current = None
             self._since = self._server.now
             if not self._feeding:
@@ -427,7 +429,9 @@ class Connection(asyncio.Protocol):
             exchange.started = False
             self._failed(wire.BadHeader("answer with a bad header"))
             return
-        self.write(b"%b%b%b%b\r\n" % (self._server.head(status), block, framing, self._persistence(exchange)))
+        dated = wire.find(headers, b"date") is not None  # passed on from another server
+        head = wire.status_line(status) if dated else self._server.head(status)
+        self.write(b"%b%b%b%b\r\n" % (head, block, framing, self._persistence(exchange)))
 
     def _persistence(self, exchange: Exchange) -> bytes:
         """Connection header of an answer; decides whether the connection is kept."""

@@ -239,6 +239,11 @@ class Exchange:
         return int(self.header(b"content-length") or 0)
 
     @property
+    def has_body(self) -> bool:
+        """True when the request announces a body."""
+        return self.is_chunked or self.announced_bytes > 0
+
+    @property
     def is_chunked(self) -> bool:
         """True for a body of unknown length."""
         return self.header(b"transfer-encoding") is not None
@@ -246,7 +251,9 @@ class Exchange:
     @property
     def holds_back(self) -> bool:
         """True while reading on would only fill memory: paused, or much is here that nobody asked for."""
-        undecided = self._then is None and self._receiver is None and not self.answered
+        if self.answered:
+            return False
+        undecided = self._then is None and self._receiver is None
         return self._paused or (undecided and self._size_bytes > _UNASKED_BYTES)
 
     @property
