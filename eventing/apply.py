@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from eventing.control.client import Client, Refused
+from eventing.client import Client
 from eventing.errors import UsageError
 from serving import bundle
 
@@ -112,6 +112,7 @@ def parse(text: str, path: Path) -> Iterator[Document]:
         loader = _Loader(text)
         while loader.check_node():
             node = loader.get_node()
+            assert node is not None
             place = f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
             content = loader.construct_document(node)
             if content is not None:

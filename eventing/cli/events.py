@@ -6,10 +6,11 @@ import time
 import uuid
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import typer
 
+from eventing import client
 from eventing.cli import output, server
 from eventing.errors import ClarionError, NotFound, UsageError
 
@@ -53,20 +54,16 @@ def send(
                for key, value in attributes.items() if key != "datacontenttype"}
     if "datacontenttype" in attributes:
         headers["content-type"] = attributes["datacontenttype"]
-    status, answer = server.post(url, headers, body or b"")
-    if status // 100 != 2:  # noqa: PLR2004
-        said = answer.decode(errors="replace").strip() or "nothing more"
-        raise ClarionError(f"{url} answered {status}: {said}")
+    with client.Client(url) as broker_ingress:
+        broker_ingress.request("POST", urlsplit(url).path, body or b"", headers)
     sys.stdout.write(f"{attributes['id']}\n")
 
 
 def _address(broker: str, api: str) -> str:
     """URL of a broker, asked of the API rather than guessed."""
-    from eventing.control.client import Client  # noqa: PLC0415  after the options are known to be good
-
     namespace, _, name = broker.partition("/")
-    with Client(api) as client:
-        found = client.find(f"/apis/eventing.knative.dev/v1/namespaces/{namespace}/brokers/{name}")
+    with client.Client(api) as connected:
+        found = connected.find(f"/apis/eventing.knative.dev/v1/namespaces/{namespace}/brokers/{name}")
     if found is None:
         raise NotFound(f"there is no broker {broker}; clarion get brokers -A lists them")
     url = ((found.get("status") or {}).get("address") or {}).get("url")
@@ -136,7 +133,7 @@ def tail(
         query["since"] = str(time.time() - output.duration_s(since))
     filters = _attributes(wanted or [])
     shown = 0
-    for line in server.lines(server.find(server_url), f"/feeds/events?{urlencode(query)}"):
+    for line in client.lines(server.find(server_url), f"/feeds/events?{urlencode(query)}"):
         if not line.strip():
             continue
         record = json.loads(line)

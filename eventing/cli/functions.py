@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import typer
 
+from eventing import client
 from eventing.cli import server
 
 app = typer.Typer()
@@ -27,6 +28,6 @@ def logs(
     Example: clarion logs price -f
     """
     path = f"/feeds/logs/{quote(namespace)}/{quote(service)}?follow={str(follow).lower()}"
-    for line in server.lines(server.find(server_url), path):
+    for line in client.lines(server.find(server_url), path):
         sys.stdout.write(line.decode(errors="replace"))
         sys.stdout.flush()
