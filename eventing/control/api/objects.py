@@ -1,0 +1,184 @@
+"""
+The verbs on objects over HTTP: one function a verb, for all kinds.
+
+    GET collection      list, or watch         GET object       the object
+    POST collection     create                 PUT object       update (and /status)
+    DELETE collection   delete what is listed  PATCH object     merge, JSON and strategic patches (and /status)
+                                               DELETE object    delete
+"""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from eventing.control import failure, lifecycle, patch, resource, selector
+from eventing.control.api import body, watch
+from eventing.control.api.options import Options, is_table, options, token
+from eventing.control.api.path import Target
+from eventing.control.api.table import table
+from eventing.control.failure import Failure
+from eventing.control.kind import Defaults
+from eventing.control.objects import Change, Objects
+from eventing.control.resource import Resource
+
+_PATCHES = {patch.MERGE: patch.merge, patch.JSON: patch.json_patch, patch.STRATEGIC: patch.strategic}
+_PATCH_TYPES = (patch.JSON, patch.MERGE, patch.APPLY)
+
+
+def answer(found: Any, status: int = 200, warnings: list[str] | None = None) -> Response:
+    """JSON, with what admission warned of as kubectl reads it."""
+    response = Response(orjson.dumps(found), status, media_type="application/json")
+    for warning in warnings or ():
+        text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        response.headers.append("warning", f'299 - "{text}"')
+    return response
+
+
+async def collection(request: Request, objects: Objects, target: Target) -> Response:
+    """A request for all objects of a kind."""
+    wanted = options(request.query_params)
+    if request.method == "POST":
+        return await _create(request, objects, target, wanted)
+    if request.method == "DELETE":
+        return await _delete_collection(request, objects, target, wanted)
+    if request.method != "GET":
+        raise _not_allowed()
+    if wanted.is_watch:
+        return await _watch(request, objects, target, wanted)
+    return _list(request, objects, target, wanted)
+
+
+async def item(request: Request, objects: Objects, target: Target) -> Response:
+    """A request for one object."""
+    wanted = options(request.query_params)
+    if request.method == "GET":
+        if wanted.is_watch:
+            return await _watch(request, objects, target, wanted)
+        found = objects.existing(target.kind, target.namespace, target.name)
+        return answer(_shape(request, objects, target, wanted, [found]) if _as_table(request) else found)
+    if request.method == "PUT":
+        return await _update(request, objects, target, wanted)
+    if request.method == "PATCH":
+        return await _patch(request, objects, target, wanted)
+    if request.method == "DELETE" and not target.subresource:
+        return await _delete(request, objects, target, wanted)
+    raise _not_allowed()
+
+
+def _not_allowed() -> Failure:
+    return Failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+
+def _as_table(request: Request) -> bool:
+    return is_table(request.headers.get("accept", ""))
+
+
+def _shape(request: Request, objects: Objects, target: Target, wanted: Options, rows: list[Resource],
+           list_meta: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    meta = list_meta or {"resourceVersion": resource.resource_version(rows[0])}
+    return table(target.kind, rows, meta, now=objects.admission().now, include=wanted.include)
+
+
+def _list(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
+    store, kind = objects.store, target.kind
+    version = store.version
+    passes = selector.fields(wanted.fields)
+    chosen = store.mirror.select(kind.resource_name, target.namespace or None, selector.labels(wanted.labels),
+                                 wanted.after)
+    found = (one for one in chosen if passes(one))
+    rows = list(islice(found, wanted.limit or None))
+    meta: dict[str, Any] = {"resourceVersion": str(version), "continue": ""}
+    left = sum(1 for _ in found) if wanted.limit else 0
+    if left:
+        meta["continue"] = token((resource.namespace(rows[-1]), resource.name(rows[-1])))
+        meta["remainingItemCount"] = left
+    if _as_table(request):
+        return answer(_shape(request, objects, target, wanted, rows, meta))
+    return answer({"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": meta, "items": rows})
+
+
+async def _watch(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
+    def shape(found: Resource) -> Any:
+        return _shape(request, objects, target, wanted, [found]) if _as_table(request) else found
+
+    lines = watch.lines(objects.store, target, wanted, shape)
+    await anext(lines)  # raises what must be an HTTP status: once the answer has begun it is too late
+    return StreamingResponse(lines, media_type="application/json")
+
+
+async def _create(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
+    wish = _addressed(target, await body.resource(request))
+    admission = objects.admission(is_dry_run=wanted.is_dry_run)
+    created = await objects.create(target.kind, target.namespace or resource.namespace(wish), wish, admission)
+    return answer(created, 201, admission.warnings)
+
+
+async def _update(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
+    wish = _addressed(target, await body.resource(request))
+    return await _change(objects, target, wanted, lambda _: wish)
+
+
+async def _patch(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
+    type_ = body.media_type(request)
+    if type_ == patch.APPLY:
+        raise Failure(415, "UnsupportedMediaType", "server-side apply is not supported: use client-side apply, or a "
+                      f"patch of type {patch.MERGE}")
+    if type_ not in _PATCHES or (type_ == patch.STRATEGIC and target.kind.group):
+        raise failure.unsupported_media_type(_PATCH_TYPES)
+    changes = body.decode(await body.read(request), body.JSON)
+    apply = _PATCHES[type_]
+    return await _change(objects, target, wanted, lambda old: _addressed(target, apply(old, changes)))
+
+
+async def _change(objects: Objects, target: Target, wanted: Options, change: Change) -> Response:
+    admission: Defaults = objects.admission(is_dry_run=wanted.is_dry_run)
+    write = objects.patch_status if target.subresource else objects.patch
+    changed = await write(target.kind, target.namespace, target.name, change, admission)
+    return answer(changed, 200, admission.warnings)
+
+
+async def _delete(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
+    asked = await body.delete_options(request)
+    kind, where = target.kind, (target.namespace, target.name)
+    gone = await objects.delete(kind, *where, propagation=asked.get("propagationPolicy"),
+                                preconditions=asked.get("preconditions") or {},
+                                is_dry_run=wanted.is_dry_run or "All" in (asked.get("dryRun") or ()))
+    if resource.finalizers(gone):
+        return answer(gone)
+    return answer(failure.success(kind, target.name, resource.uid(gone)))
+
+
+async def _delete_collection(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
+    asked = await body.delete_options(request)
+    found = objects.store.list(target.kind, target.namespace, labels=wanted.labels, fields=wanted.fields)
+    for one in found:
+        if not wanted.is_dry_run:
+            await objects.discard(target.kind, resource.namespace(one), resource.name(one),
+                                  propagation=asked.get("propagationPolicy"))
+    meta = {"resourceVersion": str(objects.store.version), "continue": ""}
+    return answer({"kind": f"{target.kind.kind}List", "apiVersion": target.kind.api_version, "metadata": meta,
+                   "items": found})
+
+
+def _addressed(target: Target, wish: Any) -> Resource:
+    """*wish* with what the path says filled in; Failure 400 where it says something else."""
+    kind = target.kind
+    wish = {"apiVersion": kind.api_version, "kind": kind.kind, **lifecycle.check_shape(kind, wish)}
+    if wish["apiVersion"] != kind.api_version:
+        raise failure.bad_request(f'the API version in the data ({wish["apiVersion"]}) does not match the expected '
+                                  f"API version ({kind.api_version})")
+    if wish["kind"] != kind.kind:
+        raise failure.bad_request(f'{wish["kind"]} in version "{kind.version}" cannot be handled as a {kind.kind}: '
+                                  f"the kind in the data does not match the path")
+    meta = resource.meta(wish)
+    if target.name and meta.get("name", target.name) != target.name:
+        raise failure.bad_request(f'the name of the object ({meta["name"]}) does not match the name on the URL '
+                                  f"({target.name})")
+    if kind.namespaced and target.namespace and (meta.get("namespace") or target.namespace) != target.namespace:
+        raise failure.bad_request("the namespace of the provided object does not match the namespace sent on the "
+                                  "request")
+    return wish

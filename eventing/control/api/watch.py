@@ -1,0 +1,118 @@
+"""
+Watches: one JSON object a line, from a resourceVersion on, for as long as the client stays.
+
+| resourceVersion | what comes |
+|---|---|
+| none or 0 | an ADDED for every object there is, then what changes |
+| N | everything that changed after N, from the log; 410 when the log does not reach back that far |
+
+A change of labels can bring an object into a selection or take it out: it is then ADDED or DELETED for this watch.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+import orjson
+
+from eventing.control import selector
+from eventing.control.api.options import Options
+from eventing.control.api.path import Target
+from eventing.control.failure import Failure
+from eventing.control.resource import Resource, labels
+from eventing.control.store import ADDED, DELETED, Change, Store, Watch
+
+# Kubernetes sends one about every minute.
+_BOOKMARK_S = 60.0
+
+Shape = Callable[[Resource], Any]  # an object as the client asked to see it: itself, or a table of one row
+
+
+class Selection:
+    """Which changes a watch shows, and as what."""
+
+    def __init__(self, target: Target, options: Options) -> None:
+        """Compile the selectors; SelectorInvalid when they do not parse."""
+        self._target = target
+        self._passes_labels = selector.labels(options.labels)
+        self._passes_fields = selector.fields(options.fields)
+
+    def type_of(self, change: Change) -> str | None:
+        """ADDED, MODIFIED or DELETED as this watch sees it; None where it is none of its business."""
+        key, target = change.key, self._target
+        if key.resource_name != target.kind.resource_name or target.namespace not in ("", key.namespace):
+            return None
+        found = change.resource()
+        if target.name not in ("", key.name) or not self._passes_fields(found):
+            return None
+        is_in = self._passes_labels(labels(found))
+        was_in = is_in if change.labels_before is None else self._passes_labels(change.labels_before)
+        if change.type == DELETED or (was_in and not is_in):
+            return DELETED if was_in else None
+        if not is_in:
+            return None
+        return change.type if was_in else ADDED
+
+
+def existing(store: Store, target: Target, options: Options) -> list[Resource]:
+    """What a watch without a version starts with."""
+    found = store.list(target.kind, target.namespace, labels=options.labels, fields=options.fields)
+    return [one for one in found if target.name in ("", one["metadata"]["name"])]
+
+
+async def lines(store: Store, target: Target, options: Options, shape: Shape) -> AsyncIterator[bytes]:
+    """
+    The lines of one watch.
+
+    The first item is always empty: once it has come the watch is established, and what is wrong with the
+    request (410, a bad selector) has been raised. Later trouble becomes an ERROR line.
+    """
+    selection = Selection(target, options)
+    with store.watching() as watch:
+        last = int(options.resource_version or 0)
+        if last:
+            replayed = [change async for change in store.since(last)]
+        else:
+            last, replayed = store.version, []
+            initial = existing(store, target, options)
+        yield b""
+        if not options.resource_version.strip("0"):
+            for found in initial:
+                yield _line(ADDED, shape(found))
+        try:
+            async for line in _follow(watch, selection, replayed, last, options, target, shape):
+                yield line
+        except Failure as failed:
+            yield _line("ERROR", failed.as_status())
+
+
+async def _follow(watch: Watch, selection: Selection, replayed: Iterable[Change], last: int, options: Options,
+                  target: Target, shape: Shape) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + options.timeout_s
+    bookmark_at = loop.time() + _BOOKMARK_S
+    changes = list(replayed)
+    while True:
+        for change in changes:
+            if change.version <= last:
+                continue  # replayed from the log already
+            last = change.version
+            type_ = selection.type_of(change)
+            if type_ is not None:
+                yield _line(type_, shape(change.resource()))
+        now = loop.time()
+        if options.wants_bookmarks and (now >= bookmark_at or now >= deadline):
+            bookmark_at = now + _BOOKMARK_S
+            yield _line("BOOKMARK", _bookmark(target, last))
+        if now >= deadline or (watch.is_over and not changes):
+            return
+        changes = await watch.next(max(0.0, min(bookmark_at, deadline) - now))
+
+
+def _bookmark(target: Target, version: int) -> dict[str, Any]:
+    return {"kind": target.kind.kind, "apiVersion": target.kind.api_version,
+            "metadata": {"resourceVersion": str(version), "creationTimestamp": None}}
+
+
+def _line(type_: str, found: Any) -> bytes:
+    return orjson.dumps({"type": type_, "object": found}, option=orjson.OPT_APPEND_NEWLINE)
