@@ -36,8 +36,9 @@ from eventing.broker.traffic import Traffic
 from eventing.config import Config
 from eventing.errors import Rejected, Unavailable
 from eventing.http import server
+from eventing.http.client import Client
 from eventing.http.exchange import Exchange
-from eventing.http.proxy import Proxy
+from eventing.http.proxy import Forward, forwarded
 from eventing.projection import Follower, Record
 from eventing.runtime import Runtime
 
@@ -55,13 +56,13 @@ log = structlog.get_logger(__name__)
 class Ingress:
     """The handler of the data port."""
 
-    def __init__(self, config: Config, stream: Stream, proxy: Proxy, traffic: Traffic) -> None:
-        """Store through *stream*, forward Services' requests through *proxy*, count in *traffic*."""
+    def __init__(self, config: Config, stream: Stream, client: Client, traffic: Traffic) -> None:
+        """Store through *stream*, forward Services' requests through *client*, count in *traffic*."""
         self._body_limit_bytes = config.body_limit_bytes
         self._service_suffix = f".{config.domain}".lower().encode()
-        self._activator = config.activator_socket
+        self._activator = str(config.activator_socket)
         self._stream = stream
-        self._proxy = proxy
+        self._client = client
         self._traffic = traffic
         self._brokers: dict[bytes, tuple[str, int]] = {}  # target -> ns/name, partitions
         self._hosts: set[bytes] = set()
@@ -89,7 +90,8 @@ class Ingress:
         """Take one request; the table in the module's docstring, from the top."""
         host = _without_port(exchange.header(b"host") or b"")
         if host in self._hosts:
-            self._proxy.forward(exchange, str(self._activator))
+            headers = forwarded(exchange, exchange.peer)
+            Forward(self._client, exchange, self._activator, headers).start()
         elif host.endswith(self._service_suffix):
             self._reject(exchange, 404, "no_route", f"no Service answers at {host.decode('latin-1')}")
         elif exchange.method == b"POST":
@@ -151,8 +153,8 @@ async def run(runtime: Runtime) -> None:
     stream = Stream(runtime.store)
     traffic = Traffic(stream)
     runtime.metrics.register(traffic)
-    proxy = Proxy()
-    ingress = Ingress(config, stream, proxy, traffic)
+    client = Client()
+    ingress = Ingress(config, stream, client, traffic)
     follower = Follower(runtime.store, {"brokers": ingress.on_broker, "routes": ingress.on_route})
     async with asyncio.TaskGroup() as tasks:
         owned = [tasks.create_task(stream.run()), tasks.create_task(follower.run())]
@@ -166,7 +168,7 @@ async def run(runtime: Runtime) -> None:
         # 1. No new connections and no new requests; what was read is stored and answered.
         await listener.close(config.drain_s)
         # 2. Connections to the activator.
-        await proxy.close()
+        await client.close()
         # 3. Nothing is left to append.
         for task in owned:
             task.cancel()

@@ -43,6 +43,9 @@ class Valkey:
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)
 
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def kill(self):
         if self.process.poll() is None:
             self.process.kill()

@@ -1,0 +1,94 @@
+"""Through a trigger: events/s from POST to a cheap HTTP sink against U, latency at 1,000/s against L."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from benchmarks import floors, ingest, instance, load, resources, sink
+from benchmarks.measure import Figure, quantile, show
+
+_EVENTS = 20_000
+_GOALS = {16: 0.28, 64: 0.5}
+_TRIGGERS = 1_000
+_MANY_GOAL = 0.9
+_OPEN_EVENTS = 10_000
+_OPEN_PER_S = 1_000
+_LATENCY_GOAL = 3.0
+_PATIENCE_S = 60.0
+
+
+def run(runs: int) -> None:
+    """One trigger; a thousand of which one matches; latency at a steady rate."""
+    figures: list[Figure] = []
+    with counting_sink() as port, instance.up() as clarion:
+        wanted = resources.trigger("wanted", wants=resources.TYPE, uri=f"http://127.0.0.1:{port}/")
+        clarion.apply([resources.broker(), wanted])
+        clarion.wait_all_ready("triggers", 1)
+        drive(clarion, port, "warm-", _EVENTS // 5, 16)
+        one = {connections: Figure(f"through 1 trigger, {connections} connections", "/s", goal=goal)
+               for connections, goal in _GOALS.items()}
+        for connections, figure in one.items():
+            figure.floor = Figure(f"U, bare uvicorn, {connections} connections", "/s")
+            for number in range(runs):
+                figure.floor.samples.append(floors.requests_per_s(_EVENTS, connections))
+                _sample(figure, clarion, port, f"{connections}-{number}-", connections)
+            figures += [figure.floor, figure]
+        figures += _latency(clarion, port, runs)
+        others = [resources.trigger(f"other-{n}", wants=f"other.{n}", uri=f"http://127.0.0.1:{port}/")
+                  for n in range(1, _TRIGGERS)]
+        clarion.apply(others)
+        clarion.wait_all_ready("triggers", _TRIGGERS)
+        many = Figure(f"1 of {_TRIGGERS:,} triggers matches, 16 connections", "/s",
+                      floor=one[16], goal=_MANY_GOAL)
+        for number in range(runs):
+            _sample(many, clarion, port, f"many-{number}-", 16)
+        figures.append(many)
+    show("From POST to subscriber: 1 KiB events, on disk in between", figures)
+
+
+@contextlib.contextmanager
+def counting_sink() -> Iterator[int]:
+    """Yield the port of a sink in a process of its own."""
+    port = floors.free_port()
+    with floors.running([sys.executable, "-m", "benchmarks.sink", str(port)], port):
+        yield port
+
+
+def drive(
+    clarion: instance.Instance, port: int, prefix: str, events: int, connections: int
+) -> tuple[float, str]:
+    """Send and wait until the sink has all; returns delivered/s and whether each came once."""
+    ingest.empty(clarion)
+    sink.forget(port)
+    done = load.closed_loop(clarion.broker_url, prefix, events, connections)
+    seen = sink.wait_for(port, events, _PATIENCE_S)
+    exact = sink.exactly(seen, {f"{prefix}{n}" for n in range(1, events + 1)})
+    return events / (seen["last_s"] - done.began_s), exact
+
+
+def _sample(figure: Figure, clarion: instance.Instance, port: int, prefix: str, connections: int) -> None:
+    per_s, figure.note = drive(clarion, port, prefix, _EVENTS, connections)
+    figure.samples.append(per_s)
+
+
+def _latency(clarion: instance.Instance, port: int, runs: int) -> list[Figure]:
+    """End to end at a steady rate, against the bare app's latency at the same rate."""
+    floor = {share: Figure(f"L, bare uvicorn at {_OPEN_PER_S:,}/s, p{share * 100:g}", "ms")
+             for share in (0.5, 0.99)}
+    here = {share: Figure(f"event written -> at the sink, {_OPEN_PER_S:,}/s, p{share * 100:g}", "ms",
+                          floor=floor[share], goal=_LATENCY_GOAL, at_most=True) for share in floor}
+    late = Figure("  the generator's own lateness, p99", "ms")
+    for _ in range(runs):
+        bare = floors.latency_ms(_OPEN_EVENTS, _OPEN_PER_S)
+        ingest.empty(clarion)
+        sink.forget(port)
+        sent = load.open_loop(clarion.broker_url, _OPEN_EVENTS, _OPEN_PER_S)
+        seen = sink.wait_for(port, _OPEN_EVENTS, _PATIENCE_S)
+        late.samples.append(quantile(sent.late_ms, 0.99))
+        for share, figure in here.items():
+            floor[share].samples.append(quantile(bare, share))
+            figure.samples.append(quantile(seen["latency_ms"], share))
+            figure.note = sink.exactly(seen, {f"open-{n}" for n in range(1, _OPEN_EVENTS + 1)})
+    return [*floor.values(), *here.values(), late]
+
+

@@ -1,0 +1,36 @@
+"""The YAML that the benchmarks apply, as values."""
+
+TYPE = "bench"  # of every event that the generators send
+
+
+def broker() -> dict:
+    """Make the broker default/default."""
+    return {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker",
+            "metadata": {"name": "default", "namespace": "default"}}
+
+
+def trigger(name: str, *, wants: str, uri: str | None = None, service: str | None = None) -> dict:
+    """Make a Trigger on events of type *wants*, to a URL or a Service."""
+    subscriber = {"uri": uri} if uri else {
+        "ref": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": service}}
+    return {"apiVersion": "eventing.knative.dev/v1", "kind": "Trigger",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"broker": "default", "filter": {"attributes": {"type": wants}}, "subscriber": subscriber}}
+
+
+def function(name: str, folder: str, env: dict[str, str]) -> dict:
+    """Make a Service whose code is *folder*; its first event starts its first worker."""
+    container = {"image": f"func://./{folder}",
+                 "env": [{"name": key, "value": value} for key, value in env.items()]}
+    annotations = {"autoscaling.knative.dev/initial-scale": "0", "autoscaling.knative.dev/window": "6s"}
+    return {"apiVersion": "serving.knative.dev/v1", "kind": "Service",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"template": {"metadata": {"annotations": annotations},
+                                  "spec": {"containers": [container]}}}}
+
+
+def zero_at_first() -> dict:
+    """Make the ConfigMap that lets a revision start without a worker."""
+    return {"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "config-autoscaler", "namespace": "knative-serving"},
+            "data": {"allow-zero-initial-scale": "true"}}
