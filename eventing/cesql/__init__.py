@@ -1,0 +1,64 @@
+"""
+CESQL 1.0, the CloudEvents SQL expression language: text -> expression -> value and error.
+
+    expression = cesql.parse("type LIKE 'order.%' AND INT(amount) > 100")
+    value, error = expression.evaluate(event.attributes)
+
+Every expression has a value; an error stands beside it (section 3.3). Evaluation fails fast (section
+4.1): at the first error the value is the zero of the expression's type. A filter passes only on TRUE without
+an error (section 1.2), which is what `passes` says.
+
+Where the specification, its grammar and its conformance kit disagree, we do as the kit does, and say so.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from eventing.cesql import evaluate, syntax
+from eventing.cesql.syntax import ParseError
+from eventing.cesql.values import EvaluationError, Value
+
+__all__ = ["Expression", "Outcome", "ParseError", "parse"]
+
+
+class Outcome(NamedTuple):
+    """What an evaluation gave; `error` is one of the specification's kinds, `reason` a sentence."""
+
+    value: Value
+    error: str | None = None
+    reason: str = ""
+
+
+class Expression:
+    """A compiled expression; safe to share and to evaluate any number of times."""
+
+    def __init__(self, text: str) -> None:
+        """Compile *text*; raise ParseError with the position of what is wrong."""
+        self.text = text
+        root = syntax.parse(text)
+        self._zero = evaluate.zero(root)
+        self._evaluate = evaluate.build(root, is_root=True)
+
+    def __repr__(self) -> str:
+        """The text."""
+        return f"<Expression {self.text}>"
+
+    def evaluate(self, attributes: Mapping[str, Value]) -> Outcome:
+        """Value and error for an event's attributes; absent ones are not in the mapping."""
+        try:
+            return Outcome(self._evaluate(attributes))
+        except EvaluationError as error:
+            value = self._zero if error.value is None else error.value
+            return Outcome(value, error.kind, error.reason)
+
+    def passes(self, attributes: Mapping[str, Value]) -> bool:
+        """Whether an event with these attributes passes a filter of this expression."""
+        try:
+            return self._evaluate(attributes) is True
+        except EvaluationError:
+            return False
+
+
+def parse(text: str) -> Expression:
+    """Compile *text*; raise ParseError with the position of what is wrong."""
+    return Expression(text)

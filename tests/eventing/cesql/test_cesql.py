@@ -1,0 +1,172 @@
+"""eventing/cesql: the specification's tables, row by row, and whatever anybody types."""
+
+import ast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventing import cesql
+
+EVENT = {"specversion": "1.0", "id": "7", "source": "/shop", "type": "order.placed", "hop": "5", "ttl": "10",
+         "flag": True, "count": 3, "blank": ""}
+
+
+def rows(text):
+    """Parameters of each line `expression -> value` or `expression -> value !error`; values are Python's."""
+    found = []
+    for line in text.strip().splitlines():
+        expression, _, outcome = line.rpartition(" -> ")
+        value, _, error = outcome.partition(" !")
+        found.append(pytest.param(expression.strip(), ast.literal_eval(value), error or None,
+                                  id=expression.strip()))
+    return found
+
+
+# Section by section of the CloudEvents SQL specification 1.0.0; after the arrow the value, after ! the error.
+TABLE = """
+TRUE -> True
+'it''s' -> "it's"
+"a\\"b" -> 'a"b'
+'a\\b' -> 'a\\\\b'
+-2147483648 -> -2147483648
+type -> 'order.placed'
+TYPE -> 'order.placed'
+flag -> True
+count -> 3
+subject -> False !missingAttribute
+EXISTS subject -> False
+EXISTS id -> True
+NOT EXISTS subject -> True
+NOT flag -> False
+NOT 'false' -> True
+-count -> -3
+-(-2147483648) -> 0 !math
+-hop -> -5
+-'x' -> 0 !cast
+1 + 2 * 3 -> 7
+(1 + 2) * 3 -> 9
+2-1 -> 1
+7 / 2 -> 3
+-7 / 2 -> -3
+7 % -2 -> 1
+-7 % 2 -> -1
+1 / 0 -> 0 !math
+1 % 0 -> 0 !math
+2147483647 + 1 -> 0 !math
+1 / subject -> 0 !missingAttribute
+count < 4 -> True
+hop < ttl -> True
+hop >= 6 -> False
+'a' < 1 -> False !cast
+hop = 5 -> True
+hop = '5' -> True
+hop != 5 -> False
+hop <> 6 -> True
+flag = 'true' -> True
+type = 5 -> False !cast
+TRUE = "TRUE" -> False
+subject = '' -> False !missingAttribute
+TRUE AND 'true' -> True
+FALSE AND (1 / 0 = 0) -> False
+TRUE OR (1 / 0 = 0) -> True
+TRUE XOR TRUE -> False
+FALSE XOR TRUE -> True
+TRUE OR FALSE AND FALSE -> False
+type LIKE 'order.%' -> True
+type LIKE 'order_placed' -> True
+type LIKE 'Order.%' -> False
+type NOT LIKE '%.paid' -> True
+'50%' LIKE '50\\%' -> True
+'50 kg' LIKE '50\\%' -> False
+count LIKE '_' -> True
+type IN ('a', 'order.placed') -> True
+count IN ('3', 4) -> True
+count NOT IN (1, 2) -> True
+count IN ('x') -> False !cast
+LENGTH(type) -> 12
+LENGTH('') -> 0
+CONCAT() -> ''
+CONCAT('a', 1, TRUE) -> 'a1true'
+CONCAT_WS(',', 'a', 'b') -> 'a,b'
+CONCAT_WS(',') -> ''
+CONCAT_WS() -> False !missingFunction
+upper(type) -> 'ORDER.PLACED'
+LOWER('AbC') -> 'abc'
+TRIM('\u2003 a b ') -> 'a b'
+LEFT('abc', 2) -> 'ab'
+LEFT('abc', -1) -> 'abc' !functionEvaluation
+RIGHT('abc', 0) -> ''
+RIGHT('abc', 9) -> 'abc'
+RIGHT('abc', -1) -> 'abc' !functionEvaluation
+LENGTH(LEFT('abc', -1)) -> 0 !functionEvaluation
+SUBSTRING('abcdef', 2) -> 'bcdef'
+SUBSTRING('abcdef', -3, 2) -> 'de'
+SUBSTRING('abcdef', 0) -> ''
+SUBSTRING('abcdef', 7) -> '' !functionEvaluation
+SUBSTRING('abcdef', 2, -1) -> '' !functionEvaluation
+ABS(-4) -> 4
+ABS(-2147483648) -> 2147483647 !math
+INT('+12') -> 12
+INT('2147483648') -> 0 !cast
+INT(TRUE) -> 1
+BOOL(0) -> False
+BOOL('yes') -> False !cast
+STRING(-1) -> '-1'
+IS_INT(hop) -> True
+IS_BOOL(hop) -> False
+NOPE(1) -> False !missingFunction
+LENGTH('a', 'b') -> False !missingFunction
+"""
+
+
+@pytest.mark.parametrize(("expression", "value", "error"), rows(TABLE))
+def test_evaluation(expression, value, error):
+    """An expression has the value and the error that the specification gives it."""
+    outcome = cesql.parse(expression).evaluate(EVENT)
+
+    assert (value, type(value), error) == (outcome.value, type(outcome.value), outcome.error)
+    assert bool(outcome.reason) == bool(error)
+
+
+@pytest.mark.parametrize(("expression", "position"), [
+    ("", 1), ("1 +", 4), ("(1", 3), ("ABC(", 5), ("id LIKE type", 9), ("id LIKE 1", 9), ("1 IN ()", 7),
+    ("EXISTS 'id'", 8), ("2147483648", 1), ("'open", 1), ("id = 'a' 'b'", 10), ("a # b", 3),
+    ("my_ext = 1", 1), ("+ 1", 1), ("L33T(1)", 1), ("AND", 1),
+])
+def test_parse_error(expression, position):
+    """What is no expression is refused with the position of what is wrong, counted from 1."""
+    with pytest.raises(cesql.ParseError) as refused:
+        cesql.parse(expression)
+
+    assert refused.value.position + 1 == position
+    assert str(refused.value).endswith(f"at position {position}")
+
+
+@pytest.mark.parametrize(("expression", "passes"), [
+    ("type = 'order.placed'", True), ("type", False), ("count", False), ("1", False),
+    ("subject = 'x'", False), ("flag", True), ("NOT 10", False), ("blank = ''", True),
+])
+def test_filter(expression, passes):
+    """Only TRUE without an error passes; no other value and no error ever does."""
+    assert cesql.parse(expression).passes(EVENT) is passes
+
+
+def test_nesting_is_bounded():
+    """A filter nested beyond reason is refused, and exhausts nothing."""
+    with pytest.raises(cesql.ParseError, match="nested deeper"):
+        cesql.parse("(" * 5000 + "1" + ")" * 5000)
+
+
+words = st.sampled_from(["1", "'a%'", "id", "nope", "TRUE", "AND", "OR", "NOT", "=", "<", "+", "-", "/", "(",
+                         ")", "IN", "LIKE", "EXISTS", "LEFT", "CONCAT", ",", "2147483647", '"', "\\"])
+
+
+@given(st.one_of(st.text(max_size=40), st.lists(words, max_size=15).map(" ".join)))
+def test_anything_is_an_expression_or_refused(text):
+    """Whatever is typed is refused as a whole or has one of the three types, and nothing else is raised."""
+    try:
+        expression = cesql.parse(text)
+    except cesql.ParseError:
+        return
+    assert type(expression.evaluate(EVENT).value) in {str, int, bool}
