@@ -6,11 +6,13 @@
 -- ARGV[1]  epoch
 -- ARGV[2]  now, Unix time in ms
 -- ARGV[3]  most retries to move in one call
--- ARGV[4]  JSON {uid: [most entries to return, ["ref attempt" that the owner has in hand, ...]]}
+-- ARGV[4]  about how many bytes of events to return in one call
+-- ARGV[5]  JSON {uid: [most entries to return, ["ref attempt" that the owner has in hand, ...]]}
 --
 -- A ref is what waits: an entry's id; d and the id of a dead letter on its way to the sink; r and the id of
 -- a dead letter to be sent to the subscriber again.
--- Returns {next due or "", {uid that got a retry, ...}, {uid, {"ref attempt", {field, value, ...} or {}}, ...}}.
+-- Returns {next due or "", {uid that got a retry, ...}, {{uid, 1 if there is more, "ref attempt",
+-- {field, value, ...}, ...}, ...}}; no fields: there is no such entry.
 -- Nothing leaves a backlog here: that is a commit's work. Refused with FENCED when there is a newer epoch.
 
 local function move_due(tag, now, most)
@@ -39,19 +41,27 @@ local function find(tag, uid, ref)
   return found and found[2] or {}
 end
 
-local function draw(tag, uid, most, held)
+local function draw(tag, uid, most, held, bytes)
   local in_hand = {}
   for _, member in ipairs(held) do
     in_hand[member] = true
   end
-  local drawn = {uid}
-  for _, member in ipairs(redis.call('ZRANGE', tag .. ':backlog:' .. uid, 0, #held + most - 1)) do
-    if not in_hand[member] and #drawn <= most * 2 then
+  local drawn = {uid, 0}
+  for _, member in ipairs(redis.call('ZRANGE', tag .. ':backlog:' .. uid, 0, #held + most)) do
+    if not in_hand[member] then
+      if #drawn >= 2 + most * 2 or bytes <= 0 then
+        drawn[2] = 1
+        break
+      end
+      local fields = find(tag, uid, member:match('^%S+'))
+      for i = 2, #fields, 2 do
+        bytes = bytes - #fields[i]
+      end
       drawn[#drawn + 1] = member
-      drawn[#drawn + 1] = find(tag, uid, member:match('^%S+'))
+      drawn[#drawn + 1] = fields
     end
   end
-  return drawn
+  return drawn, bytes
 end
 
 redis.register_function('clarion_draw', function(keys, args)
@@ -60,9 +70,9 @@ redis.register_function('clarion_draw', function(keys, args)
     return redis.error_reply('FENCED another dispatcher owns this partition')
   end
   local touched = move_due(tag, args[2], args[3])
-  local answer = {}
-  for uid, want in pairs(cjson.decode(args[4])) do
-    answer[#answer + 1] = draw(tag, uid, want[1], want[2])
+  local answer, bytes = {}, tonumber(args[4])
+  for uid, want in pairs(cjson.decode(args[5])) do
+    answer[#answer + 1], bytes = draw(tag, uid, want[1], want[2], bytes)
   end
   return {redis.call('ZRANGE', tag .. ':retries', 0, 0, 'WITHSCORES')[2] or '', touched, answer}
 end)

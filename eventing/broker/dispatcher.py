@@ -1,0 +1,260 @@
+"""
+The dispatcher: owns its share of all partitions, and keeps each of them supplied with triggers.
+
+    projections brokers, triggers --> partitions that are mine --> lanes
+    registry of living dispatchers ------^                         |
+    projection lanes: "that generation is matched here"  <---------+
+
+A trigger is Ready only when every partition's owner has said so in `lanes`; from then on it misses nothing. A
+new owner reads the table of triggers itself before its first entry: what a follower knows may be older
+than what an earlier owner promised.
+
+Deleting a trigger removes its backlog, retries and dead letters; deleting a broker removes its partitions.
+At the end: nothing new is read, what is open may finish, the last commit, leases released, and gone.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterable
+
+import orjson
+import redis.exceptions
+import structlog
+
+from eventing import keys, projection
+from eventing.broker.lane import Budget
+from eventing.broker.lease import HEARTBEAT_S, Fenced, Lease, living, owner_of
+from eventing.broker.partition import Partition
+from eventing.broker.sender import Sender
+from eventing.broker.stream import Stream, partition_of
+from eventing.errors import NotFound
+from eventing.event import Event
+from eventing.projection import Follower, Record
+from eventing.runtime import Runtime
+
+HAND_OVER_S = 1.0  # what is open longer is parked anyway, and its next owner sends it again
+_ACQUIRE_S = 0.25  # how often an heir asks for a lease that has not ended
+_AWAY_S = 0.2  # the store restarts in about 50 ms
+_STALLED_S = 5.0  # the reader hears from the store every second, even when there is nothing
+_ACK_BATCH = 500
+_ACK_S = 0.02  # acknowledgements of as long a time go together
+_STORE_AWAY = (redis.exceptions.RedisError, OSError, TimeoutError)
+
+log = structlog.get_logger(__name__)
+
+Place = tuple[str, int]  # broker, partition
+
+
+class Dispatcher:
+    """One dispatcher process."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Named after host and process, with a random part: a restarted one is another."""
+        self.name = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+        self._runtime = runtime
+        self._store = runtime.store
+        self._budget = Budget()
+        self._sender = Sender(runtime.config)
+        self._stream = Stream(runtime.store)
+        self._follower = Follower(runtime.store, {"brokers": self._on_broker, "triggers": self._on_trigger})
+        self._brokers: dict[str, int] = {}  # partitions by ns/name
+        self._triggers: dict[str, dict[str, Record]] = {}  # by broker, then ns/trigger
+        self._broker_of: dict[str, str] = {}  # by ns/trigger
+        self._erased: set[str] = set()  # brokers that were deleted while we lived
+        self._partitions: dict[Place, Partition] = {}  # that are owned
+        self._owning: dict[Place, asyncio.Task[None]] = {}
+        self._wanted: set[Place] = set()
+        self._acks: dict[str, Record | None] = {}  # to be written to `lanes`
+        self._has_acks = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    def __repr__(self) -> str:
+        """Counts."""
+        return f"<Dispatcher [{len(self._partitions)} of {len(self._wanted)} partitions | {self._budget!r}]>"
+
+    @property
+    def partitions(self) -> Iterable[Partition]:
+        """Partitions that are owned now."""
+        return self._partitions.values()
+
+    async def run(self) -> None:
+        """Dispatch until `runtime.stopping`."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            services = [tasks.create_task(service) for service in (
+                self._stream.run(), self._follower.run(), self._acknowledge(), self._watch())]
+            await self._follower.loaded.wait()
+            await self._stream.connected.wait()
+            sharing = tasks.create_task(self._share())
+            self._runtime.ready()
+            await self._runtime.stopping.wait()
+            # 1. No new partitions; heirs may be chosen.
+            sharing.cancel()
+            with contextlib.suppress(*_STORE_AWAY):
+                await living(self._store, self.name, 0)
+            # 2. Each partition drains, commits, and lets go.
+            self._wanted.clear()
+            for partition in self._partitions.values():
+                partition.leave(self._runtime.config.drain_s * 0.8)
+            if self._owning:
+                await asyncio.wait(self._owning.values())
+            # 3. Replies have been stored, acknowledgements do not matter any more.
+            for service in services:
+                service.cancel()
+        await self._sender.close()
+
+    # --- projections ------------------------------------------------------------------------------
+
+    def _on_broker(self, name: str, record: Record | None) -> None:
+        if record is None:
+            self._brokers.pop(name, None)
+            self._erased.add(name)
+        else:
+            self._brokers[name] = max(1, int(record.get("partitions") or 1))
+            self._erased.discard(name)
+        self._changed.set()
+
+    def _on_trigger(self, name: str, record: Record | None) -> None:
+        broker = self._broker_of.pop(name, None)
+        if broker is not None and (record is None or record["broker"] != broker):
+            self._triggers[broker].pop(name, None)
+            for partition in self._of(broker):
+                partition.drop(name)
+                self._ack(f"{name}/{partition.number}", None)
+        if record is None:
+            return
+        self._broker_of[name] = record["broker"]
+        self._triggers.setdefault(record["broker"], {})[name] = record
+        for partition in self._of(record["broker"]):
+            self._adopt(partition, name, record)
+
+    def _of(self, broker: str) -> list[Partition]:
+        return [partition for partition in self._partitions.values() if partition.broker == broker]
+
+    def _adopt(self, partition: Partition, name: str, record: Record) -> None:
+        if partition.adopt(name, record):
+            self._ack(f"{name}/{partition.number}",
+                      {"uid": record["uid"], "generation": record["generation"]})
+
+    # --- ownership --------------------------------------------------------------------------------
+
+    async def _share(self) -> None:
+        """Say that we live, and own what the living leave to us; for ever."""
+        while True:
+            with contextlib.suppress(*_STORE_AWAY):
+                names = await living(self._store, self.name)
+                self._wanted = {place for place in self._places()
+                                if owner_of(keys.partition_tag(*place), names) == self.name}
+                self._settle_ownership()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._changed.wait()
+            self._changed.clear()
+
+    def _places(self) -> list[Place]:
+        return [(broker, number)
+                for broker, partitions in self._brokers.items() for number in range(partitions)]
+
+    def _settle_ownership(self) -> None:
+        for place in self._wanted - self._owning.keys():
+            self._owning[place] = self._tasks.create_task(self._own(place))
+        for place, partition in self._partitions.items():
+            if place not in self._wanted:
+                partition.leave(0.0 if place[0] in self._erased else HAND_OVER_S)
+
+    async def _own(self, place: Place) -> None:
+        """Own one partition for as long as it is ours to own."""
+        try:
+            while place in self._wanted:
+                lease = Lease(self._store, *place, self.name)
+                try:
+                    left_s = await lease.acquire()
+                    if lease.grant is None:
+                        await asyncio.sleep(min(left_s + 0.01, _ACQUIRE_S))
+                        continue
+                    await self._serve(place, lease)
+                except _STORE_AWAY:
+                    await asyncio.sleep(_AWAY_S)
+        finally:
+            del self._owning[place]
+
+    async def _serve(self, place: Place, lease: Lease) -> None:
+        broker, number = place
+        partition = Partition(
+            store=self._store, broker=broker, number=number, lease=lease, sender=self._sender,
+            store_reply=lambda event: self._reply(broker, event), budget=self._budget)
+        fresh = await projection.read(self._store, "triggers")
+        # From here to the end of the loop nothing is awaited: what a follower tells comes before or after.
+        self._partitions[place] = partition
+        for name, record in fresh.items():
+            if record["broker"] == broker:
+                self._adopt(partition, name, record)
+        log.info("partition owned", partition=f"{broker}/{number}", lanes=len(partition.lanes))
+        try:
+            if place not in self._wanted:
+                partition.leave(0.0)
+            await partition.run()
+            if broker in self._erased:
+                with contextlib.suppress(Fenced):
+                    await partition.erase()
+        finally:
+            del self._partitions[place]
+            log.info("partition left", partition=f"{broker}/{number}")
+
+    async def _reply(self, broker: str, event: Event) -> None:
+        """Append a reply to the broker that it answers an event of."""
+        partitions = self._brokers.get(broker)
+        if partitions is None:
+            raise NotFound(f"there is no broker {broker} any more")
+        await self._stream.append(broker, partition_of(event, partitions), event)
+
+    # --- acknowledgements -------------------------------------------------------------------------
+
+    def _ack(self, name: str, record: Record | None) -> None:
+        self._acks[name] = record
+        self._has_acks.set()
+
+    async def _acknowledge(self) -> None:
+        """Write what has been adopted to the projection `lanes`, unless it says so already; for ever."""
+        while True:
+            await self._has_acks.wait()
+            await asyncio.sleep(_ACK_S)
+            self._has_acks.clear()
+            acks, self._acks = self._acks, {}
+            try:
+                while acks:
+                    batch = dict(list(acks.items())[:_ACK_BATCH])
+                    await self._write(batch)
+                    for name in batch:
+                        del acks[name]
+            except _STORE_AWAY:
+                self._acks = acks | self._acks
+                self._has_acks.set()
+                await asyncio.sleep(_AWAY_S)
+
+    async def _write(self, batch: dict[str, Record | None]) -> None:
+        stored = await self._store.hmget(keys.table("lanes"), list(batch))
+        known = [None if value is None else orjson.loads(value) for value in stored]
+        await projection.write_many(self._store, "lanes", {
+            name: record for (name, record), old in zip(batch.items(), known, strict=True) if record != old})
+
+    # --- health -----------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Complain when a reader has not heard from the store for too long; for ever."""
+        while True:
+            await asyncio.sleep(1.0)
+            now = time.monotonic()
+            stalled = [f"{partition.broker}/{partition.number}" for partition in self._partitions.values()
+                       if now - partition.read_at > _STALLED_S]
+            self._runtime.complaint = \
+                f"nothing read for {_STALLED_S:.0f} s: {', '.join(stalled)}" if stalled else ""
+
+
+async def run(runtime: Runtime) -> None:
+    """Dispatch until `runtime.stopping`; then drain."""
+    await Dispatcher(runtime).run()
