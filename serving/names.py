@@ -6,6 +6,7 @@ Only strings; who writes which label is told where it is written (service, confi
 
 import hashlib
 import re
+from collections.abc import Mapping
 
 GROUP = "serving.knative.dev"
 API_VERSION = f"{GROUP}/v1"
@@ -78,6 +79,6 @@ def not_qualified(name: str) -> list[str]:
     return complaints + ([] if _QUALIFIED.fullmatch(name) else [_QUALIFIED_WRONG])
 
 
-def first(values: dict[str, str], keys: tuple[str, ...]) -> tuple[str, str] | None:
+def first(values: Mapping[str, str], keys: tuple[str, ...]) -> tuple[str, str] | None:
     """The first of *keys* that *values* has, with its value: some annotations have two spellings."""
     return next(((key, values[key]) for key in keys if key in values), None)

@@ -49,11 +49,13 @@ def validate(text: str, namespace: str) -> list[FieldError]:
 async def reconcile(trigger: Resource, context: Context) -> None:
     """Set DependencyReady of *trigger*, whose annotation was admitted."""
     text = resource.annotations(trigger).get(ANNOTATION)
-    value, reason, message = (TRUE, "", "") if text is None else await _readiness(trigger, _parse(text), context)
-    resource.set_condition(resource.status(trigger), _CONDITION, value, reason, message, now=context.now)
+    found = (TRUE, "", "") if text is None else await _readiness(trigger, _parse(text), context)
+    resource.set_condition(resource.status(trigger), _CONDITION, *found, now=context.now)
 
 
-async def _readiness(trigger: Resource, reference: Mapping[str, Any], context: Context) -> tuple[str, str, str]:
+async def _readiness(
+    trigger: Resource, reference: Mapping[str, Any], context: Context
+) -> tuple[str, str, str]:
     """Status, reason and message of DependencyReady."""
     known = kind.of(reference["apiVersion"], reference["kind"])
     if known is None:

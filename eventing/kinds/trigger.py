@@ -33,11 +33,12 @@ from eventing.kinds import delivery, dependency, filters
 BROKER_LABEL = "eventing.knative.dev/broker"
 _INJECTION = "eventing.knative.dev/injection"
 _SPEC = {"broker", "brokerRef", "filter", "filters", "subscriber", "delivery"}
-_OTHER_NAMESPACE = ("only name, apiVersion and kind are supported fields when feature.CrossNamespaceEventLinks "
-                    "is disabled")
+_OTHER_NAMESPACE = ("only name, apiVersion and kind are supported fields when "
+                    "feature.CrossNamespaceEventLinks is disabled")
 _INJECTION_WRONG = 'The provided injection annotation value can only be "enabled" or "disabled", not "{}"'
 _INJECTION_ELSEWHERE = ("The provided injection annotation is only used for default broker, but non-default "
                         'broker specified here: "{}"')
+_NO_OIDC = "authentication-oidc feature disabled"
 _CONDITIONS = ("BrokerReady", "SubscriptionReady", "DependencyReady", "SubscriberResolved",
                "DeadLetterSinkResolved", "OIDCIdentityCreated")
 # Annotations that mean something to the data plane.
@@ -112,7 +113,7 @@ async def reconcile(trigger: Resource, context: Context) -> None:
     """Make the data plane match this Trigger, and say how far that is."""
     status, now = resource.status(trigger), context.now
     resource.initialize_conditions(status, _CONDITIONS, now=now)
-    resource.set_condition(status, "OIDCIdentityCreated", TRUE, "authentication-oidc feature disabled", now=now)
+    resource.set_condition(status, "OIDCIdentityCreated", TRUE, _NO_OIDC, now=now)
     broker = await _broker(trigger, context)
     await dependency.reconcile(trigger, context)
     if broker is None or not _compiles(trigger, context):
@@ -150,7 +151,8 @@ def _compiles(trigger: Resource, context: Context) -> bool:
     except FilterInvalid as invalid:
         resource.set_condition(
             resource.status(trigger), "SubscriptionReady", FALSE, "FilterInvalid",
-            f"{invalid}; no event is delivered to this Trigger until its filter is corrected", now=context.now)
+            f"{invalid}; no event is delivered to this Trigger until its filter is corrected",
+            now=context.now)
         return False
     return True
 

@@ -1,0 +1,177 @@
+"""
+Route: which Revisions get the requests of a host, and in which shares.
+
+    NAME.NAMESPACE.DOMAIN        all targets by percentage
+    TAG-NAME.NAMESPACE.DOMAIN    the target of that tag
+
+A host only ever points at Revisions that are Ready: while a target is not, the projection `routes` stays as
+it is, and the old Revision serves. Revisions are told (label routingState) whether anybody routes to them.
+Sources: Knative Serving's `pkg/reconciler/{route,labeler}`.
+"""
+
+from typing import Any
+
+from eventing.config import Config
+from eventing.control import field, resource
+from eventing.control.context import Context
+from eventing.control.field import FieldError
+from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
+from eventing.control.resource import TRUE, UNKNOWN, Resource
+from serving import metadata, names, traffic
+from serving.configuration import CONFIGURATION
+from serving.revision import REVISION
+
+_CONDITIONS = ("AllTrafficAssigned", "IngressReady", "CertificateProvisioned")
+_HTTP_PORT = 80  # the one that URLs leave out
+
+
+def default(route: Resource, old: Resource | None, _admission: Defaults) -> None:
+    """Fill in the targets, in place."""
+    route["spec"] = resource.spec(route)
+    traffic.default(route["spec"].get("traffic"))
+    metadata.set_user(route, old)
+
+
+def validate(route: Resource, old: Resource | None, _admission: Defaults) -> list[FieldError]:
+    """What is wrong with a Route, and with what changed since *old*."""
+    wrong = metadata.errors_of(route) + metadata.owner_errors(route, names.SERVICE, "Service")
+    targets = traffic.errors_of(resource.spec(route).get("traffic") or [], is_service=False)
+    errors = field.via_field(wrong, "metadata") + field.via_field(targets, "spec", "traffic")
+    return errors + (metadata.user_errors(route, old) if old else [])
+
+
+def host(route: Resource, config: Config, tag: str = "") -> str:
+    """Host name of *route*, or of one of its tags, without a port."""
+    label = f"{tag}-{resource.name(route)}" if tag else resource.name(route)
+    return f"{label}.{resource.namespace(route)}.{config.domain}"
+
+
+def url(route: Resource, config: Config, tag: str = "") -> str:
+    """URL of *route*, or of one of its tags."""
+    port = "" if config.port == _HTTP_PORT else f":{config.port}"
+    return f"http://{host(route, config, tag)}{port}"
+
+
+async def reconcile(route: Resource, context: Context) -> None:
+    """Assign the traffic and tell the ingress, or say why not."""
+    status, now = resource.status(route), context.now
+    resource.initialize_conditions(status, _CONDITIONS, now=now)
+    status["url"] = url(route, context.config)
+    if status.get("observedGeneration") != resource.generation(route):
+        resource.set_condition(status, "IngressReady", UNKNOWN, "IngressNotConfigured",
+                               "Ingress has not yet been reconciled.", now=now)
+    resource.set_condition(status, "CertificateProvisioned", TRUE, "TLSNotEnabled",
+                           "external-domain-tls is not enabled", now=now)
+    configurations, revisions = await _targets(route, context)
+    targets = resource.spec(route).get("traffic") or []
+    service = resource.labels(route).get(names.SERVICE, "")
+    try:
+        assigned = traffic.assign(targets, service, configurations, revisions)
+    except traffic.Unassigned as wrong:
+        resource.set_condition(status, "AllTrafficAssigned", wrong.status, wrong.reason, wrong.message,
+                               now=now)
+    else:
+        resource.set_condition(status, "AllTrafficAssigned", TRUE, now=now)
+        await _project(route, assigned, context)
+        status["address"] = {"url": status["url"]}
+        resource.set_condition(status, "IngressReady", TRUE, now=now)
+    await _tell_revisions(route, configurations, context)
+    resource.compute_ready(status, _CONDITIONS, now=now)
+
+
+async def _targets(route: Resource, context: Context) -> tuple[dict[str, Resource], dict[str, Resource]]:
+    """Configurations and Revisions that the traffic may mean, by name; missing ones are tracked too."""
+    namespace = resource.namespace(route)
+    configurations: dict[str, Resource] = {}
+    revisions: dict[str, Resource] = {}
+    for target in resource.spec(route).get("traffic") or ():
+        wanted = target.get("revisionName") or ""
+        if name := target.get("configurationName") or "":
+            context.track(CONFIGURATION, namespace, name)
+            if found := await context.get(CONFIGURATION, namespace, name):
+                configurations[name] = found
+                wanted = wanted or (found.get("status") or {}).get("latestReadyRevisionName") or ""
+        if wanted:
+            context.track(REVISION, namespace, wanted)
+            if found := await context.get(REVISION, namespace, wanted):
+                revisions[wanted] = found
+    return configurations, revisions
+
+
+async def _project(route: Resource, assigned: list[traffic.Assignment], context: Context) -> None:
+    """Write the hosts that are, drop those that were, and say so in the status."""
+    status, config = resource.status(route), context.config
+    namespace, service = resource.namespace(route), resource.labels(route).get(names.SERVICE, "")
+    shares = traffic.shares(assigned)
+    for tag in _tags(status) - shares.keys():
+        await context.project("routes", host(route, config, tag), None)
+    for tag, targets in shares.items():
+        await context.project("routes", host(route, config, tag), {
+            "service": f"{namespace}/{service or resource.name(route)}",
+            "targets": [{"revision": f"{namespace}/{revision}", "percent": percent, "tag": tag}
+                        for revision, percent in targets],
+        })
+    status["traffic"] = [_entry(route, each, config) for each in assigned]
+
+
+def _entry(route: Resource, each: traffic.Assignment, config: Config) -> dict[str, Any]:
+    """One element of `status.traffic`."""
+    entry: dict[str, Any] = {"revisionName": each.revision, "percent": each.percent,
+                             "latestRevision": each.is_latest}
+    return entry | {"tag": each.tag, "url": url(route, config, each.tag)} if each.tag else entry
+
+
+def _tags(holder: dict[str, Any]) -> set[str]:
+    """Tags of the traffic in a status or a spec."""
+    return {target["tag"] for target in holder.get("traffic") or () if target.get("tag")}
+
+
+async def _tell_revisions(route: Resource, configurations: dict[str, Resource], context: Context) -> None:
+    """
+    Write on Revisions whether this Route points at them.
+
+    The newest Revision counts before it is ready, so that it is brought up like one in use.
+    """
+    wanted = {target.get("revisionName") for holder in (resource.status(route), resource.spec(route))
+              for target in holder.get("traffic") or ()}
+    for target in resource.spec(route).get("traffic") or ():
+        found = configurations.get(target.get("configurationName") or "")
+        if found and target.get("latestRevision"):
+            wanted.add((found.get("status") or {}).get("latestCreatedRevisionName"))
+    await _mark(route, {name for name in wanted if name}, context)
+
+
+async def _mark(route: Resource, wanted: set[str], context: Context) -> None:
+    name = resource.name(route)
+    for revision in await context.list(REVISION, resource.namespace(route)):
+        annotations, labels = resource.annotations(revision), resource.labels(revision)
+        before = {each for each in annotations.get(names.ROUTES, "").split(",") if each}
+        is_wanted = resource.name(revision) in wanted
+        if not is_wanted and name not in before:
+            continue
+        after = before | {name} if is_wanted else before - {name}
+        state = "active" if after else "reserve"
+        if after == before and labels.get(names.ROUTING_STATE) == state:
+            continue
+        annotations = {key: value for key, value in annotations.items() if key != names.ROUTES}
+        if after:
+            annotations[names.ROUTES] = ",".join(sorted(after))
+        if labels.get(names.ROUTING_STATE) != state:
+            annotations[names.ROUTING_STATE_MODIFIED] = resource.timestamp(context.now)
+        revision["metadata"] |= {"annotations": annotations, "labels": {**labels, names.ROUTING_STATE: state}}
+        await context.update(revision)
+
+
+async def finalize(route: Resource, context: Context) -> None:
+    """Forget the hosts, and let the Revisions go to zero."""
+    tags = {"", *_tags(resource.status(route)), *_tags(resource.spec(route))}
+    for tag in tags:
+        await context.project("routes", host(route, context.config, tag), None)
+    await _mark(route, set(), context)
+
+
+ROUTE = register(Kind(
+    group=names.GROUP, version="v1", kind="Route", plural="routes", singular="route", short_names=("rt",),
+    categories=("all", "knative", "serving"), columns=(Column("URL", ".status.url"), *READY_COLUMNS),
+    default=default, validate=validate, reconcile=reconcile, finalize=finalize,
+))
