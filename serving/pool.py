@@ -32,8 +32,9 @@ Record = dict[str, Any]
 class Pool:
     """One revision."""
 
-    __slots__ = ("autoscaler", "breaker", "decision", "failures", "healthy", "message", "meter",
-                 "name", "reason", "record", "reported", "retry_at", "slots", "starting", "timeout_s", "uid")
+    __slots__ = ("autoscaler", "breaker", "decision", "failures", "healthy", "idle_timeout_s", "message",
+                 "meter", "name", "reason", "record", "reported", "retry_at", "slots", "start_timeout_s",
+                 "starting", "timeout_s", "uid")
 
     def __init__(self, name: str, record: Record, settings: Settings, now: float, *, healthy: bool) -> None:
         """Begin at zero workers; *healthy*: this revision has shown before that it can start."""
@@ -63,6 +64,8 @@ class Pool:
         """Go by a changed *record* or changed *settings*."""
         self.record = record
         self.timeout_s = float(record["timeout_s"])
+        self.start_timeout_s: float | None = record.get("response_start_timeout_s")
+        self.idle_timeout_s: float | None = record.get("idle_timeout_s")
         self.autoscaler.rescale(effective(record, settings))
 
     @property

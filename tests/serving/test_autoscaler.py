@@ -24,7 +24,8 @@ def loaded(scaling, concurrency, *, seconds=60, until=1000):
 
 def scaling(*, config=None, container_concurrency=0, reachable=True, **annotations):
     """The effective numbers of a revision with these annotations (`_` for `-`)."""
-    written = {f"autoscaling.knative.dev/{key.replace('_', '-')}": value for key, value in annotations.items()}
+    prefix = "autoscaling.knative.dev/"
+    written = {prefix + key.replace("_", "-"): value for key, value in annotations.items()}
     record = {"annotations": written, "container_concurrency": container_concurrency, "reachable": reachable}
     return effective(record, settings(config or {}))
 
@@ -98,7 +99,7 @@ def test_one_worker_above_its_target_panics():
 
 
 def test_single_request_from_zero_with_limit_one():
-    """containerConcurrency 1: the target is 0.7, so one request wants two workers, in panic."""
+    """With containerConcurrency 1 the target is 0.7, so one request wants two workers, in panic."""
     scaler = Autoscaler(scaling(container_concurrency=1), 500, initialized=True)
     scaler.record(500, 1.0, 1.0)
     decision = scaler.decide(500.1, 0)
@@ -316,9 +317,9 @@ def test_panic_window(window, percentage, panic_s):
 
 
 def test_aliases_and_unreadable_values():
-    """camelCase spellings count; what cannot be read counts as absent."""
-    record = {"annotations": {"autoscaling.knative.dev/minScale": "2", "autoscaling.knative.dev/window": "soon"}}
-    numbers = effective(record, settings({"max-scale": "7"}))
+    """Spellings in camelCase count; what cannot be read counts as absent."""
+    annotations = {"autoscaling.knative.dev/minScale": "2", "autoscaling.knative.dev/window": "soon"}
+    numbers = effective({"annotations": annotations}, settings({"max-scale": "7"}))
     assert (numbers.least, numbers.most, numbers.window_s) == (2, 7, 60)
 
 

@@ -26,6 +26,7 @@ class Waiting:
 
 @pytest.fixture
 def loop():
+    """A loop to make futures of; it never runs."""
     loop = asyncio.new_event_loop()
     yield loop
     loop.close()

@@ -10,7 +10,7 @@ from serving.router import Route
 
 def route(**percents):
     """A Route of revisions ns/NAME with these percentages."""
-    targets = [{"revision": f"ns/{name}", "percent": percent, "tag": ""} for name, percent in percents.items()]
+    targets = [{"revision": f"ns/{name}", "percent": share, "tag": ""} for name, share in percents.items()]
     return Route({"service": "ns/s", "targets": targets})
 
 

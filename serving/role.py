@@ -1,0 +1,59 @@
+"""
+The serving role: workers, who decides how many, and the door that every request for a Service comes through.
+
+    tables revisions, configs -> scaler -> backend -> zygotes, workers
+    table routes -> activator <- unix socket `activator.sock` <- ingress, dispatcher
+    scaler -> table scales -> the Revision's status
+
+When the role starts there are no workers: those of its predecessor died with their zygote. Revisions that
+have shown that they can start (table `scales`, same uid) are not asked to show it again.
+"""
+
+import asyncio
+
+from eventing.http.client import Client, ClientLimits
+from eventing.http.server import Limits, serve
+from eventing.projection import Follower
+from eventing.runtime import Runtime
+from serving.activator import Activator
+from serving.gauges import Gauges, cold_starts
+from serving.local import LocalBackend
+from serving.scaler import Scaler
+
+# The body of a request crosses at the pace of its worker, which may think for as long as its timeout says.
+_LIMITS = Limits(connections=4000, body_s=3600.0, write_s=3600.0)
+_CLIENT_LIMITS = ClientLimits(connections=4000)
+
+
+async def run(runtime: Runtime) -> None:
+    """Serve until `runtime.stopping`; then finish what is in flight within `config.drain_s`, and end."""
+    config = runtime.config
+    backend = LocalBackend(config, runtime.store)
+    client = Client(limits=_CLIENT_LIMITS)
+    async with asyncio.TaskGroup() as tasks:
+        scaler = Scaler(backend, runtime.store, tasks)
+        activator = Activator(scaler, client, tasks, cold_starts(runtime.metrics))
+        runtime.metrics.register(Gauges(scaler, activator))
+        tasks.create_task(backend.run())
+        await scaler.recall()
+        follower = Follower(runtime.store, {
+            "configs": scaler.config, "revisions": scaler.revision, "routes": activator.route})
+        owned = [tasks.create_task(follower.run())]
+        await follower.loaded.wait()
+        scaler.loaded()
+        owned += [tasks.create_task(scaler.tick()), tasks.create_task(scaler.publish())]
+        config.activator_socket.parent.mkdir(parents=True, exist_ok=True)
+        config.activator_socket.unlink(missing_ok=True)
+        listener = await serve(activator.handle, path=config.activator_socket, limits=_LIMITS)
+        await backend.warm()
+        runtime.ready()
+        await runtime.stopping.wait()
+        # 1. No new requests; what is in flight, or waits for a worker, is answered. 2. Workers end by
+        # themselves, they have nothing left to do. 3. What did not end is killed. 4. Nobody is left to tell.
+        deadline = asyncio.get_running_loop().time() + config.drain_s
+        await listener.close(config.drain_s)
+        await scaler.drain(deadline - asyncio.get_running_loop().time())
+        await backend.close()
+        await client.close()
+        for task in owned:
+            task.cancel()
