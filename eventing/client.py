@@ -166,7 +166,8 @@ class Client:
             answers = [self.get(path, _AGGREGATED) for path in ("/api", "/apis")]
             groups = [group for answer in answers for group in answer["items"]]
             self._kinds = [_kind_name(group["metadata"].get("name", ""), version["version"], entry)
-                           for group in groups for version in group["versions"] for entry in version["resources"]]
+                           for group in groups for version in group["versions"]
+                           for entry in version["resources"]]
         return self._kinds
 
     def kinds_named(self, names: str) -> list[KindName]:
@@ -182,7 +183,7 @@ class Client:
         return list(found)
 
     def path_of(self, wish: Resource, namespace: str) -> str:
-        """Path of the object that *wish* describes, in *namespace* if it names none; UsageError: no such kind."""
+        """Path of the object that *wish* describes, *namespace* if it names none; UsageError: no such kind."""
         group, _, version = wish["apiVersion"].rpartition("/")
         for kind in self.kinds():
             if (kind.group, kind.version, kind.kind) == (group, version, wish["kind"]):

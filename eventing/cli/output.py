@@ -28,9 +28,19 @@ def dim(text: str) -> str:
     return _styled(text, "2")
 
 
+def good(text: str) -> str:
+    """What is as it should be."""
+    return _styled(text, _GOOD)
+
+
+def bad(text: str) -> str:
+    """What is not."""
+    return _styled(text, _BAD)
+
+
 def verdict(text: str) -> str:
     """`True` in green, `False` in red, anything else as it is."""
-    return _styled(text, {"True": _GOOD, "False": _BAD}.get(text.strip(), "0"))
+    return good(text) if text.strip() == "True" else bad(text) if text.strip() == "False" else text
 
 
 def duration_s(text: str) -> float:
@@ -75,6 +85,6 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
         if number == 0:
             cells = [bold(cell) for cell in cells]
         else:
-            cells = [verdict(cell) if cell.strip() in {"True", "False"} else cell for cell in cells]
+            cells = [verdict(cell) for cell in cells]
         lines.append("   ".join(cells))
     return "".join(f"{line}\n" for line in lines)

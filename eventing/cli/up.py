@@ -22,7 +22,7 @@ from eventing.config import ROLES, Config
 from eventing.errors import UsageError
 
 _SHORT = {"files": ("-f", "--file"), "data_dir": ("--data-dir",)}
-_PROBE_TIMEOUT_S = 2.0
+_PROBE_TIMEOUT_S = 0.5  # the supervisor waits meanwhile; a control role that starts answers when it is up
 
 app = typer.Typer()
 

@@ -1,0 +1,80 @@
+"""One object as a person reads it: what it is, its conditions, what happened to it lately. Pure."""
+
+from typing import Any
+
+from eventing.cli import output
+
+Resource = dict[str, Any]
+
+_RECENT = 20
+# Facts for machines; `get -o yaml` has them.
+_QUIET_ANNOTATIONS = (
+    "kubectl.kubernetes.io/", "serving.knative.dev/creator", "serving.knative.dev/lastModifier",
+    "eventing.knative.dev/creator", "eventing.knative.dev/lastModifier")
+
+
+def describe(item: Resource, events: list[Resource]) -> str:
+    """
+    Text of *item*.
+
+    Args:
+        item: a whole object.
+        events: core/v1 Events about it, in any order.
+    """
+    metadata = item["metadata"]
+    status = dict(item.get("status") or {})
+    conditions = status.pop("conditions", [])
+    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items()
+                   if not key.startswith(_QUIET_ANNOTATIONS)}
+    owners = metadata.get("ownerReferences") or []
+    facts = {
+        "Name": metadata["name"],
+        "Namespace": metadata.get("namespace", ""),
+        "Kind": f"{item['kind']} ({item['apiVersion']})",
+        "Age": output.age(metadata.get("creationTimestamp")),
+        "Labels": _pairs(metadata.get("labels") or {}),
+        "Annotations": _pairs(annotations),
+        "Owner": ", ".join(f"{owner['kind']}/{owner['name']}" for owner in owners),
+        "Deleted": metadata.get("deletionTimestamp", ""),
+    }
+    text = "".join(f"{key + ':':<14}{value}\n" for key, value in facts.items() if value)
+    for title, content in (("Spec", item.get("spec")), ("Data", item.get("data")), ("Status", status)):
+        if content:
+            text += f"\n{output.bold(title)}\n{_indented(output.as_yaml(content))}"
+    if conditions:
+        text += f"\n{output.bold('Conditions')}\n{_conditions(conditions)}"
+    return f"{text}\n{output.bold('Events')}\n{_events(events)}"
+
+
+def _pairs(pairs: dict[str, str]) -> str:
+    return f"\n{'':14}".join(f"{key}={value}" for key, value in pairs.items())
+
+
+def _indented(text: str) -> str:
+    return "".join(f"  {line}\n" for line in text.splitlines())
+
+
+def _conditions(conditions: list[Resource]) -> str:
+    ordered = sorted(conditions, key=lambda entry: entry["type"] != "Ready")  # Ready first, else as they are
+    rows = [[entry["type"], entry["status"], output.age(entry.get("lastTransitionTime")),
+             entry.get("reason", "")] for entry in ordered]
+    lines = _indented(output.table(["TYPE", "STATUS", "AGE", "REASON"], rows)).splitlines()
+    shown = [lines[0]]
+    for line, entry in zip(lines[1:], ordered, strict=True):
+        shown.append(line)
+        # A traceback is what somebody came here for: all of its lines, below the condition.
+        shown += [f"      {part}" for part in str(entry.get("message") or "").splitlines()]
+    return "".join(f"{line}\n" for line in shown)
+
+
+def _events(events: list[Resource]) -> str:
+    def when(event: Resource) -> str:
+        return str(event.get("lastTimestamp") or event.get("eventTime")
+                   or event["metadata"].get("creationTimestamp") or "")
+
+    recent = sorted(events, key=when)[-_RECENT:]
+    if not recent:
+        return "  none\n"
+    rows = [[output.age(when(event)), event.get("type", ""), event.get("reason", ""),
+             f"x{event.get('count', 1)}", " ".join(event.get("message", "").split())] for event in recent]
+    return _indented(output.table(["AGE", "TYPE", "REASON", "COUNT", "MESSAGE"], rows))

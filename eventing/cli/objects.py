@@ -1,0 +1,312 @@
+"""`clarion apply|get|describe|delete|edit`: objects, by the API that kubectl uses too."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eventing.cli import description, output, server
+from eventing.client import Client, KindName, Refused, Resource
+from eventing.errors import ClarionError, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from eventing import apply as applying
+
+app = typer.Typer()
+
+Files = Annotated[list[Path] | None, typer.Option(
+    "--file", "-f", help="YAML or JSON file, folder, or - for stdin; may be given often.")]
+Kinds = Annotated[str, typer.Argument(help="Kind, plural or short name; several with commas.")]
+Form = Annotated[str, typer.Option("--output", "-o", help="table, wide, json, yaml or name.")]
+
+
+@app.command("apply")
+def apply_files(
+    *,
+    files: Files = None,
+    namespace: server.Namespace = "default",
+    server_url: server.Server = None,
+) -> None:
+    """
+    Create or update what YAML files describe.
+
+    Folders that images name as func://./folder are packed and uploaded on the way.
+
+    Example: clarion apply -f examples/quickstart
+    """
+    documents = _documents(files)
+    from eventing import apply as applying  # noqa: PLC0415  imported by now, by _documents
+
+    refused = 0
+    with Client(server.find(server_url)) as client:
+        for document in documents:
+            try:
+                what, _ = applying.apply(document, client, namespace)
+            except Refused as error:
+                refused += 1
+                why = " ".join(str(error).split())
+                sys.stderr.write(f"clarion: {document.place}: {document.label}: {why}\n")
+            else:
+                sys.stdout.write(f"{document.label} {what}\n")
+                sys.stdout.flush()
+    if refused:
+        raise typer.Exit(1)
+
+
+def _documents(files: list[Path] | None) -> list["applying.Document"]:
+    from eventing import apply as applying  # noqa: PLC0415  what packs bundles takes a while to import
+
+    if not files:
+        raise UsageError("say what to read: -f FILE, -f FOLDER or -f -")
+    return applying.read(files)
+
+
+@app.command()
+def get(
+    kinds: Kinds,
+    names: Annotated[list[str] | None, typer.Argument(help="Only these objects.")] = None,
+    *,
+    form: Form = "table",
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on with every change.")] = False,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all of them.")] = False,
+    selector: Annotated[str | None, typer.Option("--selector", "-l", help="Labels, such as app=shop.")] = None,
+    namespace: server.Namespace = "default",
+    server_url: server.Server = None,
+) -> None:
+    """
+    List objects as a table, JSON or YAML.
+
+    Example: clarion get brokers,triggers,services -A
+    """
+    if form not in {"table", "wide", "json", "yaml", "name"}:
+        raise UsageError(f"-o {form}: choose table, wide, json, yaml or name")
+    if kinds.count("/") == 1 and not names:
+        kinds, name = kinds.split("/")
+        names = [name]
+    with Client(server.find(server_url)) as client:
+        found = client.kinds_named(kinds)
+        query = f"?labelSelector={selector}" if selector else ""
+        place = None if everywhere else namespace
+        if watch:
+            return _watch(client, found, place, query, is_wide=form == "wide")
+        if form in {"table", "wide"}:
+            return _print_tables(client, found, names or [], place, query, is_wide=form == "wide")
+        objects = [item for kind in found for item in _objects(client, kind, names or [], place, query)]
+    return _print_objects(objects, form, is_one=len(names or []) == 1 and len(found) == 1)
+
+
+def _objects(
+    client: Client, kind: KindName, names: list[str], place: str | None, query: str
+) -> list[Resource]:
+    if names:
+        return [client.get(kind.path(place or "default", name)) for name in names]
+    answer = client.get(kind.path(place) + query)
+    group = f"{kind.group}/{kind.version}" if kind.group else kind.version
+    # The items of a list do not repeat what the list says of all of them.
+    return [{"apiVersion": group, "kind": kind.kind, **item} for item in answer["items"]]
+
+
+def _print_objects(objects: list[Resource], form: str, *, is_one: bool) -> None:
+    if form == "name":
+        for item in objects:
+            group = item["apiVersion"].rpartition("/")[0]
+            kind = f"{item['kind'].lower()}.{group}".rstrip(".")
+            sys.stdout.write(f"{kind}/{item['metadata']['name']}\n")
+        return
+    shown: Any = objects[0] if is_one else {"apiVersion": "v1", "kind": "List", "items": objects}
+    sys.stdout.write(output.as_yaml(shown) if form == "yaml" else json.dumps(shown, indent=4) + "\n")
+
+
+def _print_tables(client: Client, kinds: list[KindName], names: list[str], place: str | None, query: str, *,
+                  is_wide: bool) -> None:
+    printed = 0
+    for kind in kinds:
+        if names:
+            answers = [client.table(kind.path(place or "default", name)) for name in names]
+        else:
+            answers = [client.table(kind.path(place) + query)]
+        rows = [row for answer in answers for row in answer["rows"] or []]
+        if not rows:
+            continue
+        shows_kind = len(kinds) > 1
+        heads, cells = _cells(answers[0], rows, kind if shows_kind else None,
+                              shows_place=place is None and kind.is_namespaced, is_wide=is_wide)
+        sys.stdout.write(("\n" if printed else "") + output.table(heads, cells))
+        printed += 1
+    if not printed:
+        where = f"in namespace {place}" if place else "in any namespace"
+        sys.stderr.write(f"No {', '.join(kind.plural for kind in kinds)} found {where}.\n")
+
+
+def _cells(table: Resource, rows: list[Resource], kind: KindName | None, *, shows_place: bool,
+           is_wide: bool) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells of a Table, as kubectl shows them: names with their kind where several are shown."""
+    shown = [number for number, column in enumerate(table["columnDefinitions"])
+             if is_wide or not column.get("priority")]
+    heads = [table["columnDefinitions"][number]["name"].upper() for number in shown]
+    cells = [["" if row["cells"][number] is None else str(row["cells"][number]) for number in shown]
+             for row in rows]
+    if kind:
+        for line in cells:
+            line[0] = f"{kind.singular}{'.' if kind.group else ''}{kind.group}/{line[0]}"
+    if shows_place:
+        heads.insert(0, "NAMESPACE")
+        for line, row in zip(cells, rows, strict=True):
+            line.insert(0, row["object"]["metadata"].get("namespace", ""))
+    return heads, cells
+
+
+def _watch(client: Client, kinds: list[KindName], place: str | None, query: str, *, is_wide: bool) -> None:
+    """What there is, then a line for every change, until Ctrl-C."""
+    if len(kinds) != 1:
+        raise UsageError("-w follows one kind; name only one")
+    kind = kinds[0]
+    path = kind.path(place) + query
+    table = client.table(path)
+    columns = table["columnDefinitions"]
+    heads, cells = _cells(table, table["rows"] or [], None, shows_place=place is None, is_wide=is_wide)
+    sys.stdout.write(output.table(heads, cells))
+    sys.stdout.flush()
+    widths = [max(len(row[number]) for row in [heads, *cells]) for number in range(len(heads))]
+    for event in client.watch(path, table["metadata"]["resourceVersion"]):
+        if event["type"] == "BOOKMARK":
+            continue
+        columns = event["object"].get("columnDefinitions") or columns  # said once in a watch
+        _, cells = _cells({"columnDefinitions": columns}, event["object"]["rows"], None,
+                          shows_place=place is None, is_wide=is_wide)
+        for line in cells:
+            padded = "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            sys.stdout.write(f"{padded}{'   (deleted)' if event['type'] == 'DELETED' else ''}\n")
+        sys.stdout.flush()
+
+
+@app.command()
+def describe(
+    kinds: Kinds,
+    names: Annotated[list[str] | None, typer.Argument(help="Only these objects.")] = None,
+    *,
+    namespace: server.Namespace = "default",
+    server_url: server.Server = None,
+) -> None:
+    """
+    Show one object with its conditions and recent events.
+
+    Example: clarion describe service price
+    """
+    if kinds.count("/") == 1 and not names:
+        kinds, name = kinds.split("/")
+        names = [name]
+    with Client(server.find(server_url)) as client:
+        found = [item for kind in client.kinds_named(kinds)
+                 for item in _objects(client, kind, names or [], namespace, "")]
+        if not found:
+            raise NotFound(f"there is nothing to describe: no {kinds} in namespace {namespace}")
+        for number, item in enumerate(found):
+            sys.stdout.write(("\n" if number else "") + description.describe(item, _events_of(client, item)))
+
+
+def _events_of(client: Client, item: Resource) -> list[Resource]:
+    namespace = item["metadata"].get("namespace", "default")
+    query = f"?fieldSelector=involvedObject.uid%3D{item['metadata']['uid']}"
+    return list(client.get(f"/api/v1/namespaces/{namespace}/events{query}")["items"])
+
+
+@app.command()
+def delete(
+    kinds: Annotated[str | None, typer.Argument(help="Kind, plural or short name.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="The objects.")] = None,
+    *,
+    files: Files = None,
+    lenient: Annotated[bool, typer.Option("--ignore-not-found", help="What is gone is gone.")] = False,
+    namespace: server.Namespace = "default",
+    server_url: server.Server = None,
+) -> None:
+    """
+    Delete objects by name or by the files that describe them.
+
+    Example: clarion delete trigger audit
+    """
+    with Client(server.find(server_url)) as client:
+        if files and not kinds:
+            # Backwards: what refers to others goes before them.
+            chosen = [(document.label, client.path_of(document.resource, namespace))
+                      for document in reversed(_documents(files))]
+        else:
+            chosen = _chosen(client, kinds, names, namespace)
+        for label, path in chosen:
+            try:
+                client.delete(path)
+            except Refused as error:
+                if not (lenient and error.status == 404):  # noqa: PLR2004
+                    raise
+            else:
+                sys.stdout.write(f"{label} deleted\n")
+
+
+def _chosen(
+    client: Client, kinds: str | None, names: list[str] | None, namespace: str
+) -> list[tuple[str, str]]:
+    if kinds and kinds.count("/") == 1 and not names:
+        kinds, name = kinds.split("/")
+        names = [name]
+    if not kinds or not names:
+        raise UsageError("say what to delete: KIND NAME, or -f FILE")
+    return [(f"{kind.singular}/{name}", kind.path(namespace, name))
+            for kind in client.kinds_named(kinds) for name in names]
+
+
+@app.command()
+def edit(
+    kind: Annotated[str, typer.Argument(help="Kind, plural or short name.")],
+    name: Annotated[str, typer.Argument(help="The object.")],
+    *,
+    namespace: server.Namespace = "default",
+    server_url: server.Server = None,
+) -> None:
+    """
+    Change an object in your editor.
+
+    The editor is the one that VISUAL or EDITOR names, else vi. What the API refuses comes back into the
+    editor's file, whose place is printed.
+
+    Example: EDITOR=nano clarion edit trigger audit
+    """
+    from eventing import apply as applying  # noqa: PLC0415  its YAML errors name line and column
+
+    with Client(server.find(server_url)) as client:
+        path = client.kinds_named(kind)[0].path(namespace, name)
+        before = output.as_yaml(client.get(path))
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", prefix="clarion-edit-", delete=False) as file:
+            file.write(before)
+        place = Path(file.name)
+        _open_editor(place)
+        after = place.read_text()
+        if after == before:
+            place.unlink()
+            sys.stdout.write("unchanged\n")
+            return
+        try:
+            [document] = applying.parse(after, place)
+            client.replace(path, document.resource)
+        except ValueError as error:
+            raise UsageError(f"{place}: keep one object in the file") from error
+        except Refused as error:
+            raise ClarionError(f"{error} (your text is kept in {place})") from error
+        place.unlink()
+        sys.stdout.write(f"{document.label} edited\n")
+
+
+def _open_editor(place: Path) -> None:
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    try:
+        status = subprocess.run([*shlex.split(editor), str(place)], check=False).returncode
+    except OSError as error:
+        raise UsageError(f"cannot start the editor {editor!r}: {error.strerror}; set EDITOR") from error
+    if status:
+        raise ClarionError(f"the editor {editor!r} ended with {status}; nothing was changed")
