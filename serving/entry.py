@@ -21,6 +21,7 @@ This module imports the bundle's code, and runs nothing else of it.
 import enum
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -156,8 +157,13 @@ def _forget_shadowed(folder: Path) -> None:
 
     The zygote has imported what the server needs; a bundle with a folder `serving` means its own.
     """
-    own = {path.stem for path in folder.iterdir()
-           if path.suffix == ".py" or (path / "__init__.py").is_file()}
-    for name in [name for name in sys.modules if name.partition(".")[0] in own]:
-        if name != "__main__":
+    with os.scandir(folder) as entries:
+        own = [entry.name.removesuffix(".py") for entry in entries]
+    # Looking at all of sys.modules would copy every page that their names are on: half a millisecond.
+    for shadowed in [name for name in own if name in sys.modules and _defines(folder, name)]:
+        for name in [name for name in sys.modules if name.partition(".")[0] == shadowed]:
             del sys.modules[name]
+
+
+def _defines(folder: Path, name: str) -> bool:
+    return (folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file()

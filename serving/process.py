@@ -7,7 +7,7 @@ What a freshly forked child does to become a process of its own, in this order:
  4. descriptors: /dev/null, its output twice, the listening socket, the report pipe; every other is closed;
  5. limits, working directory, umask;
  6. the environment: exactly what the revision says and what `environment` adds;
- 7. random numbers of its own.
+ 7. numpy's random numbers, if it was preloaded; Python's own reseed themselves.
 
 It is isolation between well-meaning processes and not a container: it has the role's user, network
 and file system. What a Python reads from the environment only when it starts (PYTHONHASHSEED, PYTHONPATH,
@@ -21,7 +21,6 @@ gets MemoryError and answers 500; it is not killed, unlike in a container.
 import ctypes
 import fcntl
 import os
-import random
 import resource
 import signal
 import sys
@@ -82,7 +81,7 @@ def become(spec: Spec, parent_pid: int, descriptors: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(spec.env)
     time.tzset()
-    _reseed()
+    _reseed_numpy()
 
 
 def environment(asked: Mapping[str, str], *, port: int, service: str, configuration: str, revision: str,
@@ -137,8 +136,8 @@ def _take_descriptors(descriptors: Sequence[int]) -> None:
     os.closerange(_FIRST_FREE, _ABOVE_ALL)
 
 
-def _reseed() -> None:
-    random.seed()
-    numpy_random = sys.modules.get("numpy.random")  # preloaded: all forks would draw the same numbers
+def _reseed_numpy() -> None:
+    """Python's own `random` reseeds itself after a fork; a preloaded numpy would repeat its numbers."""
+    numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()

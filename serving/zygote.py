@@ -160,6 +160,7 @@ def preload(modules: Sequence[str]) -> str:
 def main(control: socket.socket, modules: Sequence[str]) -> int:
     """Be a zygote until *control* closes; in a child, be the worker. Returns the exit status."""
     trouble = preload(modules)
+    os.environ.clear()  # here, so that no child has to
     gc.collect()
     gc.freeze()
     gc.disable()
