@@ -4,7 +4,7 @@ Where a Destination leads: a reference, a URI, or a URI relative to a reference 
 | destination | URL |
 |---|---|
 | `ref` to a v1 Service | `http://NAME.NAMESPACE.svc.cluster.local` |
-| `ref` to any other object | its `status.address.url`, or the entry of `status.addresses` that `ref.address` names |
+| `ref` to any other object | its `status.address.url`; the entry of `status.addresses` called `ref.address` |
 | `ref` and a relative `uri` | the URI resolved against that (RFC 3986) |
 | `uri` | as it is; absolute |
 

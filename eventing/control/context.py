@@ -19,7 +19,7 @@ from eventing.projection import Record
 
 
 class NotYet(Exception):
-    """Raised by a reconciler or finalizer that waits for something: asked again in `after_s`, without back-off."""
+    """Raised by a reconciler or finalizer that waits for something; asked again without back-off."""
 
     def __init__(self, after_s: float) -> None:
         """Come back in *after_s* seconds, or when something it tracks changes."""
@@ -65,7 +65,7 @@ class Context:
         return await self.objects.apply(child, owner)
 
     async def update(self, changed: Resource) -> Resource:
-        """Store *changed*, read before by `get`; Failure 409 when somebody else was faster (raise it: retried)."""
+        """Store *changed*, read before by `get`; Failure 409 when somebody was faster (let it out)."""
         return await self.objects.update(changed)
 
     async def delete(self, kind: Kind | str, namespace: str, name: str) -> None:

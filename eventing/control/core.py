@@ -1,9 +1,9 @@
 """
 The core group's kinds that a single machine needs: Namespace, ConfigMap, Secret and Event.
 
-A ConfigMap of `knative-serving` or `knative-eventing` is projected as `configs`, for the data plane. A namespace
-that is deleted takes its content along, and goes when that has gone. A Secret is stored and given back, and
-nothing here ever prints one.
+A ConfigMap of `knative-serving` or `knative-eventing` is projected as `configs`, for the data plane. A
+namespace that is deleted takes its content along, and goes when that has gone. A Secret is stored and given
+back, and nothing here ever prints one.
 """
 
 import base64
@@ -32,12 +32,11 @@ async def _empty_namespace(dying: Resource, context: Context) -> None:
         dying["status"]["phase"] = "Terminating"
         await context.objects.patch_status(*namespaces, lambda _: dying)
         raise NotYet(0)
-    content = context.store.mirror.keys(None, resource.name(dying))
     kinds = {kind.resource_name: kind for kind in every()}
-    for key in content:
+    for key in context.store.mirror.every_key(resource.name(dying)):
         if key.resource_name in kinds:
             await context.delete(kinds[key.resource_name], key.namespace, key.name)
-    if context.store.mirror.keys(None, resource.name(dying)):
+    if context.store.mirror.every_key(resource.name(dying)):
         raise NotYet(_EMPTYING_S)
 
 
@@ -58,9 +57,11 @@ def _check_texts(new: Resource, kind: str, *fields: str) -> None:
     """Kubernetes decodes into maps of strings: YAML's unquoted numbers and booleans are errors."""
     for field in fields:
         found = new.get(field)
-        if found is not None and not (isinstance(found, dict) and all(isinstance(v, str) for v in found.values())):
-            raise failure.bad_request(f'{kind} in version "v1" cannot be handled as a {kind}: json: cannot unmarshal '
-                                      f"into Go struct field {kind}.{field} of type string: quote the values")
+        is_right = isinstance(found, dict) and all(isinstance(text, str) for text in found.values())
+        if found is not None and not is_right:
+            raise failure.bad_request(
+                f'{kind} in version "v1" cannot be handled as a {kind}: json: cannot unmarshal into Go '
+                f"struct field {kind}.{field} of type string: quote the values")
 
 
 async def _project_config(found: Resource, context: Context) -> None:
@@ -79,7 +80,8 @@ def _count_data(found: Resource) -> Any:
 
 
 def _last_seen(event: Resource) -> Any:
-    return event.get("lastTimestamp") or event.get("eventTime") or resource.meta(event).get("creationTimestamp")
+    when = event.get("lastTimestamp") or event.get("eventTime")
+    return when or resource.meta(event).get("creationTimestamp")
 
 
 def _about(event: Resource) -> Any:
@@ -102,7 +104,8 @@ SECRET = register(Kind(
     columns=(Column("Type", ".type"), Column("Data", _count_data, "integer"), AGE), default=_default_secret))
 
 EVENT = register(Kind(
-    group="", version="v1", kind="Event", plural="events", singular="event", short_names=("ev",), has_status=False,
+    group="", version="v1", kind="Event", plural="events", singular="event", short_names=("ev",),
+    has_status=False,
     columns=(Column("Last Seen", _last_seen, "date"), Column("Type", ".type"), Column("Reason", ".reason"),
              Column("Object", _about), Column("Count", ".count", "integer", priority=1),
              Column("Message", ".message"))))

@@ -11,7 +11,7 @@ from eventing.control.field import FieldError, render
 from eventing.control.kind import Kind
 from eventing.errors import Rejected
 
-Cause = tuple[str, str, str]  # (field, what is wrong with it, reason): `("metadata.name", "Invalid value: ...", ...)`
+Cause = tuple[str, str, str]  # (field, what is wrong, reason): ("metadata.name", "Invalid value: ..", ..)
 
 
 class Failure(Rejected):
@@ -53,12 +53,15 @@ def unknown_path() -> Failure:
 
 def already_exists(kind: Kind, name: str) -> Failure:
     """409 on create."""
-    return Failure(409, "AlreadyExists", f'{kind.resource_name} "{name}" already exists', _details(kind, name))
+    message = f'{kind.resource_name} "{name}" already exists'
+    return Failure(409, "AlreadyExists", message, _details(kind, name))
 
 
-def conflict(kind: Kind, name: str, why: str = "") -> Failure:
+_MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+
+
+def conflict(kind: Kind, name: str, why: str = _MODIFIED) -> Failure:
     """409: the object was changed since it was read, or a precondition does not hold."""
-    why = why or ("the object has been modified; please apply your changes to the latest version and try again")
     message = f'Operation cannot be fulfilled on {kind.resource_name} "{name}": {why}'
     return Failure(409, "Conflict", message, _details(kind, name))
 
@@ -75,7 +78,8 @@ def invalid(kind: Kind, name: str, causes: Iterable[Cause]) -> Failure:
     told = [f"{path}: {wrong}" for path, wrong, _ in causes]
     listed = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
     details = {"name": name, "group": kind.group, "kind": kind.kind,
-               "causes": [{"reason": reason, "message": wrong, "field": path} for path, wrong, reason in causes]}
+               "causes": [{"reason": reason, "message": wrong, "field": path}
+                          for path, wrong, reason in causes]}
     message = f'{kind.full_name} "{name}" is invalid: {listed}'
     return Failure(422, "Invalid", message, {key: value for key, value in details.items() if value != ""})
 

@@ -111,7 +111,8 @@ def generic(message: str, *paths: str) -> FieldError:
     return FieldError(message, paths)
 
 
-def immutable(old: Mapping[str, Any], new: Mapping[str, Any], type_name: str, *paths: str) -> list[FieldError]:
+def immutable(old: Mapping[str, Any], new: Mapping[str, Any], type_name: str,
+              *paths: str) -> list[FieldError]:
     """Complain if *new* differs from *old*; *type_name* as Go has it, say `v1.PingSourceSpec`."""
     if old == new:
         return []
@@ -119,7 +120,7 @@ def immutable(old: Mapping[str, Any], new: Mapping[str, Any], type_name: str, *p
 
 
 def short_diff(old: Mapping[str, Any], new: Mapping[str, Any], type_name: str) -> str:
-    """Each leaf that differs, as knative.dev/pkg/kmp writes it: path, old and new value on lines of their own."""
+    """Each leaf that differs, as knative.dev/pkg/kmp writes it: path, old and new value, a line each."""
     return "\n".join(_differences(old, new, f"{{{type_name}}}"))
 
 

@@ -7,8 +7,8 @@ What must go because its owner did: ownerReferences and the finalizers that Kube
 | dying with `foregroundDeletion` | its dependents are deleted first, the same way; then it goes |
 | dying with `orphan` | its dependents lose their reference to it; then it goes |
 
-Owners are known by uid: a new object of the same name is another one. A reference to a kind that is not kept here
-counts as alive, for nobody could tell.
+Owners are known by uid: a new object of the same name is another one. A reference to a kind that is not kept
+here counts as alive, for nobody could tell.
 """
 
 from eventing.control import resource
@@ -28,7 +28,7 @@ def is_orphaned(store: Store, found: Resource) -> bool:
 
 
 async def collect(objects: Objects, kind: Kind, dying: Resource) -> None:
-    """Do the collector's part for an object that is being deleted; called again after each dependent's change."""
+    """Do the collector's part for an object that is being deleted; again after each dependent's change."""
     dependents = objects.store.mirror.children(uid(dying))
     if FOREGROUND in finalizers(dying):
         for key in dependents:

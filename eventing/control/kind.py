@@ -16,11 +16,12 @@ from eventing.control.resource import Resource
 if TYPE_CHECKING:
     from eventing.control.context import Context
 
+
 @dataclass(kw_only=True)
 class Defaults:
     """What admission of one request may look at, and what it may say besides yes and no."""
 
-    config: Callable[[str, str], Mapping[str, str]]  # (namespace, name) -> data of that ConfigMap, {} if absent
+    config: Callable[[str, str], Mapping[str, str]]  # (namespace, name) -> a ConfigMap's data, {} if absent
     now: float  # Unix time
     is_dry_run: bool = False
     warnings: list[str] = field(default_factory=list)  # kubectl prints each as `Warning: ...`
@@ -127,7 +128,7 @@ _by_name: dict[str, Kind] = {}
 
 
 def register(kind: Kind) -> Kind:
-    """Make *kind* known; returns it. A second one of the same group, version and plural replaces the first."""
+    """Make *kind* known; returns it. A second one of the same group, version and plural takes its place."""
     _by_path[(kind.group, kind.version, kind.plural)] = kind
     _by_name[kind.full_name] = kind
     return kind
@@ -144,7 +145,7 @@ def named(full_name: str) -> Kind | None:
 
 
 def of(api_version: str, kind: str) -> Kind | None:
-    """The kind that an object or a reference names by apiVersion and kind, any version of the group; or None."""
+    """The kind that an apiVersion and a kind name, whatever the version; or None."""
     group, _, _ = api_version.rpartition("/")
     return _by_name.get(f"{kind}.{group}" if group else kind)
 

@@ -1,7 +1,7 @@
 """
 Who reconciles: one process at a time, by a key in Redis that expires.
 
-The holder is `host pid token`. A process that finds the lease held by a process of its own host that is no longer
+The holder is `host pid token`. A process that finds the lease held by one of its own host that is no longer
 alive takes it over at once, so a killed control role is replaced without waiting for the expiry.
 """
 
@@ -23,7 +23,8 @@ _TAKE_S = 0.5  # between two tries to get it
 
 _AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 
-# KEYS 1 the lease. ARGV 1 the holder that we saw, 2 ourselves, 3 life in ms (0: give up). Returns 1 if it is ours.
+# KEYS 1 the lease. ARGV 1 the holder that we saw, 2 ourselves, 3 life in ms (0: give it up).
+# Returns 1 if the holder was the one that we saw.
 _SWAP = """
 local holder = redis.call('GET', KEYS[1]) or ''
 if holder ~= ARGV[1] then return 0 end
@@ -53,7 +54,8 @@ class Lease:
         """Wait until it is ours."""
         while True:
             with contextlib.suppress(*_AWAY):
-                holder = (await self._server.get(keys.CONTROL_LEASE) or b"").decode()
+                seen = await self._server.get(keys.CONTROL_LEASE) or b""
+                holder = seen.decode() if isinstance(seen, bytes) else seen
                 if (not holder or _is_dead(holder)) and await self._change(holder, _LIFE_MS):
                     return
             await asyncio.sleep(_TAKE_S)

@@ -34,8 +34,8 @@ _SUBDOMAIN_WRONG = (
     "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
     r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')")
 _LABEL_WRONG = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and "
-    "end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
+    "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')")
 
 # Kubernetes' own alphabet for generated names: no vowels, so no words, and no 0, 1 or 3 to misread.
@@ -141,7 +141,7 @@ def generated(base: str) -> str:
 
 
 def check(kind: Kind, new: Resource) -> None:
-    """Raise Failure 422 for a name that Kubernetes would refuse, and for finalizers added while it is dying."""
+    """Raise Failure 422 for a name that Kubernetes would refuse."""
     found = name(new)
     if not found:
         wrong = "Required value: name or generateName is required"
@@ -171,8 +171,8 @@ def check_shape(kind: Kind, wish: Any) -> Resource:
         for part in path.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value is not None and not is_right(value):
-            wrong = f"cannot unmarshal {_go_type(value)} into Go struct field ObjectMeta.{path} of type {go_type}"
-            raise _undecodable(kind, wrong)
+            where = f"Go struct field ObjectMeta.{path} of type {go_type}"
+            raise _undecodable(kind, f"cannot unmarshal {_go_type(value)} into {where}")
     return wish
 
 
@@ -198,9 +198,9 @@ def _are_names(value: object) -> bool:
 
 
 def _are_owners(value: object) -> bool:
+    parts = ("apiVersion", "kind", "name", "uid")
     return isinstance(value, list) and all(
-        isinstance(ref, dict) and all(isinstance(ref.get(part), str) for part in ("apiVersion", "kind", "name", "uid"))
-        for ref in value)
+        isinstance(ref, dict) and all(isinstance(ref.get(part), str) for part in parts) for ref in value)
 
 
 _SHAPE: tuple[tuple[str, Callable[[object], bool], str], ...] = (
@@ -220,7 +220,7 @@ _SHAPE: tuple[tuple[str, Callable[[object], bool], str], ...] = (
 
 def _go_type(value: object) -> str:
     for types, go_type in ((bool, "bool"), ((int, float), "number"), (str, "string"), (list, "array")):
-        if isinstance(value, types):  # type: ignore[arg-type]
+        if isinstance(value, types):
             return go_type
     return "object" if isinstance(value, dict) else "null"
 

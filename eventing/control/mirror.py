@@ -118,17 +118,10 @@ class Mirror:
         """Objects that have an ownerReference to that uid, sorted."""
         return sorted(self._children.get(uid_, ()))
 
-    def owned(self) -> Iterator[tuple[Key, tuple[str, ...]]]:
-        """Every object that has owners, with their uids."""
-        for resource_name, objects in self._objects.items():
-            for (namespace, name), entry in objects.items():
-                if entry.owners:
-                    yield Key(resource_name, namespace, name), entry.owners
-
-    def keys(self, resource_name: str | None = None, namespace: str | None = None) -> list[Key]:
-        """Keys of a kind (or of all) in a namespace (or in all), sorted."""
-        names = sorted(self._objects) if resource_name is None else [resource_name]
-        return [Key(kind, *key) for kind in names for key in sorted(self._objects.get(kind, ()))
+    def every_key(self, namespace: str | None = None) -> list[Key]:
+        """Keys of all objects in a namespace, or of all there are."""
+        return [Key(resource_name, *key)
+                for resource_name, objects in self._objects.items() for key in objects
                 if namespace is None or key[0] == namespace]
 
     def select(self, resource_name: str, namespace: str | None, passes: Callable[[Mapping[str, str]], bool],

@@ -44,7 +44,8 @@ class Objects:
         """What one request's admission may look at; collects its warnings."""
         return Defaults(config=self.store.config, now=self._clock(), is_dry_run=is_dry_run)
 
-    async def create(self, kind: Kind, namespace_: str, wish: Resource, admission: Defaults | None = None) -> Resource:
+    async def create(self, kind: Kind, namespace_: str, wish: Resource,
+                     admission: Defaults | None = None) -> Resource:
         """Store a new object; Failure 400, 404 (its namespace), 403, 409 or 422."""
         admission = admission or self.admission()
         new = lifecycle.born(kind, lifecycle.check_shape(kind, wish), namespace=namespace_, now=admission.now)
@@ -66,8 +67,8 @@ class Objects:
         if home is None:
             raise failure.not_found(namespaces, namespace_)
         if is_deleted(home):
-            raise failure.forbidden(kind, name_, f"unable to create new content in namespace {namespace_} because "
-                                    "it is being terminated")
+            why = f"unable to create new content in namespace {namespace_} because it is being terminated"
+            raise failure.forbidden(kind, name_, why)
         return Key(namespaces.resource_name, "", namespace_)
 
     def existing(self, kind: Kind, namespace_: str, name_: str) -> Resource:
@@ -84,7 +85,7 @@ class Objects:
 
     async def patch(self, kind: Kind, namespace_: str, name_: str, change: Change,
                     admission: Defaults | None = None) -> Resource:
-        """Replace an object by what *change* makes of a copy of it; repeated when somebody else was faster."""
+        """Replace an object by what *change* makes of a copy of it; again when somebody else was faster."""
         admission = admission or self.admission()
 
         def revise(old: Resource, wish: Resource) -> Resource:
@@ -92,26 +93,27 @@ class Objects:
             _admit(kind, new, old, admission)
             return lifecycle.counted(kind, old, new)
 
-        return await self._change(kind, namespace_, name_, change, revise, admission)
+        return await self._change(Key(kind.resource_name, namespace_, name_), kind, change, revise, admission)
 
     async def patch_status(self, kind: Kind, namespace_: str, name_: str, change: Change,
                            admission: Defaults | None = None) -> Resource:
         """Replace the status of an object by the one that *change* makes; nothing else changes."""
         admission = admission or self.admission()
-        return await self._change(kind, namespace_, name_, change, lifecycle.restatused, admission)
+        key = Key(kind.resource_name, namespace_, name_)
+        return await self._change(key, kind, change, lifecycle.restatused, admission)
 
-    async def _change(self, kind: Kind, namespace_: str, name_: str, change: Change,
+    async def _change(self, key: Key, kind: Kind, change: Change,
                       revise: Callable[[Resource, Resource], Resource], admission: Defaults) -> Resource:
+        name_ = key.name
         for attempt in range(1, _ATTEMPTS + 1):
-            old = self.existing(kind, namespace_, name_)
+            old = self.existing(kind, key.namespace, name_)
             wish = lifecycle.check_shape(kind, change(resource.clone(old)))
             wanted = resource.resource_version(wish)
             if wanted and wanted != resource.resource_version(old):
                 raise failure.conflict(kind, name_)
             uid = resource.uid(wish)
             if uid and uid != resource.uid(old):
-                raise failure.conflict(kind, name_, f"Precondition failed: UID in precondition: {uid}, UID in object "
-                                       f"meta: {resource.uid(old)}")
+                raise failure.conflict(kind, name_, _precondition("UID", uid, resource.uid(old)))
             new = revise(old, wish)
             if new == old or admission.is_dry_run:
                 return new
@@ -153,7 +155,8 @@ class Objects:
                     raise
         raise AssertionError("unreachable")
 
-    async def discard(self, kind: Kind, namespace_: str, name_: str, *, propagation: str | None = None) -> None:
+    async def discard(self, kind: Kind, namespace_: str, name_: str, *,
+                      propagation: str | None = None) -> None:
         """Delete an object if it is there."""
         try:
             await self.delete(kind, namespace_, name_, propagation=propagation)
@@ -170,16 +173,16 @@ class Objects:
     async def apply(self, child: Resource, owner: Resource) -> Resource:
         """Create *child*, owned by *owner*, or overwrite what drifted; NotOwned if another controls it."""
         kind = _kind_of(child)
-        wish = {**child, "metadata": {**meta(child), "ownerReferences": [resource.controller_reference(owner)]}}
-        wish["metadata"].pop("resourceVersion", None)
+        told = {key: value for key, value in meta(child).items() if key != "resourceVersion"}
+        wish = {**child, "metadata": {**told, "ownerReferences": [resource.controller_reference(owner)]}}
         if self.store.get(kind, namespace(child), name(child)) is None:
             return await self.create(kind, namespace(child), wish)
 
         def overwrite(old: Resource) -> Resource:
             if not resource.is_controlled_by(old, owner):
                 raise NotOwned(f'{owner["kind"]}: "{name(owner)}" does not own {kind.kind}: "{name(child)}"')
-            kept = {"finalizers": resource.finalizers(old)} if resource.finalizers(old) else {}
-            return {**wish, "metadata": {**wish["metadata"], **kept, "resourceVersion": meta(old)["resourceVersion"]}}
+            kept = {key: meta(old)[key] for key in ("finalizers", "resourceVersion") if key in meta(old)}
+            return {**wish, "metadata": {**wish["metadata"], **kept}}
 
         return await self.patch(kind, namespace(child), name(child), overwrite)
 
@@ -190,11 +193,12 @@ class Objects:
             return
         now = self._clock()
         home = about.get("namespace") or "default"
-        name_ = occurrence.name_of(about, type_, reason, message)
+        note = occurrence.Note(type_, reason, message)
+        name_ = occurrence.name_of(about, note)
         old = self.store.get(events, home, name_)
         try:
             if old is None:
-                await self.create(events, home, occurrence.first(about, name_, type_, reason, message, now))
+                await self.create(events, home, occurrence.first(about, note, name_, now))
             elif occurrence.is_worth_counting(old, now):
                 await self.patch(events, home, name_, lambda found: occurrence.repeated(found, now))
         except Failure as refused:
@@ -217,10 +221,10 @@ def _admit(kind: Kind, new: Resource, old: Resource | None, admission: Defaults)
             kind.default(new, old, admission)
         errors = kind.validate(new, old, admission) if kind.validate is not None else []
     except (TypeError, AttributeError, KeyError, ValueError, IndexError) as wrong:
-        # A field of the wrong JSON type where a validator reads it; the schema of a CRD would have said so first.
+        # A field of the wrong JSON type where a validator reads it; a CRD's schema would have said so first.
         log.info("admission_failed", kind=kind.full_name, name=name(new), exc_info=True)
-        raise failure.bad_request(f'admission webhook "{kind.webhook}" denied the request: decoding request failed: '
-                                  f"cannot decode incoming new object: json: {wrong}") from wrong
+        raise failure.bad_request(f'admission webhook "{kind.webhook}" denied the request: decoding request '
+                                  f"failed: cannot decode incoming new object: json: {wrong}") from wrong
     if errors:
         raise failure.denied(kind, errors)
 
@@ -228,5 +232,9 @@ def _admit(kind: Kind, new: Resource, old: Resource | None, admission: Defaults)
 def _check_preconditions(kind: Kind, old: Resource, wanted: Mapping[str, str]) -> None:
     for field, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         if wanted.get(field) and wanted[field] != meta(old).get(field):
-            raise failure.conflict(kind, name(old), f"Precondition failed: {word} in precondition: {wanted[field]}, "
-                                   f"{word} in object meta: {meta(old).get(field)}")
+            why = _precondition(word, wanted[field], meta(old).get(field, ""))
+            raise failure.conflict(kind, name(old), why)
+
+
+def _precondition(word: str, wanted: str, stored: str) -> str:
+    return f"Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {stored}"

@@ -7,6 +7,7 @@ is one object, named by what it says, so that the same note again only raises it
 
 import hashlib
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from eventing.control.resource import Resource, timestamp, unix
 
@@ -19,18 +20,26 @@ _QUIET_S = 10.0
 _NAME_CHARACTERS = 220  # of the object's name; with a dot and the hash that stays below 253
 
 
-def name_of(about: Mapping[str, str], type_: str, reason: str, message: str) -> str:
+class Note(NamedTuple):
+    """What is said: *type* is Normal or Warning."""
+
+    type: str
+    reason: str
+    message: str
+
+
+def name_of(about: Mapping[str, str], note: Note) -> str:
     """Name of the Event object that says this about that object."""
-    said = "\0".join((about.get("uid", ""), about.get("kind", ""), type_, reason, message))
+    said = "\0".join((about.get("uid", ""), about.get("kind", ""), *note))
     return f'{about.get("name", "")[:_NAME_CHARACTERS]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}'
 
 
-def first(about: Mapping[str, str], name: str, type_: str, reason: str, message: str, now: float) -> Resource:
+def first(about: Mapping[str, str], note: Note, name: str, now: float) -> Resource:
     """A new Event."""
     when = timestamp(now)
     return {"apiVersion": "v1", "kind": "Event", "metadata": {"name": name}, "involvedObject": dict(about),
-            "type": type_, "reason": reason, "message": message, "count": 1, "firstTimestamp": when,
-            "lastTimestamp": when, "source": {"component": "clarion"}, "eventTime": None,
+            "type": note.type, "reason": note.reason, "message": note.message, "count": 1,
+            "firstTimestamp": when, "lastTimestamp": when, "source": {"component": "clarion"}, "eventTime": None,
             "reportingComponent": "clarion", "reportingInstance": ""}
 
 

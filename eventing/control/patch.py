@@ -5,7 +5,7 @@ Patches: three media types, each a pure function from a document and a patch to 
 |---|---|
 | application/merge-patch+json | RFC 7386: null removes, objects merge, all else replaces |
 | application/json-patch+json | RFC 6902: a list of operations, all or none |
-| application/strategic-merge-patch+json | core kinds only: as a merge patch, but the lists below merge by key |
+| application/strategic-merge-patch+json | core kinds only: a merge patch in which some lists merge by key |
 
 Nothing given in is changed. What cannot be applied raises PatchFailed with RFC 6902's terms.
 """
@@ -21,11 +21,11 @@ JSON = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 
-# Lists that a strategic patch merges by the value of a key, or (None) as sets: those of ObjectMeta, and of the
-# core kinds kept here. Every other list is replaced.
+# Lists that a strategic patch merges by the value of a key, or (None) as sets: those of ObjectMeta, and of
+# the core kinds kept here. Every other list is replaced.
 _MERGED_LISTS: dict[str, str | None] = {
-    "ownerReferences": "uid", "finalizers": None, "secrets": "name", "imagePullSecrets": "name", "ports": "port",
-    "conditions": "type",
+    "ownerReferences": "uid", "finalizers": None, "secrets": "name", "imagePullSecrets": "name",
+    "ports": "port", "conditions": "type",
 }
 
 

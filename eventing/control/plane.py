@@ -1,7 +1,7 @@
 """
 The control plane of one process, put together: store, objects, reconciler and lease.
 
-Every process that runs it can serve the API; the one that holds the lease reconciles. `run` is the whole life:
+Every process that runs it can serve the API; the one that holds the lease reconciles. `run` is its life:
 
 1. load the resources and follow their log;
 2. make the namespaces that exist from the start;
@@ -45,7 +45,8 @@ class Plane:
     async def run(self, stopping: asyncio.Event) -> None:
         """Live until *stopping* is set."""
         async with asyncio.TaskGroup() as tasks:
-            followers = [tasks.create_task(self.store.run()), tasks.create_task(self.reconciler.reports.run())]
+            followers = [tasks.create_task(self.store.run()),
+                         tasks.create_task(self.reconciler.reports.run())]
             ending = tasks.create_task(self._end_watches(stopping))
             await self.store.loaded.wait()
             await self._make_namespaces()

@@ -16,6 +16,7 @@ from eventing.control.mirror import Key
 # The first retry comes at once for a person, the last ones cost nothing; Kubernetes: 5 ms to 1,000 s.
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 60.0
+_DOUBLINGS = 16  # more than reach the longest wait; 2 ** (a day's failures) would be a long number
 
 
 class Queue:
@@ -31,7 +32,8 @@ class Queue:
 
     def __repr__(self) -> str:
         """Counts."""
-        return f"<Queue [{len(self._due)} waiting | {len(self._running)} running | {len(self._failures)} failing]>"
+        return (f"<Queue [{len(self._due)} waiting | {len(self._running)} running | "
+                f"{len(self._failures)} failing]>")
 
     def __len__(self) -> int:
         """Keys that wait or run."""
@@ -71,7 +73,7 @@ class Queue:
         """*key* failed: ask for it again later; returns the wait in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        wait = min(_FIRST_WAIT_S * 2 ** min(failures, 32), _LONGEST_WAIT_S)
+        wait: float = min(_FIRST_WAIT_S * 2 ** min(failures, _DOUBLINGS), _LONGEST_WAIT_S)
         self._stop(key)
         self.add(key, now + wait)
         return wait

@@ -76,9 +76,9 @@ class Reconciler:
         self._ask(key, 0.0)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Reconcile everything once, then whatever changes; returns when *stopping* is set and the rest is done."""
+        """Reconcile everything once, then what changes; returns after *stopping* once what runs is done."""
         await self.reports.loaded.wait()
-        for key in self._store.mirror.keys():
+        for key in self._store.mirror.every_key():
             self.wake(key)
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(self._sweep())
@@ -127,7 +127,7 @@ class Reconciler:
             self.wake(tracker)
 
     def _track(self, key: Key, target: Key) -> None:
-        """Wake *key* when *target* changes; at once, so that no change falls between reading and remembering."""
+        """Wake *key* when *target* changes; at once: no change may fall between reading and remembering."""
         self._trackers.setdefault(target, set()).add(key)
         self._tracks.setdefault(key, set()).add(target)
 
@@ -163,11 +163,11 @@ class Reconciler:
 
     def _failed(self, key: Key, error: Exception) -> None:
         wait_s = self.queue.failed(key, asyncio.get_running_loop().time())
-        about = {"resource": key.resource_name, "namespace": key.namespace, "name": key.name, "error": repr(error)}
+        about = {**key._asdict(), "again_in_s": wait_s}
         if isinstance(error, (Failure, redis.exceptions.RedisError, OSError)):
-            log.debug("reconcile_again", **about, in_s=wait_s)  # a race, or Redis is away: the next try mends it
+            log.debug("reconcile_again", **about, error=repr(error))  # a race, or Redis is away: it passes
         else:
-            log.warning("reconcile_failed", **about, again_in_s=wait_s, exc_info=error)
+            log.warning("reconcile_failed", **about, exc_info=error)
 
     async def _reconcile(self, key: Key, context: Context) -> None:
         kind = self._kinds.get(key.resource_name)

@@ -22,7 +22,7 @@ class Reports:
     """Projections, as reconcilers see them."""
 
     def __init__(self, server: redis.asyncio.Redis, on_report: Callable[[Key], None]) -> None:
-        """Follow every table that some kind `reports`; *on_report* is given the object that a record is about."""
+        """Follow every table that some kind `reports`; *on_report* gets the object that a record is about."""
         self._server = server
         self._on_report = on_report
         self._kinds: dict[str, list[Kind]] = {}

@@ -181,7 +181,8 @@ def compute_ready(status_: dict[str, Any], dependents: Sequence[str], *, now: fl
         for type_ in dependents:
             if condition_status(status_, type_) == value:
                 found = condition(status_, type_) or {}
-                set_condition(status_, READY, value, found.get("reason", ""), found.get("message", ""), now=now)
+                set_condition(status_, READY, value, found.get("reason", ""), found.get("message", ""),
+                              now=now)
                 return
     set_condition(status_, READY, TRUE, now=now)
 

@@ -8,8 +8,8 @@ Label and field selectors, compiled to predicates on a resource.
 | `a in (b, c)`, `a notin (b, c)` | it has one of these; it is absent or has none of these |
 | `a`, `!a` | it is there; it is not |
 
-A field selector knows `=`, `==` and `!=` on dotted paths, and an absent field is the empty string. Requirements
-are joined by commas, and all must pass.
+A field selector knows `=`, `==` and `!=` on dotted paths, and an absent field is the empty string.
+Requirements are joined by commas, and all must pass.
 """
 
 import re
@@ -26,6 +26,7 @@ _VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
 _IN = re.compile(rf"(?P<key>{_KEY})\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)")
 _COMPARE = re.compile(rf"(?P<key>{_KEY})\s*(?P<op>==|=|!=)\s*(?P<value>{_VALUE})")
 _EXISTS = re.compile(rf"(?P<not>!?)\s*(?P<key>{_KEY})")
+_FIELD = re.compile(r"(?P<path>[^=!]+)(?P<op>!=|==|=)(?P<value>.*)", re.DOTALL)
 _TOP_LEVEL_COMMA = re.compile(r",(?![^(]*\))")
 
 
@@ -53,7 +54,8 @@ def _label_clause(text: str) -> LabelPredicate:
     if match := _EXISTS.fullmatch(text):
         key, is_wanted = match["key"], not match["not"]
         return lambda found: (key in found) == is_wanted
-    raise SelectorInvalid(f"unable to parse requirement: {text!r} is none of a=b, a!=b, a in (b), a notin (b), a, !a")
+    known = "a=b, a!=b, a in (b), a notin (b), a, !a"
+    raise SelectorInvalid(f"unable to parse requirement: {text!r} is none of {known}")
 
 
 def fields(selector: str | None) -> FieldPredicate:
@@ -63,11 +65,11 @@ def fields(selector: str | None) -> FieldPredicate:
 
 
 def _field_clause(text: str) -> FieldPredicate:
-    path, operator, value = re.match(r"([^=!]*)(!=|==|=|)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
-    if not operator or not path:
+    match = _FIELD.fullmatch(text)
+    if match is None:
         raise SelectorInvalid(f"invalid selector: '{text}'; can't understand '{text}'")
-    parts = path.split(".")
-    return lambda resource: (_text_at(resource, parts) == value) == (operator != "!=")
+    parts, value, is_wanted = match["path"].split("."), match["value"], match["op"] != "!="
+    return lambda resource: (_text_at(resource, parts) == value) == is_wanted
 
 
 def _text_at(resource: Any, parts: list[str]) -> str:

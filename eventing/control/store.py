@@ -1,10 +1,10 @@
 """
 Resources in Redis: one hash of objects, one counter, one log of changes; keys in eventing/keys.py.
 
-Every write is one server-side script: it checks the version that the writer had read, takes the next number of
-the one counter, stores the object and logs the change. So resourceVersion is global, strictly increasing and
-without gaps, and the log tells from its oldest entry whether a watch can be resumed. Reads are answered from a
-mirror in memory that follows the log; a process sees its own writes at once.
+Every write is one server-side script: it checks the version that the writer had read, takes the next number
+of the one counter, stores the object and logs the change. So resourceVersion is global, strictly increasing
+and without gaps, and the log tells from its oldest entry whether a watch can be resumed. Reads are answered
+from a mirror in memory that follows the log; a process sees its own writes at once.
 
 This module does not know what a valid object is, who may change what, or what a kind does.
 """
@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import orjson
 import redis.asyncio
@@ -43,6 +44,10 @@ _READ_AT_ONCE = 256  # entries; 400 kB at a time, and the loop stays free
 _SCAN_AT_ONCE = 500  # objects a step of the first load
 
 _AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+
+
+_Logged = tuple[bytes, dict[bytes, bytes]]  # one entry of the log as Redis gives it: id and fields
+_Streams = list[tuple[bytes, list[_Logged]]]
 
 
 class StoreLost(Exception):
@@ -134,9 +139,10 @@ class Store:
 
     # Writes.
 
-    async def put(self, kind: Kind, new: Resource, old: Resource | None, *, needs: Key | None = None) -> Resource:
+    async def put(self, kind: Kind, new: Resource, old: Resource | None, *,
+                  needs: Key | None = None) -> Resource:
         """
-        Store *new* if the stored version is still *old*'s (None: if there is none); returns it with its version.
+        Store *new* if the stored version is still *old*'s (None: there is none); returns it with its version.
 
         Raises Failure: 409 Conflict or AlreadyExists; 404 when object *needs* does not exist.
         """
@@ -146,7 +152,7 @@ class Store:
         return await self._change(kind, Change(type_, key_of(kind, new), 0, raw, before), old, needs)
 
     async def remove(self, kind: Kind, old: Resource) -> Resource:
-        """Delete *old* if it is still the stored version; returns it with the deletion's version. Raises 409."""
+        """Delete *old* if it is still the stored version; returns it with the deletion's. Raises 409."""
         return await self._change(kind, Change(DELETED, key_of(kind, old), 0, dump(old)), old, None)
 
     async def _change(self, kind: Kind, wish: Change, old: Resource | None, needs: Key | None) -> Resource:
@@ -186,13 +192,14 @@ class Store:
             self._watches.discard(watch)
 
     async def since(self, version: int) -> AsyncIterator[Change]:
-        """Logged changes after *version*, to the end of the log; Failure 410 when some are not kept any more."""
+        """Logged changes after *version*, to the log's end; Failure 410 when some are not kept any more."""
         newest = int(await self._server.get(keys.OBJECT_VERSION) or 0)
         if version > newest:
             raise failure.expired(version, newest)  # a version of another life of this store
         last = version
         while True:
-            entries = await self._server.xrange(keys.OBJECT_LOG, f"({last}-0", "+", count=_READ_AT_ONCE)
+            answer = await self._server.xrange(keys.OBJECT_LOG, f"({last}-0", "+", count=_READ_AT_ONCE)
+            entries = cast("list[_Logged]", answer)
             if not entries:
                 if last < newest:
                     raise failure.expired(version, newest)
@@ -238,7 +245,7 @@ class Store:
     async def _follow(self) -> None:
         answer = await self._server.xread({keys.OBJECT_LOG: f"{self._told}-0"}, count=_READ_AT_ONCE,
                                           block=_BLOCK_MS)
-        for _, entries in answer or ():
+        for _, entries in cast("_Streams", answer or ()):
             for change in map(_parsed, entries):
                 self._tell(change)
 
@@ -253,7 +260,7 @@ class Store:
             watch.offer(change)
 
 
-def _parsed(entry: tuple[bytes, dict[bytes, bytes]]) -> Change:
+def _parsed(entry: _Logged) -> Change:
     id_, fields = entry
     before = fields[b"l"]
     return Change(fields[b"t"].decode(), Key(*keys.object_parts(fields[b"f"].decode())),

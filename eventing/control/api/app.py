@@ -22,7 +22,7 @@ from eventing.errors import Rejected
 
 log = structlog.get_logger(__name__)
 
-# A start takes well below a second; who asks earlier than that waits, and after that hears that we are not well.
+# A start takes well below a second; who asks earlier waits so long, and then hears that we are not well.
 _START_S = 10.0
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _REASONS = {400: "BadRequest", 404: "NotFound", 405: "MethodNotAllowed", 409: "Conflict", 422: "Invalid"}
@@ -116,8 +116,8 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 
 async def _away(_request: Request, error: Exception) -> Response:
     log.info("store_away", error=repr(error))
-    told = Failure(503, "ServiceUnavailable", "the store is not reachable now; nothing was changed, or at least not "
-                   "confirmed: look, and try again")
+    told = Failure(503, "ServiceUnavailable", "the store is not reachable now; what was asked may or may not "
+                   "have been done: look, and try again")
     response = objects.answer(told.as_status(), told.status)
     response.headers["retry-after"] = "1"
     return response

@@ -64,5 +64,6 @@ async def delete_options(request: Request) -> dict[str, Any]:
         found["propagationPolicy"] = request.query_params["propagationPolicy"]
     policy = found.get("propagationPolicy")
     if policy not in (None, "Background", "Foreground", "Orphan"):
-        raise failure.bad_request(f'invalid propagationPolicy "{policy}": one of Background, Foreground, Orphan')
+        known = "one of Background, Foreground, Orphan"
+        raise failure.bad_request(f'invalid propagationPolicy "{policy}": {known}')
     return found

@@ -13,7 +13,8 @@ _STATUS_VERBS = ["get", "patch", "update"]
 
 # What clients compare themselves with; the API here is Kubernetes' of that version.
 VERSION = {"major": "1", "minor": "32", "gitVersion": "v1.32.0", "gitCommit": "", "gitTreeState": "clean",
-           "buildDate": "2026-01-01T00:00:00Z", "goVersion": "none", "compiler": "none", "platform": "linux/amd64"}
+           "buildDate": "2026-01-01T00:00:00Z", "goVersion": "none", "compiler": "none",
+           "platform": "linux/amd64"}
 
 
 def aggregated_type(accept: str) -> str | None:
@@ -33,7 +34,7 @@ def _group(group: str, kinds: Iterable[Kind]) -> dict[str, Any]:
     meta = {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None}
     versions = groupby(kinds, key=lambda kind: kind.version)
     return {"metadata": meta, "versions": [
-        {"version": version, "freshness": "Current", "resources": [_aggregated_resource(kind) for kind in found]}
+        {"version": version, "freshness": "Current", "resources": list(map(_aggregated_resource, found))}
         for version, found in versions]}
 
 
@@ -63,8 +64,9 @@ def group(name: str) -> dict[str, Any]:
 
 
 def _legacy_group(name: str) -> dict[str, Any]:
+    served = {kind.version for kind in every() if kind.group == name}
     versions = [{"groupVersion": f"{name}/{version}", "version": version}
-                for version in sorted({kind.version for kind in every() if kind.group == name}, key=_by_stability)]
+                for version in sorted(served, key=_by_stability)]
     if not versions:
         raise failure.unknown_path()
     return {"name": name, "versions": versions, "preferredVersion": versions[0]}

@@ -1,8 +1,8 @@
-"""
+r"""
 The JSON paths that printer columns use, compiled to functions of an object.
 
     .spec.broker        .status.conditions[?(@.type=="Ready")].status        .metadata.annotations['a.b/c']
-    .spec.containers[0].image        .metadata.annotations.a\\.b/c
+    .spec.containers[0].image        .metadata.annotations.a\.b/c
 
 Nothing found is None. Not the whole of JSONPath: no wildcards, no slices, no recursive descent.
 """

@@ -3,7 +3,7 @@ The verbs on objects over HTTP: one function a verb, for all kinds.
 
     GET collection      list, or watch         GET object       the object
     POST collection     create                 PUT object       update (and /status)
-    DELETE collection   delete what is listed  PATCH object     merge, JSON and strategic patches (and /status)
+    DELETE collection   delete what is listed  PATCH object     merge, JSON, strategic patch (and /status)
                                                DELETE object    delete
 """
 
@@ -59,7 +59,7 @@ async def item(request: Request, objects: Objects, target: Target) -> Response:
         if wanted.is_watch:
             return await _watch(request, objects, target, wanted)
         found = objects.existing(target.kind, target.namespace, target.name)
-        return answer(_shape(request, objects, target, wanted, [found]) if _as_table(request) else found)
+        return answer(_table(objects, target, wanted, [found]) if _as_table(request) else found)
     if request.method == "PUT":
         return await _update(request, objects, target, wanted)
     if request.method == "PATCH":
@@ -77,7 +77,7 @@ def _as_table(request: Request) -> bool:
     return is_table(request.headers.get("accept", ""))
 
 
-def _shape(request: Request, objects: Objects, target: Target, wanted: Options, rows: list[Resource],
+def _table(objects: Objects, target: Target, wanted: Options, rows: list[Resource],
            list_meta: Mapping[str, Any] | None = None) -> dict[str, Any]:
     meta = list_meta or {"resourceVersion": resource.resource_version(rows[0])}
     return table(target.kind, rows, meta, now=objects.admission().now, include=wanted.include)
@@ -97,13 +97,18 @@ def _list(request: Request, objects: Objects, target: Target, wanted: Options) -
         meta["continue"] = token((resource.namespace(rows[-1]), resource.name(rows[-1])))
         meta["remainingItemCount"] = left
     if _as_table(request):
-        return answer(_shape(request, objects, target, wanted, rows, meta))
-    return answer({"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": meta, "items": rows})
+        return answer(_table(objects, target, wanted, rows, meta))
+    return answer(_list_of(target, rows, meta))
+
+
+def _list_of(target: Target, items: list[Resource], meta: dict[str, Any]) -> dict[str, Any]:
+    kind = target.kind
+    return {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": meta, "items": items}
 
 
 async def _watch(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
     def shape(found: Resource) -> Any:
-        return _shape(request, objects, target, wanted, [found]) if _as_table(request) else found
+        return _table(objects, target, wanted, [found]) if _as_table(request) else found
 
     lines = watch.lines(objects.store, target, wanted, shape)
     await anext(lines)  # raises what must be an HTTP status: once the answer has begun it is too late
@@ -125,8 +130,8 @@ async def _update(request: Request, objects: Objects, target: Target, wanted: Op
 async def _patch(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
     type_ = body.media_type(request)
     if type_ == patch.APPLY:
-        raise Failure(415, "UnsupportedMediaType", "server-side apply is not supported: use client-side apply, or a "
-                      f"patch of type {patch.MERGE}")
+        raise Failure(415, "UnsupportedMediaType", "server-side apply is not supported: use client-side "
+                      f"apply, or a patch of type {patch.MERGE}")
     if type_ not in _PATCHES or (type_ == patch.STRATEGIC and target.kind.group):
         raise failure.unsupported_media_type(_PATCH_TYPES)
     changes = body.decode(await body.read(request), body.JSON)
@@ -160,25 +165,25 @@ async def _delete_collection(request: Request, objects: Objects, target: Target,
             await objects.discard(target.kind, resource.namespace(one), resource.name(one),
                                   propagation=asked.get("propagationPolicy"))
     meta = {"resourceVersion": str(objects.store.version), "continue": ""}
-    return answer({"kind": f"{target.kind.kind}List", "apiVersion": target.kind.api_version, "metadata": meta,
-                   "items": found})
+    return answer(_list_of(target, found, meta))
 
 
-def _addressed(target: Target, wish: Any) -> Resource:
-    """*wish* with what the path says filled in; Failure 400 where it says something else."""
+def _addressed(target: Target, sent: Any) -> Resource:
+    """*sent* with what the path says filled in; Failure 400 where it says something else."""
     kind = target.kind
-    wish = {"apiVersion": kind.api_version, "kind": kind.kind, **lifecycle.check_shape(kind, wish)}
+    wish: Resource = {"apiVersion": kind.api_version, "kind": kind.kind, **lifecycle.check_shape(kind, sent)}
     if wish["apiVersion"] != kind.api_version:
-        raise failure.bad_request(f'the API version in the data ({wish["apiVersion"]}) does not match the expected '
-                                  f"API version ({kind.api_version})")
+        raise failure.bad_request(f'the API version in the data ({wish["apiVersion"]}) does not match the '
+                                  f"expected API version ({kind.api_version})")
     if wish["kind"] != kind.kind:
-        raise failure.bad_request(f'{wish["kind"]} in version "{kind.version}" cannot be handled as a {kind.kind}: '
-                                  f"the kind in the data does not match the path")
+        raise failure.bad_request(f'{wish["kind"]} in version "{kind.version}" cannot be handled as a '
+                                  f"{kind.kind}: the kind in the data does not match the path")
     meta = resource.meta(wish)
     if target.name and meta.get("name", target.name) != target.name:
-        raise failure.bad_request(f'the name of the object ({meta["name"]}) does not match the name on the URL '
-                                  f"({target.name})")
-    if kind.namespaced and target.namespace and (meta.get("namespace") or target.namespace) != target.namespace:
-        raise failure.bad_request("the namespace of the provided object does not match the namespace sent on the "
-                                  "request")
+        raise failure.bad_request(f'the name of the object ({meta["name"]}) does not match the name on the '
+                                  f"URL ({target.name})")
+    home = target.namespace if kind.namespaced else ""
+    if home and (meta.get("namespace") or home) != home:
+        raise failure.bad_request("the namespace of the provided object does not match the namespace sent on "
+                                  "the request")
     return wish

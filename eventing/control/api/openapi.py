@@ -16,7 +16,8 @@ from eventing.control.kind import Kind, every
 def index() -> dict[str, Any]:
     """The answer of /openapi/v3: where each group-version's document is."""
     found = sorted({_path_of(kind) for kind in every()})
-    return {"paths": {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={_hash(path)}"} for path in found}}
+    urls = {path: f"/openapi/v3/{path}?hash={_hash(path)}" for path in found}
+    return {"paths": {path: {"serverRelativeURL": url} for path, url in urls.items()}}
 
 
 def document(path: str) -> dict[str, Any]:
@@ -34,7 +35,8 @@ def _path_of(kind: Kind) -> str:
 
 
 def _item(kind: Kind) -> str:
-    return f"namespaces/{{namespace}}/{kind.plural}/{{name}}" if kind.namespaced else f"{kind.plural}/{{name}}"
+    home = "namespaces/{namespace}/" if kind.namespaced else ""
+    return f"{home}{kind.plural}/{{name}}"
 
 
 def _gvk(kind: Kind) -> dict[str, str]:

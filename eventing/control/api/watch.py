@@ -6,11 +6,11 @@ Watches: one JSON object a line, from a resourceVersion on, for as long as the c
 | none or 0 | an ADDED for every object there is, then what changes |
 | N | everything that changed after N, from the log; 410 when the log does not reach back that far |
 
-A change of labels can bring an object into a selection or take it out: it is then ADDED or DELETED for this watch.
+A change of labels can bring an object into a selection or take it out: the watch then hears ADDED or DELETED.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import orjson
@@ -24,6 +24,7 @@ from eventing.control.store import ADDED, DELETED, Change, Store, Watch
 
 # Kubernetes sends one about every minute.
 _BOOKMARK_S = 60.0
+_BOOKMARK = "BOOKMARK"
 
 Shape = Callable[[Resource], Any]  # an object as the client asked to see it: itself, or a table of one row
 
@@ -53,6 +54,12 @@ class Selection:
             return None
         return change.type if was_in else ADDED
 
+    def bookmark(self, version: int) -> Resource:
+        """An object that says nothing but how far the watch is."""
+        kind = self._target.kind
+        return {"kind": kind.kind, "apiVersion": kind.api_version,
+                "metadata": {"resourceVersion": str(version), "creationTimestamp": None}}
+
 
 def existing(store: Store, target: Target, options: Options) -> list[Resource]:
     """What a watch without a version starts with."""
@@ -80,18 +87,17 @@ async def lines(store: Store, target: Target, options: Options, shape: Shape) ->
             for found in initial:
                 yield _line(ADDED, shape(found))
         try:
-            async for line in _follow(watch, selection, replayed, last, options, target, shape):
-                yield line
+            async for type_, found in _follow(watch, selection, options, last, replayed):
+                yield _line(type_, found if type_ == _BOOKMARK else shape(found))
         except Failure as failed:
             yield _line("ERROR", failed.as_status())
 
 
-async def _follow(watch: Watch, selection: Selection, replayed: Iterable[Change], last: int, options: Options,
-                  target: Target, shape: Shape) -> AsyncIterator[bytes]:
+async def _follow(watch: Watch, selection: Selection, options: Options, last: int,
+                  changes: list[Change]) -> AsyncIterator[tuple[str, Resource]]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + options.timeout_s
     bookmark_at = loop.time() + _BOOKMARK_S
-    changes = list(replayed)
     while True:
         for change in changes:
             if change.version <= last:
@@ -99,19 +105,14 @@ async def _follow(watch: Watch, selection: Selection, replayed: Iterable[Change]
             last = change.version
             type_ = selection.type_of(change)
             if type_ is not None:
-                yield _line(type_, shape(change.resource()))
+                yield type_, change.resource()
         now = loop.time()
         if options.wants_bookmarks and (now >= bookmark_at or now >= deadline):
             bookmark_at = now + _BOOKMARK_S
-            yield _line("BOOKMARK", _bookmark(target, last))
+            yield _BOOKMARK, selection.bookmark(last)
         if now >= deadline or (watch.is_over and not changes):
             return
         changes = await watch.next(max(0.0, min(bookmark_at, deadline) - now))
-
-
-def _bookmark(target: Target, version: int) -> dict[str, Any]:
-    return {"kind": target.kind.kind, "apiVersion": target.kind.api_version,
-            "metadata": {"resourceVersion": str(version), "creationTimestamp": None}}
 
 
 def _line(type_: str, found: Any) -> bytes:
