@@ -183,7 +183,7 @@ class Client:
         return list(found)
 
     def path_of(self, wish: Resource, namespace: str) -> str:
-        """Path of the object that *wish* describes, *namespace* if it names none; UsageError: no such kind."""
+        """Path of the object that *wish* describes, *namespace* if it names none; UsageError: unknown."""
         group, _, version = wish["apiVersion"].rpartition("/")
         for kind in self.kinds():
             if (kind.group, kind.version, kind.kind) == (group, version, wish["kind"]):

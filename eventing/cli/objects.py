@@ -75,7 +75,7 @@ def get(
     form: Form = "table",
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on with every change.")] = False,
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all of them.")] = False,
-    selector: Annotated[str | None, typer.Option("--selector", "-l", help="Labels, such as app=shop.")] = None,
+    selector: Annotated[str | None, typer.Option("--selector", "-l", help="Labels: app=shop.")] = None,
     namespace: server.Namespace = "default",
     server_url: server.Server = None,
 ) -> None:

@@ -82,9 +82,6 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
     for number, row in enumerate([heads, *rows]):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         cells[-1] = cells[-1].rstrip()
-        if number == 0:
-            cells = [bold(cell) for cell in cells]
-        else:
-            cells = [verdict(cell) for cell in cells]
+        cells = [(verdict if number else bold)(cell) for cell in cells]
         lines.append("   ".join(cells))
     return "".join(f"{line}\n" for line in lines)
