@@ -57,7 +57,7 @@ class Server:
         self.now = self._loop.time()  # of the last tick
         self.closing = False
         self.heads: dict[int, bytes] = {}  # status -> status line and Date, filled anew every tick
-        self.sockets: tuple[socket.socket, ...] = ()
+        self.port = 0  # TCP port it listens on; 0 on a unix socket
         self._listener: asyncio.AbstractServer | None = None
         self._connections: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -73,18 +73,12 @@ class Server:
         """How many are open."""
         return len(self._connections)
 
-    @property
-    def port(self) -> int:
-        """TCP port it listens on; 0 on a unix socket."""
-        for sock in self.sockets:
-            if sock.family in (socket.AF_INET, socket.AF_INET6):
-                return int(sock.getsockname()[1])
-        return 0
-
     def listen(self, listener: asyncio.Server) -> None:
         """Belong to *listener*, which has made this server's connections all along."""
         self._listener = listener
-        self.sockets = tuple(listener.sockets)
+        for sock in listener.sockets:
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                self.port = sock.getsockname()[1]
 
     async def close(self, grace_s: float) -> None:
         """Stop accepting, let what is in flight finish for *grace_s*, cut the rest."""

@@ -1,0 +1,127 @@
+"""Real servers on free loopback ports, on both event loops, and raw bytes to speak to them."""
+
+import asyncio
+import contextlib
+import functools
+
+import pytest
+import uvloop
+
+from eventing.http.client import Client
+from eventing.http.server import Limits, serve
+
+PATIENCE_S = 5
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories(config, item):
+    """Every test here runs on both loops: their transports differ in what they allow."""
+    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+
+
+class Wire:
+    """A client's side of one connection, as bytes."""
+
+    def __init__(self, reader, writer):
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, *lines, body=b""):
+        """Send a head made of *lines*, and *body*."""
+        self.writer.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+
+    async def head(self):
+        """Read up to an empty line; returns the lines without Date."""
+        async with asyncio.timeout(PATIENCE_S):
+            raw = await self.reader.readuntil(b"\r\n\r\n")
+        return [line for line in raw.removesuffix(b"\r\n\r\n").split(b"\r\n") if not line.startswith(b"date:")]
+
+    async def exactly(self, size_bytes):
+        """Read so many bytes."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.reader.readexactly(size_bytes)
+
+    async def answer(self):
+        """Read an answer with a Content-Length; returns status and body."""
+        lines = await self.head()
+        lengths = [int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:")]
+        return int(lines[0].split()[1]), await self.exactly(lengths[0] if lengths else 0)
+
+    async def rest(self):
+        """Read to the end of the connection."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.reader.read()
+
+
+@pytest.fixture
+async def stack():
+    """Ends in reverse order what a test has begun."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def start(stack):
+    """Make a server for a handler; limits by name."""
+
+    async def start(handler, *, sock=None, path=None, **limits):
+        server = await serve(handler, sock=sock, path=path, limits=Limits(**limits))
+        stack.push_async_callback(server.close, 0)
+        return server
+
+    return start
+
+
+@pytest.fixture
+def connect(stack):
+    """Open a connection to a server of ours."""
+
+    async def connect(server):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        stack.callback(writer.close)
+        return Wire(reader, writer)
+
+    return connect
+
+
+@pytest.fixture
+def start_raw(stack):
+    """Make a server of raw bytes: the script gets a Wire for each connection. Returns its port."""
+
+    async def start_raw(script):
+        async def run(reader, writer):
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await script(Wire(reader, writer))
+            writer.close()
+
+        server = await asyncio.start_server(run, "127.0.0.1", 0)
+        stack.callback(server.close)
+        return server.sockets[0].getsockname()[1]
+
+    return start_raw
+
+
+@pytest.fixture
+async def client():
+    """A client with the usual limits."""
+    client = Client()
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def fetch(client):
+    """`client.request` with bounds that no test should meet."""
+    return functools.partial(client.request, timeout_s=PATIENCE_S, max_answer_bytes=1 << 20)
+
+
+@pytest.fixture
+def until():
+    """Wait for a condition."""
+
+    async def until(condition):
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    return until
