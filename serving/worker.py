@@ -16,7 +16,6 @@ import asyncio.runners
 import concurrent.futures.thread  # noqa: F401  the standard library imports it when first used
 import contextlib
 import encodings.idna  # noqa: F401  likewise
-import io
 import os
 import signal
 import socket
@@ -25,7 +24,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import uvicorn
@@ -81,8 +80,7 @@ def run(spec: Spec, trouble: str) -> int:
         return 1
     if spec.command is not None:
         return _run_command(spec.command, report)
-    _line_buffer(sys.stdout)
-    _line_buffer(sys.stderr)
+    sys.stdout, sys.stderr = _line_buffered(1), _line_buffered(2)
     sys.path.insert(0, spec.folder)
     try:
         entry = find(Path(spec.folder), spec.entry)
@@ -171,7 +169,10 @@ def _tail(text: str) -> str:
     return "\n".join(text.rstrip().splitlines()[-_MESSAGE_LINES:])[-_MESSAGE_CHARACTERS:]
 
 
-def _line_buffer(stream: Any) -> None:
-    """A line that is printed is in the log, whatever happens next."""
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")
+def _line_buffered(descriptor: int) -> TextIO:
+    """
+    A line that is printed is in the log, whatever happens next.
+
+    Made anew: what the zygote opened remembers what its descriptor was, perhaps a file with a position.
+    """
+    return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

@@ -4,4 +4,4 @@ from cloudevents.core.v1.event import CloudEvent
 
 
 def handle(event: CloudEvent) -> None:
-    print(f"{event.get_type()} {event.get_id()}: {event.get_data().decode()}")
+    print(f"{event.get_type()} {event.get_id()}: {event.get_data()}")
