@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import functools
+import tempfile
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -34,7 +36,8 @@ class Wire:
         """Read up to an empty line; returns the lines without Date."""
         async with asyncio.timeout(PATIENCE_S):
             raw = await self.reader.readuntil(b"\r\n\r\n")
-        return [line for line in raw.removesuffix(b"\r\n\r\n").split(b"\r\n") if not line.startswith(b"date:")]
+        lines = raw.removesuffix(b"\r\n\r\n").split(b"\r\n")
+        return [line for line in lines if not line.startswith(b"date:")]
 
     async def exactly(self, size_bytes):
         """Read so many bytes."""
@@ -116,12 +119,19 @@ def fetch(client):
 
 
 @pytest.fixture
+def short_path():
+    """A path for a unix socket, which may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="clarion-") as directory:
+        yield Path(directory, "s")
+
+
+@pytest.fixture
 def until():
     """Wait for a condition."""
 
     async def until(condition):
         async with asyncio.timeout(PATIENCE_S):
-            while not condition():
+            while not condition():  # noqa: ASYNC110  what is waited for happens on the wire
                 await asyncio.sleep(0.005)
 
     return until

@@ -638,17 +638,13 @@ async def test_closing_cuts_what_is_left_after_the_grace(start, connect, until):
     assert server.connections == 0
 
 
-async def test_it_listens_where_it_is_told(start, tmp_path_factory):
+async def test_it_listens_where_it_is_told(start, short_path):
     """On a unix socket's path, and on sockets that somebody else has bound."""
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as directory:
-        await start(echo, path=Path(directory, "s"))
-        reader, writer = await asyncio.open_unix_connection(str(Path(directory, "s")))
-        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n"
-        writer.close()
+    await start(echo, path=short_path)
+    reader, writer = await asyncio.open_unix_connection(str(short_path))
+    writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n"
+    writer.close()
     sock = socket.create_server(("127.0.0.1", 0))
     server = await start(echo, sock=sock)
     assert server.port == sock.getsockname()[1]
