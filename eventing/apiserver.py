@@ -88,6 +88,12 @@ def register_kinds() -> None:
             importlib.import_module(f"{name}.{module.name}")
 
 
+def _one_line(message: str) -> str:
+    """A message with a traceback in it: where it begins and where it ends."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return " ... ".join(lines if len(lines) <= 1 else (lines[0], lines[-1]))
+
+
 class Given:
     """The files of `-f`: what of them is not applied, or not Ready yet."""
 
@@ -175,5 +181,5 @@ class Given:
             return "not reconciled yet"
         for condition in status["conditions"]:
             if condition["type"] == "Ready" and condition["status"] != "True":
-                return f"{condition.get('reason') or 'not Ready yet'} {condition.get('message', '')}".strip()
+                return f"{condition.get('reason') or 'not Ready yet'} {_one_line(condition.get('message', ''))}"
         return ""

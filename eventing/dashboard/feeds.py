@@ -60,7 +60,7 @@ async def _logs(folder: Path, revisions: "Revisions", *, follow: bool) -> AsyncI
     first: list[bytes] = []
     for path in await revisions.files(folder):
         first += _tail(path, positions)
-    for line in sorted(first):  # every line begins with its time
+    for line in sorted(first, key=lambda line: line.partition(b" ")[0]):  # every line begins with its time
         yield line
     while follow:
         await asyncio.sleep(_LOG_POLL_S)
