@@ -181,5 +181,6 @@ class Given:
             return "not reconciled yet"
         for condition in status["conditions"]:
             if condition["type"] == "Ready" and condition["status"] != "True":
-                return f"{condition.get('reason') or 'not Ready yet'} {_one_line(condition.get('message', ''))}"
+                reason = condition.get("reason") or "not Ready yet"
+                return f"{reason} {_one_line(condition.get('message', ''))}".strip()
         return ""

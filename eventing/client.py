@@ -213,9 +213,10 @@ def connect(url: str, timeout_s: float | None) -> http.client.HTTPConnection:
     return kind(host, parts.port, timeout=timeout_s)
 
 
-def lines(server: str, path: str, headers: Mapping[str, str] | None = None) -> Iterator[bytes]:
-    """Lines of a feed, until the server ends it; raises as `Client.request` does."""
-    connection = connect(server, timeout_s=None)
+def lines(server: str, path: str, headers: Mapping[str, str] | None = None, *,
+          silence_s: float | None = None) -> Iterator[bytes]:
+    """Lines of a feed, until the server ends it; raises as `Client.request` does, also after *silence_s*."""
+    connection = connect(server, timeout_s=silence_s)
     try:
         connection.request("GET", path, headers=dict(headers or {}))
         answer = connection.getresponse()

@@ -151,7 +151,8 @@ def _text(record: dict[str, Any]) -> str:
     event = record["event"]
     when = int(record["id"].partition("-")[0]) / 1000
     clock = f"{time.strftime('%H:%M:%S', time.localtime(when))}.{int(when * 1000) % 1000:03d}"
-    more = " ".join(f"{key}={value}" for key, value in event.items() if key not in _OURS)
+    more = " ".join(f"{key}={value}" for key, value in event.items()
+                    if key not in _OURS and not key.startswith("knative"))
     facts = [output.dim(clock), output.bold(event["type"]), event["source"], output.dim(f"id={event['id']}")]
     head = " ".join(facts + ([output.dim(more)] if more else []))
     data = event.get("data", event.get("data_base64"))
