@@ -205,8 +205,10 @@ class LocalBackend:
         _log.warning("zygote ended", pid=zygote.pid, modules=zygote.modules)
         if not zygote.modules:
             lived_s = asyncio.get_running_loop().time() - began
-            await asyncio.sleep(max(0.0, _REPLACE_S - lived_s))
-            if not self._closing.is_set():
+            try:
+                async with asyncio.timeout(max(0.0, _REPLACE_S - lived_s)):
+                    await self._closing.wait()
+            except TimeoutError:
                 self._zygote(())
 
     def _lose(self, zygote: Zygote) -> None:
