@@ -40,7 +40,8 @@ class Ticket(Protocol):
 class Slot:
     """One worker and the requests it has."""
 
-    __slots__ = ("inside", "is_open", "is_ready", "is_retired", "on_empty", "ready_since", "worker")
+    __slots__ = ("has_answered", "inside", "is_open", "is_ready", "is_retired", "on_empty", "ready_since",
+                 "worker")
 
     def __init__(self, worker: Worker) -> None:
         """Nothing inside; `is_ready` when the worker accepts requests."""
@@ -49,6 +50,7 @@ class Slot:
         self.is_ready = False
         self.is_open = True  # may be given requests
         self.is_retired = False  # will be stopped: for good, while a closed slot may open again
+        self.has_answered = False  # at least one request
         self.ready_since = 0.0
         self.on_empty: Callable[[], None] | None = None  # called once, when closed and empty
 

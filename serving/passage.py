@@ -11,7 +11,7 @@ can be sent again. It is sent again only where that cannot repeat an effect, or 
     ----------------------------------------                   ----
     the worker had not been ready yet: it has read nothing     waits for another, before all others
     no connection could be made                                the same, once
-    an idle connection turned out to be closed                 once more, on a new connection
+    an idle connection turned out to be closed                 sent again on a new connection
     the worker closed a fresh one, and the method is safe      waits for another worker, once
       to repeat (RFC 9110, section 9.2.2)
     anything else, or the body is too large to keep            502
@@ -180,6 +180,8 @@ class Passage:
         self._last = now = self._activator.loop.time()
         cold_s = now - self._begun if self._cold else None
         self._activator.answered(status, cold_s)
+        if self._slot is not None:
+            self._slot.has_answered = True
         if self._left:
             return
         upstream = self._upstream
@@ -232,11 +234,13 @@ class Passage:
         if not slot.is_ready:
             self._pool.breaker.close(slot)
             self._requeue()
+        elif upstream is not None and upstream.is_stale:
+            if slot.is_open:
+                self._send(fresh=True)
+            else:
+                self._requeue()
         elif self._again:
             self._answer(502, str(error).encode())
-        elif upstream is not None and upstream.is_stale and slot.is_open:
-            self._again = True
-            self._send(fresh=True)
         elif upstream is None or (error.reason == "closed" and self._exchange.method in _REPEATABLE):
             self._again = True
             self._activator.loop.call_later(_AGAIN_S, self._requeue)

@@ -4,7 +4,7 @@ One revision as the serving role has it in memory: its numbers, its workers, its
 A pool at zero is a few small objects: no task, no timer, no connection. It knows what was decided and what
 exists; it starts and stops nothing (`scaler.py` does) and forwards nothing (`activator.py` does).
 
-When a worker dies at its start, or within `STABLE_S` of being ready, that is a failure of the revision:
+A worker that dies at its start, or within `STABLE_S` of it without having answered anything, is a failure:
 
     failures in a row    next start                what waits when no other worker is left
     -----------------    ----------                ---------------------------------------
@@ -22,7 +22,7 @@ from serving.breaker import Breaker, Slot
 from serving.metrics import Meter
 from serving.scaling import effective
 
-STABLE_S = 10.0  # a worker that was ready this long did not fail to start
+STABLE_S = 10.0  # a worker that was ready this long did not fail to start, even if nobody has asked it
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 60.0  # a fixed cause is noticed within a minute, and a broken one costs a fork a minute
 

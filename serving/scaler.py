@@ -208,7 +208,7 @@ class Scaler:
     def _ended(self, pool: Pool, slot: Slot) -> None:
         """The worker is gone: by our will, by its own, or at its start."""
         now = time.monotonic()
-        lasted = slot.is_ready and now - slot.ready_since >= STABLE_S
+        lasted = slot.is_ready and (slot.has_answered or now - slot.ready_since >= STABLE_S)
         if lasted or (slot.is_ready and slot.is_retired):
             pool.recovered()
         if slot.is_retired or not self._is_ours(pool):
