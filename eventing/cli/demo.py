@@ -1,10 +1,10 @@
 """
 `clarion demo`: the whole story by itself, on free ports in a temporary directory, ended and gone afterwards.
 
-    start -> zero workers -> publish -> a function wakes -> its reply wakes another -> the ping -> zero
+    start -> zero workers -> publish -> price wakes -> its reply wakes log -> the ping -> zero workers
 
-Everything is done as a person would: `clarion up` as a process, the API, HTTP. Every wait has a deadline; what
-does not come in time ends the demo with exit code 1 and what the instance said.
+Everything is done as a person would: `clarion up` as a process, the API, HTTP. Every wait has a deadline;
+what does not come in time ends the demo with exit code 1 and what the instance said.
 """
 
 import contextlib
@@ -146,8 +146,8 @@ class _Story:
         """Send the order; Unix time just before."""
         broker = self._client.get(f"{_EVENTING}/brokers/default")
         url = broker["status"]["address"]["url"]
-        headers = {"ce-specversion": "1.0", "ce-id": "demo-1", "ce-type": "order.placed", "ce-source": "/demo",
-                   "content-type": "application/json"}
+        headers = {"ce-specversion": "1.0", "ce-id": "demo-1", "ce-type": "order.placed",
+                   "ce-source": "/demo", "content-type": "application/json"}
         with Client(url) as ingress:
             published = time.time()
             ingress.request("POST", urlsplit(url).path, _ORDER, headers)
