@@ -29,7 +29,7 @@ from eventing.http import client as http
 from eventing.runtime import Runtime
 
 # Kinds register themselves on import. `serving` has much beside its kinds that this process does not need.
-_KINDS = ("eventing.kinds", "serving.service", "serving.configuration", "serving.revision", "serving.route")
+_KINDS = ("eventing.kinds", "serving.kinds")
 _FOLDERS = ("sources",)
 
 _KEEP_ALIVE_S = 75  # longer than clients keep theirs; kubectl's connections live 90 s but notice

@@ -1,5 +1,7 @@
 """`clarion send` and `clarion tail`: an event's way in, and what arrives."""
 
+import contextlib
+import itertools
 import json
 import sys
 import time
@@ -115,6 +117,7 @@ def tail(
     wanted: Annotated[list[str] | None, typer.Option(
         "--filter", "-f", help="Only events with this attribute, NAME=VALUE; may be given often.")] = None,
     since: Annotated[str | None, typer.Option(help="Begin that long ago: 30s, 5m, 2h, 1d.")] = None,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on with what comes.")] = True,
     form: Annotated[str, typer.Option("--output", "-o", help="text or json (an event a line).")] = "text",
     count: Annotated[int | None, typer.Option("--count", "-c", min=1, help="End after so many.")] = None,
     namespace: server.Namespace = "default",
@@ -123,27 +126,25 @@ def tail(
     """
     Print events as they arrive at a broker.
 
+    Ctrl-C ends it.
+
     Example: clarion tail --filter type=order.placed
     """
     if form not in {"text", "json"}:
         raise UsageError(f"-o {form}: choose text or json")
     name = broker if "/" in broker else f"{namespace}/{broker}"
-    query = {"broker": name}
+    query = {"broker": name, "follow": str(follow).lower()}
     if since:
         query["since"] = str(time.time() - output.duration_s(since))
     filters = _attributes(wanted or [])
-    shown = 0
-    for line in client.lines(server.find(server_url), f"/feeds/events?{urlencode(query)}"):
-        if not line.strip():
-            continue
-        record = json.loads(line)
-        if any(record["event"].get(key) != value for key, value in filters.items()):
-            continue
-        sys.stdout.write(f"{json.dumps(record['event'])}\n" if form == "json" else _text(record))
-        sys.stdout.flush()
-        shown += 1
-        if shown == count:
-            return
+    records = map(json.loads, filter(bytes.strip, client.lines(
+        server.find(server_url), f"/feeds/events?{urlencode(query)}")))
+    chosen = (record for record in records
+              if all(record["event"].get(key) == value for key, value in filters.items()))
+    with contextlib.suppress(KeyboardInterrupt):
+        for record in itertools.islice(chosen, count):
+            sys.stdout.write(f"{json.dumps(record['event'])}\n" if form == "json" else _text(record))
+            sys.stdout.flush()
 
 
 def _text(record: dict[str, Any]) -> str:

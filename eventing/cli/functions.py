@@ -1,5 +1,6 @@
 """`clarion logs`: what functions print."""
 
+import contextlib
 import sys
 from typing import Annotated
 from urllib.parse import quote
@@ -23,11 +24,12 @@ def logs(
     """
     Print what a Service's workers print.
 
-    The lines of all its revisions; those of workers that ended are kept.
+    The lines of all its revisions; those of workers that ended are kept. Ctrl-C ends -f.
 
     Example: clarion logs price -f
     """
     path = f"/feeds/logs/{quote(namespace)}/{quote(service)}?follow={str(follow).lower()}"
-    for line in client.lines(server.find(server_url), path):
-        sys.stdout.write(line.decode(errors="replace"))
-        sys.stdout.flush()
+    with contextlib.suppress(KeyboardInterrupt):
+        for line in client.lines(server.find(server_url), path):
+            sys.stdout.write(line.decode(errors="replace"))
+            sys.stdout.flush()

@@ -1,5 +1,6 @@
 """`clarion apply|get|describe|delete|edit`: objects, by the API that kubectl uses too."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -94,7 +95,9 @@ def get(
         query = f"?labelSelector={selector}" if selector else ""
         place = None if everywhere else namespace
         if watch:
-            return _watch(client, found, place, query, is_wide=form == "wide")
+            with contextlib.suppress(KeyboardInterrupt):
+                _watch(client, found, place, query, is_wide=form == "wide")
+            return None
         if form in {"table", "wide"}:
             return _print_tables(client, found, names or [], place, query, is_wide=form == "wide")
         objects = [item for kind in found for item in _objects(client, kind, names or [], place, query)]

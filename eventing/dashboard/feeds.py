@@ -1,7 +1,8 @@
 """
 What happens, as lines that go on: events of a broker, output of a Service's workers.
 
-    GET /feeds/events?broker=ns/name[&since=UNIX_TIME]     {"id", "partition", "event": {..}} a line, for ever
+    GET /feeds/events?broker=ns/name[&since=UNIX_TIME][&follow=false]
+                                                            {"id", "partition", "event": {..}} a line
     GET /feeds/logs/NAMESPACE/SERVICE[?follow=true]         the lines of its revisions' log files
 
 Events come from the archive, so a feed disturbs no delivery and starts in the past where it is asked to;
@@ -45,11 +46,9 @@ def as_json(event: Event) -> dict[str, Any]:
     return shown
 
 
-async def _events(
-    store: "redis.asyncio.Redis", broker: str, partitions: int, after: str
-) -> AsyncIterator[bytes]:
+async def _events(entries: AsyncIterator[archive.Entry]) -> AsyncIterator[bytes]:
     yield b"\n"  # now the reader knows that it will miss nothing
-    async for entry in archive.follow(store, broker, range(partitions), after=after):
+    async for entry in entries:
         yield orjson.dumps({"id": entry.id, "partition": entry.partition, "event": as_json(entry.event)},
                            option=orjson.OPT_APPEND_NEWLINE)
 
@@ -126,13 +125,15 @@ def routes(config: Config, store: "redis.asyncio.Redis") -> APIRouter:
     router = APIRouter(prefix="/feeds")
 
     @router.get("/events", include_in_schema=False)
-    async def events(broker: str, since: float | None = None) -> Response:
+    async def events(broker: str, since: float | None = None, follow: bool = True) -> Response:
         record = (await projection.read(store, "brokers")).get(broker)
         if record is None:
             return PlainTextResponse(f"there is no broker {broker}; clarion get brokers -A lists them\n", 404)
-        after = archive.id_at(await _now(store) if since is None else since)
-        partitions = max(1, int(record.get("partitions") or 1))
-        return StreamingResponse(_events(store, broker, partitions, after), media_type=_NDJSON)
+        first = archive.id_at(await _now(store) if since is None else since)
+        partitions = range(max(1, int(record.get("partitions") or 1)))
+        entries = (archive.follow(store, broker, partitions, after=first) if follow
+                   else archive.read(store, broker, partitions, start=first))
+        return StreamingResponse(_events(entries), media_type=_NDJSON)
 
     @router.get("/logs/{namespace}/{service}", include_in_schema=False)
     async def logs(namespace: str, service: str, follow: bool = False) -> Response:
