@@ -48,7 +48,7 @@ class Emitter:
             problem, retry_after_s = await self._attempt(headers, body)
             if not problem:
                 return
-            self._log.warning("sink did not accept", event=event.attributes["id"], problem=problem,
+            self._log.warning("sink did not accept", id=event.attributes["id"], problem=problem,
                               again_in_s=max(wait_s, retry_after_s))
             await asyncio.sleep(max(wait_s, retry_after_s))
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)

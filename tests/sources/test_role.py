@@ -1,0 +1,131 @@
+"""The sources role over a real Valkey, emitting to a real HTTP sink."""
+
+import asyncio
+import base64
+import uuid
+
+import pytest
+
+from eventing import projection
+from sources import source
+
+EVERY_SECOND = "* * * * * *"
+NAME = "PingSource/default/tick"
+
+
+def record(sink, **spec):
+    """A PingSource as its reconciler projects it."""
+    return {"uid": "3f1cbb7c-6d0a-4f6e-9d52-0d4f8f2f9a10", "generation": 1, "source": "/ping",
+            "sink": sink.url, "extensions": {}, "spec": {"schedule": EVERY_SECOND, **spec}}
+
+
+async def state_of(store, name, condition):
+    """The reported state of a source once *condition* holds of it."""
+    async with asyncio.timeout(20):
+        while True:
+            state = (await projection.read(store, "source-states")).get(name)
+            if state is not None and condition(state):
+                return state
+            await asyncio.sleep(0)
+
+
+async def test_ping(store, sources, sink):
+    """A PingSource emits its data at every tick, with an id made from its uid and the tick."""
+    made = record(sink, contentType="application/json", data='{"a": 1}')
+    await projection.write(store, "sources", NAME, made)
+
+    await sink.until(lambda sink: len(sink.events) > 1)
+
+    first, second = sink.events[:2]
+    assert first.data == b'{"a": 1}'
+    assert {key: first.attributes[key] for key in ("type", "source", "datacontenttype")} == {
+        "type": "dev.knative.sources.ping", "source": "/ping", "datacontenttype": "application/json"}
+    assert uuid.UUID(first.attributes["id"]) != uuid.UUID(second.attributes["id"])
+    assert first.attributes["time"] < second.attributes["time"]
+
+
+async def test_binary_data_and_overrides(store, sources, sink):
+    """dataBase64 is sent as the bytes it is; ceOverrides come last."""
+    made = record(sink, dataBase64=base64.b64encode(b"\0\1").decode())
+    made["extensions"] = {"Region": "eu"}
+    await projection.write(store, "sources", NAME, made)
+
+    await sink.until(lambda sink: sink.events)
+
+    assert sink.events[0].data == b"\0\1"
+    assert sink.events[0].attributes["region"] == "eu"
+
+
+async def test_sink_that_is_not_there_yet(store, sources, sink):
+    """An event that the sink could not take is sent again until it is taken, under the same id."""
+    sink.answers = [503, 404, 500]
+    await projection.write(store, "sources", NAME, record(sink))
+
+    await sink.until(lambda sink: sink.events)
+
+    assert sink.asked[:4] == [sink.events[0].attributes["id"]] * 4
+
+
+async def test_edit_and_delete(store, sources, sink):
+    """An edited source goes on as edited; a deleted one emits nothing more."""
+    await projection.write(store, "sources", NAME, record(sink, data="old"))
+    await sink.until(lambda sink: sink.events)
+    edited = record(sink, data="new") | {"generation": 2}
+    await projection.write(store, "sources", NAME, edited)
+    await sink.until(lambda sink: sink.events[-1].data == b"new")
+    assert (await state_of(store, NAME, lambda state: state["generation"] == 2))["ready"]
+
+    await projection.write(store, "sources", NAME, None)
+    other = "PingSource/default/other"
+    await projection.write(store, "sources", other, record(sink, data="other"))
+    await sink.until(lambda sink: sink.events[-1].data == b"other")
+    before = len(sink.events)
+    await sink.until(lambda sink: len(sink.events) > before + 1)
+
+    assert {event.data for event in sink.events[before:]} == {b"other"}
+
+
+async def test_refused_for_good(store, sources, sink):
+    """A sink that answers 400 makes the source not ready, with what it said, and it is tried again."""
+    sink.answers = [400]
+    await projection.write(store, "sources", NAME, record(sink))
+
+    state = await state_of(store, NAME, lambda state: not state["ready"])
+    assert state["message"].startswith(f"Refused: {sink.url} answered 400")
+
+    assert (await state_of(store, NAME, lambda state: state["ready"]))["reason"] == ""
+
+
+async def test_one_failure_touches_no_other(store, sources, sink):
+    """A source that always fails is reported so; its neighbour goes on."""
+    bad = record(sink, schedule="not a schedule")
+    await projection.write_many(store, "sources", {"PingSource/default/bad": bad, NAME: record(sink)})
+
+    state = await state_of(store, "PingSource/default/bad", lambda state: not state["ready"])
+    await sink.until(lambda sink: sink.events)
+
+    assert state == {"uid": bad["uid"], "generation": 1, "ready": False, "reason": "SourceFailed",
+                     "message": "ScheduleInvalid: expected 5 to 6 fields, found 3: [not a schedule]"}
+
+
+async def test_unknown_kind_is_left_alone(store, sources, sink):
+    """A record of a kind that this process does not have is ignored."""
+    unknown = "NoSuchSource/default/x"
+    await projection.write_many(store, "sources", {unknown: record(sink), NAME: record(sink)})
+
+    await sink.until(lambda sink: sink.events)
+
+    assert source.named("NoSuchSource") is None
+    assert unknown not in await projection.read(store, "source-states")
+
+
+@pytest.mark.parametrize("outage", ["DEBUG SLEEP 1", "CLIENT KILL TYPE normal", "CLIENT KILL TYPE pubsub"])
+async def test_store_away(store, sources, sink, outage):
+    """A store that hangs or drops its connections stops no source, and later changes still arrive."""
+    await projection.write(store, "sources", NAME, record(sink, data="old"))
+    await sink.until(lambda sink: sink.events)
+
+    await asyncio.gather(store.execute_command(*outage.split()), return_exceptions=True)
+    await projection.write(store, "sources", NAME, record(sink, data="new"))
+
+    await sink.until(lambda sink: sink.events[-1].data == b"new")
