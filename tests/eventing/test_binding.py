@@ -33,21 +33,22 @@ def headers(**attributes):
 
 def members(**attributes):
     """MINIMAL as a JSON body, with changes; None leaves an attribute out."""
-    return json.dumps({name: value for name, value in {**MINIMAL, **attributes}.items() if value is not None}).encode()
+    merged = {**MINIMAL, **attributes}
+    return json.dumps({name: value for name, value in merged.items() if value is not None}).encode()
 
 
 def test_binary_mode():
     """Attributes from ce- headers, datacontenttype from Content-Type, data as it came, the rest is not ours."""
-    given_headers = [(b"host", b"x"), (b"user-agent", b"y"), *headers(datacontenttype="Application/JSON; charset=x",
-                                                                      myext="z")]
+    change = {"datacontenttype": "Application/JSON; charset=x", "myext": "z"}
+    given_headers = [(b"host", b"x"), (b"user-agent", b"y"), *headers(**change)]
 
-    assert binding.from_http(given_headers, b"{not json") == Event(
-        {**MINIMAL, "datacontenttype": "Application/JSON; charset=x", "myext": "z"}, b"{not json")
+    assert binding.from_http(given_headers, b"{not json") == Event({**MINIMAL, **change}, b"{not json")
     assert binding.from_http(headers(), b"") == Event(MINIMAL, None)
 
 
 @pytest.mark.parametrize("media_type", [
-    b"application/cloudevents+json", b"Application/CloudEvents+JSON; charset=utf-8", b"application/cloudevents+json;x=y"])
+    b"application/cloudevents+json", b"Application/CloudEvents+JSON; charset=utf-8",
+    b"application/cloudevents+json;x=y"])
 def test_structured_mode(media_type):
     """Its Content-Type decides, whatever ce- headers say."""
     event = binding.from_http([(b"content-type", media_type), (b"ce-id", b"2")], members(data={"a": [1]}))
@@ -92,19 +93,20 @@ INVALID = [
 @pytest.mark.parametrize("structured", [False, True])
 def test_what_is_not_valid_is_refused_naming_the_attribute(change, complaint, structured):
     """Every clause, in both modes."""
-    with pytest.raises(NotACloudEvent, match="^" + re.escape(complaint)):
-        if structured:
-            binding.from_http([(b"content-type", b"application/cloudevents+json")], members(**change))
-        else:
-            binding.from_http(headers(**change), b"")
+    message = ([(b"content-type", b"application/cloudevents+json")], members(**change)) if structured else (
+        headers(**change), b"")
+    with pytest.raises(NotACloudEvent, match=r"^" + re.escape(complaint)):
+        binding.from_http(*message)
 
 
 @pytest.mark.parametrize("change", [
-    {"source": "urn:uuid:1"}, {"source": "a b"}, {"source": "#f"}, {"source": "//host/x"}, {"source": "/\u00e9"},
-    {"source": "https://a:1/b?c#d"}, {"source": "/" + "x" * 5000}, {"subject": "x"}, {"datacontenttype": "text"},
+    {"source": "urn:uuid:1"}, {"source": "a b"}, {"source": "#f"}, {"source": "//host/x"},
+    {"source": "/\u00e9"}, {"source": "https://a:1/b?c#d"}, {"source": "/" + "x" * 5000}, {"subject": "x"},
+    {"datacontenttype": "text"},
     {"datacontenttype": 'a/b;c="d e";f=g'}, {"datacontenttype": "a/b;"}, {"dataschema": "urn:x"},
     {"time": "2026-01-02T03:04:05Z"}, {"time": "2026-01-02t03:04:05.123456789z"},
-    {"time": "2026-01-02T03:04:05-07:00"}, {"id": "\u2603"}, {"x1": ""}, {"specversion": "0.3", "schemaurl": "/x"},
+    {"time": "2026-01-02T03:04:05-07:00"}, {"id": "\u2603"}, {"x1": ""},
+    {"specversion": "0.3", "schemaurl": "/x"},
     {"specversion": "0.3", "dataschema": "/x"}, {"schemaurl": "1:2"},
 ])
 def test_what_is_valid_is_taken_as_it_is(change):
@@ -122,7 +124,7 @@ def test_what_is_valid_is_taken_as_it_is(change):
 ])
 def test_other_formats_and_batches_are_refused(content_type, complaint):
     """By name."""
-    with pytest.raises(NotACloudEvent, match="^" + re.escape(complaint)):
+    with pytest.raises(NotACloudEvent, match=r"^" + re.escape(complaint)):
         binding.from_http([*headers(), (b"content-type", content_type)], b"[]")
 
 
@@ -138,15 +140,15 @@ def test_header_values_are_decoded_once(raw, value):
 @pytest.mark.parametrize("raw", [b"%ff", b"\xff"])
 def test_a_header_value_that_is_not_utf8_is_refused(raw):
     """Nobody could write it into JSON."""
-    with pytest.raises(NotACloudEvent, match="^x: is not UTF-8"):
+    with pytest.raises(NotACloudEvent, match=r"^x: is not UTF-8"):
         binding.from_http([*headers(), (b"ce-x", raw)], b"")
 
 
 def test_an_attribute_given_twice_is_refused():
     """As header, and in JSON when two names differ by case only."""
-    with pytest.raises(NotACloudEvent, match="^id: is given more than once"):
+    with pytest.raises(NotACloudEvent, match=r"^id: is given more than once"):
         binding.from_http([*headers(), (b"ce-id", b"1")], b"")
-    with pytest.raises(NotACloudEvent, match="^myext: is given more than once"):
+    with pytest.raises(NotACloudEvent, match=r"^myext: is given more than once"):
         binding.from_json(members(myext="1", MyExt="2"))
 
 
@@ -155,7 +157,8 @@ def test_ce_datacontenttype_is_not_an_attribute():
     assert binding.from_http([*headers(), (b"ce-datacontenttype", b"x/y")], b"") == Event(MINIMAL)
 
 
-@pytest.mark.parametrize(("value", "text"), [(True, "true"), (False, "false"), (-5, "-5"), (7.0, "7"), ("x", "x")])
+@pytest.mark.parametrize(("value", "text"), [
+    (True, "true"), (False, "false"), (-5, "-5"), (7.0, "7"), ("x", "x")])
 def test_typed_extensions_become_strings(value, text):
     """In their canonical form."""
     assert binding.from_json(members(x=value)).attributes["x"] == text
@@ -164,16 +167,16 @@ def test_typed_extensions_become_strings(value, text):
 @pytest.mark.parametrize("value", [2**31, -(2**31) - 1, 1.5, [], {}])
 def test_extensions_of_other_types_are_refused(value):
     """And attributes that are not strings."""
-    with pytest.raises(NotACloudEvent, match="^x: must be a string, a boolean, or a whole number"):
+    with pytest.raises(NotACloudEvent, match=r"^x: must be a string, a boolean, or a whole number"):
         binding.from_json(members(x=value))
-    with pytest.raises(NotACloudEvent, match="^id: must be a string"):
+    with pytest.raises(NotACloudEvent, match=r"^id: must be a string"):
         binding.from_json(members(id=value))
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b"null", b"\xff", b"[" * 100_000, b'"\\ud800"'])
 def test_a_body_that_is_no_object_is_refused(body):
     """Whatever it is instead."""
-    with pytest.raises(NotACloudEvent, match="^body: "):
+    with pytest.raises(NotACloudEvent, match=r"^body: "):
         binding.from_json(body)
 
 
@@ -202,7 +205,7 @@ def test_data_in_json(change, data):
 ])
 def test_bad_data_in_json_is_refused(change, complaint):
     """Naming the member."""
-    with pytest.raises(NotACloudEvent, match="^" + re.escape(complaint)):
+    with pytest.raises(NotACloudEvent, match=r"^" + re.escape(complaint)):
         binding.from_json(members(**change))
 
 
@@ -239,9 +242,9 @@ def test_batches():
 
     assert binding.from_batch(binding.to_batch(events)) == events
     assert binding.from_batch(b"[]") == []
-    with pytest.raises(NotACloudEvent, match="^event 1: id: is missing"):
+    with pytest.raises(NotACloudEvent, match=r"^event 1: id: is missing"):
         binding.from_batch(b"[%b,%b]" % (members(), members(id=None)))
-    with pytest.raises(NotACloudEvent, match="^body: a batch is"):
+    with pytest.raises(NotACloudEvent, match=r"^body: a batch is"):
         binding.from_batch(members())
 
 
@@ -337,8 +340,8 @@ def test_the_sdk_reads_what_we_write():
 
 def test_we_read_what_the_sdk_writes():
     """Both modes."""
-    theirs = from_structured_event(HTTPMessage(headers={"content-type": binding.STRUCTURED}, body=orjson.dumps(
-        {**FULL, "data": {"a": 1}})))
+    theirs = from_structured_event(HTTPMessage(
+        headers={"content-type": binding.STRUCTURED}, body=orjson.dumps({**FULL, "data": {"a": 1}})))
     assert isinstance(theirs, CloudEvent)
     for message in (to_binary_event(theirs), to_structured_event(theirs)):
         lower = [(name.lower().encode(), value.encode()) for name, value in message.headers.items()]

@@ -131,7 +131,7 @@ def until():
 
     async def until(condition):
         async with asyncio.timeout(PATIENCE_S):
-            while not condition():  # noqa: ASYNC110  what is waited for happens on the wire
+            while not condition():  # what is waited for happens on the wire
                 await asyncio.sleep(0.005)
 
     return until

@@ -46,8 +46,8 @@ async def test_a_request_is_sent_as_it_was_given(start, client):
         exchange.collect(100, answer)
 
     server = await start(handle)
-    answer = await client.request("PUT", f"http://localhost:{server.port}/a b/\u00e9?q=1 2#f", [(b"ce-id", b"1")],
-                                  b"body", timeout_s=5, max_answer_bytes=100)
+    url = f"http://localhost:{server.port}/a b/\u00e9?q=1 2#f"
+    answer = await client.request("PUT", url, [(b"ce-id", b"1")], b"body", timeout_s=5, max_answer_bytes=100)
 
     host = b"localhost:%d" % server.port
     assert seen == [(b"PUT", b"/a%20b/%C3%A9?q=1%202",
@@ -60,7 +60,7 @@ async def test_connections_are_kept_and_used_again(start, client, fetch):
     peers = set()
 
     def handle(exchange):
-        peers.add(id(exchange._connection))  # noqa: SLF001  the connection is what is counted
+        peers.add(id(exchange._connection))  # the connection is what is counted
         exchange.respond(204)
 
     server = await start(handle)
@@ -130,7 +130,7 @@ async def test_a_fresh_connection_that_is_closed_is_no_answer(start_raw, fetch):
         seen.append(await wire.head())
 
     port = await start_raw(script)
-    with pytest.raises(NoAnswer, match="^closed: ") as caught:
+    with pytest.raises(NoAnswer, match=r"^closed: ") as caught:
         await fetch("GET", f"http://localhost:{port}/", [])
 
     assert caught.value.reason == "closed"
@@ -150,7 +150,7 @@ async def test_half_an_answer_is_not_sent_for_again(start_raw, fetch):
 
     port = await start_raw(script)
     await fetch("GET", f"http://localhost:{port}/", [])
-    with pytest.raises(NoAnswer, match="^closed: "):
+    with pytest.raises(NoAnswer, match=r"^closed: "):
         await fetch("GET", f"http://localhost:{port}/", [])
 
     assert len(seen) == 2
@@ -222,7 +222,7 @@ async def test_a_bad_answer_has_a_reason(start_raw, fetch, answer, reason):
 async def test_an_endless_answer_ends(start_raw, fetch, head, chunk):
     """At bounded memory, whatever it is that does not end."""
     port = await start_raw(endlessly(head, chunk))
-    with pytest.raises(NoAnswer, match="^too-large: "):
+    with pytest.raises(NoAnswer, match=r"^too-large: "):
         await fetch("GET", f"http://localhost:{port}/", [])
 
 
@@ -236,8 +236,9 @@ async def test_a_timeout_closes_the_connection(start, client, until):
         exchanges.append(exchange)
 
     server = await start(handle)
-    with pytest.raises(NoAnswer, match="^timeout: "):
-        await client.request("GET", f"http://localhost:{server.port}/", [], timeout_s=0.05, max_answer_bytes=9)
+    with pytest.raises(NoAnswer, match=r"^timeout: "):
+        await client.request("GET", f"http://localhost:{server.port}/", [], timeout_s=0.05,
+                             max_answer_bytes=9)
     await until(lambda: left)
 
     assert repr(client).startswith("<Client [1 addresses | 0 busy | 0 idle")
@@ -302,7 +303,7 @@ async def test_dial_leads_elsewhere(start, stack, short_path):
     stack.push_async_callback(client.close)
 
     assert (await client.request("GET", "http://a.b/", [], timeout_s=5, max_answer_bytes=99)).body == b"a.b"
-    with pytest.raises(NoAnswer, match="^refused: "):
+    with pytest.raises(NoAnswer, match=r"^refused: "):
         await client.request("GET", "http://localhost:1/", [], timeout_s=5, max_answer_bytes=99)
 
 

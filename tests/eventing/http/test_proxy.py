@@ -46,16 +46,16 @@ async def test_requests_and_answers_cross_as_they_are(front, start):
     def handle(exchange):
         def answer(body):
             seen.append((exchange.method, exchange.target, dict(exchange.headers), body))
-            exchange.respond(201, [(b"x", b"y"), (b"connection", b"x-hop"), (b"x-hop", b"1"), (b"keep-alive", b"z")],
-                             b"answer")
+            headers = [(b"x", b"y"), (b"connection", b"x-hop"), (b"x-hop", b"1"), (b"keep-alive", b"z")]
+            exchange.respond(201, headers, b"answer")
 
         exchange.collect(100, answer)
 
     made = await front(await start(handle))
     wire = await made.connect()
     for _ in range(2):
-        wire.send(b"PUT /a?b HTTP/1.1", b"host: h", b"connection: x-mine", b"x-mine: 1", b"te: trailers", b"ce-id: 1",
-                  b"x-forwarded-for: 10.0.0.1", b"content-length: 4", body=b"body")
+        wire.send(b"PUT /a?b HTTP/1.1", b"host: h", b"connection: x-mine", b"x-mine: 1", b"te: trailers",
+                  b"ce-id: 1", b"x-forwarded-for: 10.0.0.1", b"content-length: 4", body=b"body")
         assert await wire.head() == [b"HTTP/1.1 201 Created", b"x: y", b"content-length: 6"]
         assert await wire.exactly(6) == b"answer"
 
@@ -234,7 +234,8 @@ async def test_an_upgrade_passes_raw_bytes_both_ways(front, start, until):
     made = await front(await start(handle))
     wire = await made.connect()
     wire.send(*GET, b"connection: upgrade", b"upgrade: shout", body=b"early")
-    assert await wire.head() == [b"HTTP/1.1 101 Switching Protocols", b"connection: upgrade", b"upgrade: shout"]
+    assert await wire.head() == [
+        b"HTTP/1.1 101 Switching Protocols", b"connection: upgrade", b"upgrade: shout"]
     assert await wire.exactly(5) == b"EARLY"
     wire.writer.write(b"more")
     assert await wire.exactly(4) == b"MORE"
