@@ -5,6 +5,7 @@ Exact arithmetic on decimals; what a quantity is for (memory, CPU) is not known 
 grammar: Kubernetes' API conventions, "quantity".
 """
 
+import math
 import re
 from decimal import Decimal
 
@@ -31,5 +32,4 @@ def parse(quantity: object) -> Decimal:
 
 def whole_bytes(quantity: object) -> int:
     """Bytes in *quantity*, rounded up as Kubernetes does; ValueError if it is not one."""
-    value = parse(quantity)
-    return -int(-value // 1)
+    return math.ceil(parse(quantity))

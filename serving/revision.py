@@ -21,6 +21,7 @@ A record of `scales`:
 Source: Knative Serving's `pkg/apis/serving/v1/revision_lifecycle.go`, `pkg/reconciler/revision`.
 """
 
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,16 +81,17 @@ def _member(revision: Resource) -> str:
 
 
 async def _lookup(revision: Resource, container: Mapping[str, Any], context: Context) -> workload.Lookup:
-    """Read the ConfigMaps of the container's variables, and watch them: they may be made later."""
+    """Read what the container's variables come from, and watch it: it may be made later."""
     namespace = resource.namespace(revision)
     found: dict[tuple[str, str], Mapping[str, str]] = {}
     for kind, name in workload.references(container):
-        if kind != "ConfigMap":
-            continue  # nothing here keeps Secrets: a reference to one is missing
         context.track(kind, namespace, name)
         holder = await context.get(kind, namespace, name)
         if holder is not None:
-            found[kind, name] = holder.get("data") or {}
+            data = holder.get("data") or {}
+            if kind == "Secret":
+                data = {key: b64decode(text).decode(errors="replace") for key, text in data.items()}
+            found[kind, name] = data
     return lambda kind, name: found.get((kind, name))
 
 
