@@ -120,7 +120,8 @@ def parse(text: str, path: Path) -> Iterator[Document]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        context = f" ({error.context})" if error.context else ""
+        since = f" that began in line {error.context_mark.line + 1}" if error.context_mark else ""
+        context = f" ({error.context}{since})" if error.context else ""
         raise UsageError(f"{place}: not YAML: {error.problem}{context}") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

@@ -1,0 +1,146 @@
+"""`clarion up` as real processes: refusals, restarts, ends."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eventing.instance import is_alive
+from eventing.supervisor import restart_pause_s
+
+CLARION = Path(sys.executable).with_name("clarion")
+ROLES = ("clarion-ingress", "clarion-dispatc", "clarion-control", "clarion-sources", "clarion-serving",
+         "valkey-server")
+FREE_PORTS = ("--port", 0, "--control-port", 0)
+
+
+def descendants(pid):
+    """Name -> pid of all processes below *pid*."""
+    found = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            found[Path(f"/proc/{child}/comm").read_text().strip()] = int(child)
+            found |= descendants(int(child))
+    return found
+
+
+def up(*options):
+    """A `clarion up` that is expected to refuse."""
+    return subprocess.run([CLARION, "up", *map(str, options)], capture_output=True, text=True, timeout=30,
+                          check=False)
+
+
+@pytest.fixture(scope="module")
+def instance(instances):
+    """An instance with nothing in it."""
+    made = instances()
+    made.start()
+    return made
+
+
+def test_block(instance, until):
+    """When it is ready, one block says where it is, what was applied and what to try next."""
+    until(lambda: "Try next" in instance.output(), what="the block")
+
+    for words in (f":{instance.state['port']}/", instance.control_url, str(instance.data_dir), "nothing",
+                  "clarion send", "clarion tail", "clarion get"):
+        assert words in instance.output()
+
+
+def test_second_on_the_same_directory(instance):
+    """The second is refused in one line that names the first's pid."""
+    second = up("--data-dir", instance.data_dir, *FREE_PORTS)
+
+    assert second.returncode == 2
+    assert re.fullmatch(rf"clarion: .* in use by another Clarion, pid {instance.process.pid}; .*\n",
+                        second.stderr)
+
+
+def test_port_in_use(tmp_path):
+    """One line that names the port and the option."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = up("--data-dir", tmp_path, "--port", 0, "--control-port", port)
+
+    assert refused.returncode == 2
+    assert re.fullmatch(rf"clarion: port {port} .* is in use .*--control-port.*\n", refused.stderr)
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    pytest.param(("--data-dir", "/proc/nowhere"), "--data-dir", id="a directory that cannot be"),
+    pytest.param(("--redis-url", "redis://127.0.0.1:1"), "--redis-url", id="a Redis out of reach"),
+    pytest.param(("--redis-url", "http://127.0.0.1"), "--redis-url", id="no Redis URL at all"),
+    pytest.param(("--ephemeral", "--redis-url", "redis://127.0.0.1:1"), "--ephemeral", id="a contradiction"),
+    pytest.param(("--port", "99999"), "--port", id="no port"),
+    pytest.param(("--dispatchers", "many"), "--dispatchers", id="no number"),
+    pytest.param(("-f", "nowhere.yaml"), "nowhere.yaml", id="a file that is not there"),
+])
+def test_refused_settings(tmp_path, options, words):
+    """What cannot work is one line and exit code 2."""
+    refused = up("--data-dir", tmp_path, *(() if "--port" in options else FREE_PORTS), *options)
+
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert words in refused.stderr
+
+
+def test_killed_children_come_back(instance, until):
+    """Each child that is killed is started again, and the instance becomes ready again."""
+    for name in ROLES:
+        before = descendants(instance.process.pid)[name]
+        os.kill(before, signal.SIGKILL)
+        until(lambda name=name, before=before: descendants(instance.process.pid).get(name, before) != before,
+              what=f"another {name}")
+    until(lambda: instance.get("/readyz")[0] == 200, what="readiness")
+
+
+def test_killed_supervisor_leaves_nobody(instances, until):
+    """With the supervisor all its children go, and the next start has the directory."""
+    made = instances()
+    made.start()
+    family = descendants(made.process.pid).values()
+
+    made.process.kill()
+    made.process.wait()
+
+    until(lambda: not any(is_alive(pid) for pid in family), what="the end of all children")
+    made.start()
+    assert made.stop() == 0
+
+
+def test_drained_at_a_signal(instances):
+    """SIGTERM ends everything with status 0; nothing is left, also no announcement."""
+    made = instances()
+    made.start()
+    family = descendants(made.process.pid).values()
+
+    assert made.stop(signal.SIGTERM) == 0
+
+    assert not any(is_alive(pid) for pid in family)
+    assert not made.state_file.exists()
+
+
+def test_ephemeral(instances, tmp_path):
+    """A throw-away instance keeps nothing, wherever its directory was."""
+    command = [CLARION, "up", "--ephemeral", "--port", "0", "--control-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          cwd=tmp_path) as process:
+        place = next(line.split()[1] for line in process.stdout if line.startswith("  Data"))
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+
+    assert process.returncode == 0
+    assert not Path(place).exists()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("failures", "pause_s"), [(1, 0), (2, 0.5), (3, 1), (4, 2), (8, 30), (1000, 30)])
+def test_restart_pause(failures, pause_s):
+    """At once the first time, then growing, never more than half a minute."""
+    assert restart_pause_s(failures) == pause_s
