@@ -76,9 +76,9 @@ def decode(headers: Iterable[Header], body: bytes) -> BaseCloudEvent:
             return from_structured(message, _FORMAT, _as_sent)
     except Exception as error:  # the SDK raises what its parsers do, down to AttributeError
         raise NotACloudEvent(f"not a valid CloudEvent: {' '.join(str(error).split())}") from error
-    kind = fields.get("content-type", "none")
+    kind = fields.get("content-type", "")
     raise NotACloudEvent("this function takes CloudEvents: there is no header ce-specversion, "
-                         f"and content-type is {kind}, not {_STRUCTURED}")
+                         f"and content-type is {kind!r}, not {_STRUCTURED}")
 
 
 def _text(value: bytes) -> str:

@@ -191,7 +191,7 @@ class LocalBackend:
             if modules and zygote not in busy:
                 zygote.close()
                 return
-        raise StartFailed("TooManyPreloads", f"more than {_PRELOADED_LIMIT} sets of preloaded modules in use; "
+        raise StartFailed("TooManyPreloads", f"over {_PRELOADED_LIMIT} sets of preloaded modules are in use; "
                                              "let revisions share theirs (annotation clarion.dev/preload)")
 
     async def _own(self, zygote: Zygote) -> None:

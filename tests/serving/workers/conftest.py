@@ -11,8 +11,13 @@ from eventing.http.client import Client
 from serving import bundle, logs
 from serving.local import LocalBackend
 
-EVENT = ((b"ce-specversion", b"1.0"), (b"ce-id", b"1"), (b"ce-source", b"/shop"), (b"ce-type", b"order.placed"),
-         (b"content-type", b"application/json"))
+EVENT = (
+    (b"ce-specversion", b"1.0"),
+    (b"ce-id", b"1"),
+    (b"ce-source", b"/shop"),
+    (b"ce-type", b"order.placed"),
+    (b"content-type", b"application/json"),
+)
 
 
 class Stage:
@@ -26,15 +31,21 @@ class Stage:
         self._client = Client()
 
     async def record(self, code="", *, files=None, **fields):
-        """The record of a revision whose func.py is *code*, or whose bundle has *files*; stored as a bundle."""
+        """The record of a revision whose func.py is *code*, or whose bundle has *files*; it is stored."""
         folder = self._folder / f"f{len(list(self._folder.iterdir()))}"
         for name, text in (files or {"func.py": code}).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(dedent(text))
         data = bundle.pack(folder)
         await bundle.put(self._store, bundle.digest(data), data)
-        return {"uid": "1", "service": "hello", "configuration": "hello", "bundle": bundle.digest(data),
-                "env": {}, **fields}
+        return {
+            "uid": "1",
+            "service": "hello",
+            "configuration": "hello",
+            "bundle": bundle.digest(data),
+            "env": {},
+            **fields,
+        }
 
     async def start(self, code="", **fields):
         """A worker of it that is ready."""
@@ -45,8 +56,9 @@ class Stage:
     async def ask(self, worker, data=b'{"qty":2}', *, method="POST", path="/", headers=EVENT):
         """Send *worker* a request, by default an event."""
         host, port = worker.address
-        return await self._client.request(method, f"http://{host}:{port}{path}", headers, data,
-                                          timeout_s=10, max_answer_bytes=1 << 20)
+        return await self._client.request(
+            method, f"http://{host}:{port}{path}", headers, data, timeout_s=10, max_answer_bytes=1 << 20
+        )
 
     async def within(self, awaitable, limit_s=10):
         """The result of *awaitable*, which must come soon."""
@@ -58,17 +70,19 @@ class Stage:
         lines = logs.read(logs.path(self.data_dir, "default", "hello-00001"), 1000)
         return [line.split(b" ", 2)[2].decode() for line in lines]
 
+    async def until(self, condition):
+        """Wait until *condition*, a function, is true."""
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.005)
+
     async def printed(self, text):
         """Wait until *text* is a line of the log."""
-        async with asyncio.timeout(10):
-            while text not in self.log():
-                await asyncio.sleep(0.005)
+        await self.until(lambda: text in self.log())
 
     async def lines(self, count):
         """Wait until the log has *count* lines; returns them."""
-        async with asyncio.timeout(10):
-            while len(self.log()) < count:
-                await asyncio.sleep(0.005)
+        await self.until(lambda: len(self.log()) >= count)
         return self.log()
 
     async def close(self):

@@ -33,23 +33,37 @@ async def test_handle_takes_structured_events(stage):
     """An event in structured mode is the same event."""
     worker = await stage.start(REPLY.format(kind="def"))
     event = {"specversion": "1.0", "id": "9", "source": "/s", "type": "t", "data": {"qty": 3}}
-    answer = await stage.ask(worker, json.dumps(event).encode(),
-                             headers=[(b"content-type", b"application/cloudevents+json; charset=utf-8")])
+    answer = await stage.ask(
+        worker,
+        json.dumps(event).encode(),
+        headers=[(b"content-type", b"application/cloudevents+json; charset=utf-8")],
+    )
     assert answer.status == 200
     await stage.printed("got 9 3")
 
 
-@pytest.mark.parametrize(("body", "status", "text"), [
-    pytest.param("pass", 202, "", id="None is accepted"),
-    pytest.param("raise KeyError('sku')", 500, "KeyError: 'sku'\n", id="raises"),
-    pytest.param("next(iter(()))", 500, "StopIteration:\n", id="raises what a future cannot hold"),
-    pytest.param("raise SystemExit(3)", 500, "SystemExit: 3\n", id="exits"),
-    pytest.param("return 42", 500, "handle returned int 42; expected a cloudevents.core.v1.event.CloudEvent "
-                                   "or None\n", id="returns garbage"),
-    pytest.param("event.get_attributes()['subject'] = 'é'; event._data = {1, 2}; return event", 500,
-                 "handle returned an event that cannot be encoded: TypeError: Type is not JSON serializable: set\n",
-                 id="returns what cannot be written"),
-])
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        pytest.param("pass", 202, "", id="None is accepted"),
+        pytest.param("raise KeyError('sku')", 500, "KeyError: 'sku'\n", id="raises"),
+        pytest.param("next(iter(()))", 500, "StopIteration:\n", id="raises what a future cannot hold"),
+        pytest.param("raise SystemExit(3)", 500, "SystemExit: 3\n", id="exits"),
+        pytest.param(
+            "return 42",
+            500,
+            "handle returned int 42; expected a cloudevents.core.v1.event.CloudEvent or None\n",
+            id="returns garbage",
+        ),
+        pytest.param(
+            "event.get_attributes()['subject'] = 'é'; event._data = {1, 2}; return event",
+            500,
+            "handle returned an event that cannot be encoded: "
+            "TypeError: Type is not JSON serializable: set\n",
+            id="returns what cannot be written",
+        ),
+    ],
+)
 async def test_handle_answers(stage, body, status, text):
     """Whatever handle does there is an answer, and the worker goes on."""
     worker = await stage.start(f"def handle(event):\n    {body}\n")
@@ -59,7 +73,7 @@ async def test_handle_answers(stage, body, status, text):
 
 
 async def test_async_handle_raises(stage):
-    """An async function that raises is an answer too, and its traceback, without our frames, is in the log."""
+    """An async function that raises is an answer too; its traceback, without our frames, is in the log."""
     worker = await stage.start("async def handle(event):\n    raise ValueError('two\\nlines')\n")
     answer = await stage.ask(worker)
     assert (answer.status, answer.body) == (500, b"ValueError: two lines\n")
@@ -80,7 +94,9 @@ async def test_requests_that_are_no_events(stage):
     answer = await stage.ask(worker, headers=headers)
     assert (answer.status, b"source" in answer.body) == (400, True)
     for garbage in (b"[]", b"{", b"\xff", b'{"time": 3}'):
-        answer = await stage.ask(worker, garbage, headers=[(b"content-type", b"application/cloudevents+json")])
+        answer = await stage.ask(
+            worker, garbage, headers=[(b"content-type", b"application/cloudevents+json")]
+        )
         assert answer.status == 400
     assert "called" not in stage.log()
 
@@ -144,7 +160,7 @@ INSTANCED = {
 
 
 async def test_instanced_function(stage):
-    """Knative's template runs as it is: new(), start, handle, scope["event"], send(event), alive, ready, stop."""
+    """Knative's template runs as it is: new, start, handle, send(event), alive, ready, stop."""
     worker = await stage.start(files=INSTANCED, env={"GREETING": "hi "})
     assert (await stage.ask(worker, b"there", headers=())).body == b"hi there"
     answer = await stage.ask(worker, b'{"do": "reply"}')
@@ -202,25 +218,49 @@ async def test_asgi_app(stage):
     assert stage.log()[-1] == "lifespan.startup lifespan.shutdown"
 
 
-@pytest.mark.parametrize(("code", "reason", "words"), [
-    pytest.param("import nosuchmodule\ndef handle(event): pass\n", "ExitCode1",
-                 "ModuleNotFoundError: No module named 'nosuchmodule'", id="import error"),
-    pytest.param("def handle(event:\n", "ExitCode1", "SyntaxError", id="syntax error"),
-    pytest.param("import sys\nprint('bye')\nsys.exit(3)\n", "ExitCode3", "SystemExit: 3", id="exits"),
-    pytest.param("import os\nprint('gone', flush=True)\nos._exit(9)\n", "ExitCode9", "gone", id="ends at once"),
-    pytest.param("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "Signal11", "printed nothing",
-                 id="crashes"),
-    pytest.param("x = 1\n", "NoEntry", "defines none of new, app, handle", id="no function"),
-    pytest.param("def handle(event, context): pass\n", "NoEntry", "func:handle(event, context): expected",
-                 id="wrong signature"),
-    pytest.param("def new(): return 3\n", "NoEntry", "func:new() made a int", id="instance without handle"),
-    pytest.param("""
+@pytest.mark.parametrize(
+    ("code", "reason", "words"),
+    [
+        pytest.param(
+            "import nosuchmodule\ndef handle(event): pass\n",
+            "ExitCode1",
+            "ModuleNotFoundError: No module named 'nosuchmodule'",
+            id="import error",
+        ),
+        pytest.param("def handle(event:\n", "ExitCode1", "SyntaxError", id="syntax error"),
+        pytest.param("import sys\nprint('bye')\nsys.exit(3)\n", "ExitCode3", "SystemExit: 3", id="exits"),
+        pytest.param(
+            "import os\nprint('gone', flush=True)\nos._exit(9)\n", "ExitCode9", "gone", id="ends at once"
+        ),
+        pytest.param(
+            "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n",
+            "Signal11",
+            "printed nothing",
+            id="crashes",
+        ),
+        pytest.param("x = 1\n", "NoEntry", "defines none of new, app, handle", id="no function"),
+        pytest.param(
+            "def handle(event, context): pass\n",
+            "NoEntry",
+            "func:handle(event, context): expected",
+            id="wrong signature",
+        ),
+        pytest.param(
+            "def new(): return 3\n", "NoEntry", "func:new() made a int", id="instance without handle"
+        ),
+        pytest.param(
+            """
         class F:
             async def handle(self, scope, receive, send): pass
             def start(self, cfg): raise KeyError("DATABASE")
         def new(): return F()
-        """, "ExitCode1", "KeyError: 'DATABASE'", id="start raises"),
-])
+        """,
+            "ExitCode1",
+            "KeyError: 'DATABASE'",
+            id="start raises",
+        ),
+    ],
+)
 async def test_start_fails(stage, code, reason, words):
     """A function that cannot start says why through `ready`, and its process is gone."""
     worker = await stage.backend.start("default/hello-00001", await stage.record(code))
@@ -241,8 +281,11 @@ async def test_entry_annotation(stage):
 
 async def test_bundle_shadows_our_modules(stage):
     """A bundle may have modules that are called as ours are."""
-    files = {"func.py": "import serving\nfrom serving.price import total\ndef handle(event): print(total)\n",
-             "serving/__init__.py": "", "serving/price.py": "total = 7\n"}
+    files = {
+        "func.py": "import serving\nfrom serving.price import total\ndef handle(event): print(total)\n",
+        "serving/__init__.py": "",
+        "serving/price.py": "total = 7\n",
+    }
     worker = await stage.start(files=files)
     assert (await stage.ask(worker)).status == 202
     await stage.printed("7")
