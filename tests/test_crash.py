@@ -154,7 +154,7 @@ def test_nothing_accepted_is_lost(instances, sink, tmp_path, until):
     producer.start()
     try:
         producer.progress(20)
-        for victim in ("clarion-ingress", "clarion-dispat", "clarion-serving", "clarion-worker",
+        for victim in ("clarion-ingress", "clarion-dispat", "clarion-serving", "counter-00001",
                        "clarion-control", "clarion-sources", "valkey-server"):
             until(lambda victim=victim: kill(instance, victim), what=f"process called {victim}")
             producer.progress(20)
