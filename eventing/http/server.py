@@ -54,7 +54,8 @@ class Server:
         self.handler = handler
         self.limits = limits
         self.tick_s = min(_TICK_S, *(_times(limits)))
-        self.now = self._loop.time()  # of the last tick
+        self.now = 0.0  # seconds that count towards limits, at the last tick
+        self._ticked_s = self._loop.time()
         self.closing = False
         self.heads: dict[int, bytes] = {}  # status -> status line and Date, filled anew every tick
         self.port = 0  # TCP port it listens on; 0 on a unix socket
@@ -126,7 +127,10 @@ class Server:
 
     def _tick(self) -> None:
         """Advance the clock and check every connection; rests while there is none."""
-        self.now = self._loop.time()
+        time_s = self._loop.time()
+        # Time that this process stood still is not the clients' slowness: at most two ticks count.
+        self.now += min(time_s - self._ticked_s, 2 * self.tick_s)
+        self._ticked_s = time_s
         self.heads.clear()
         for connection in tuple(self._connections):
             connection.check(self.now)

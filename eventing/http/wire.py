@@ -51,6 +51,9 @@ def find(headers: Iterable[Header], name: bytes) -> bytes | None:
 
 def end_to_end(headers: Collection[Header]) -> list[Header]:
     """*headers* without those that are meant for one hop, among them the ones that Connection names."""
+    named = find(headers, b"connection")
+    if named is None:
+        return [header for header in headers if header[0] not in HOP_BY_HOP]
     dropped = set(HOP_BY_HOP)
     for name, value in headers:
         if name == b"connection":

@@ -38,7 +38,7 @@ def members(**attributes):
 
 
 def test_binary_mode():
-    """Attributes from ce- headers, datacontenttype from Content-Type, data as it came, the rest is not ours."""
+    """Attributes from ce- headers, datacontenttype from Content-Type, data as it came, nothing else."""
     change = {"datacontenttype": "Application/JSON; charset=x", "myext": "z"}
     given_headers = [(b"host", b"x"), (b"user-agent", b"y"), *headers(**change)]
 

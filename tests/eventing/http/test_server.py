@@ -481,6 +481,20 @@ async def test_an_idle_connection_is_closed_without_a_word(start, connect):
     assert [await silent.rest(), await polite.rest()] == [b"", b""]
 
 
+async def test_a_connection_after_a_long_silence_has_its_full_time(start, connect, until):
+    """The server's clock stands still while there is no connection; nobody is taken for idle because of it."""
+    server = await start(echo, idle_s=0.4)
+    first = await connect(server)
+    first.writer.close()
+    await until(lambda: server.connections == 0)
+    await asyncio.sleep(0.6)
+    wire = await connect(server)
+    await asyncio.sleep(0.25)  # two ticks
+    wire.send(*GET)
+
+    assert await wire.answer() == (200, b"")
+
+
 async def test_a_client_that_never_reads_is_cut(start, connect, until):
     """An answer that is not taken does not stay in memory for ever."""
     server = await start(lambda exchange: exchange.respond(200, (), b"x" * 30_000_000), write_s=0.2)

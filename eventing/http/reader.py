@@ -1,0 +1,265 @@
+"""
+What comes in on a server's connection: bytes to heads and bodies of exchanges, within limits.
+
+Reader is the lower half of connection.py, which decides whose turn it is, answers and closes. Here is the
+parser with its callbacks, what a request may cost before it is whole, requests for an upgrade, and when to
+read at all.
+"""
+
+import abc
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+import httptools
+
+from eventing.http.exchange import BodyReceiver, Exchange
+from eventing.http.wire import Header
+
+if TYPE_CHECKING:
+    from eventing.http.server import Server
+
+
+class Reader(asyncio.Protocol, abc.ABC):
+    """The reading half of Connection."""
+
+    _transport: asyncio.Transport
+    _current: Exchange | None = None  # the one being answered
+    _incoming: Exchange | None = None  # the one whose body is being read; its head is complete
+    _raw: BodyReceiver | None = None  # after an upgrade
+    _url = b""
+    _unfinished = False  # a request has begun and not ended
+    _feeding = False  # inside the parser; what follows from one read is settled once, after it
+    _deaf = False  # nothing that comes is a request any more
+    _since = 0.0  # when the state the client is responsible for began
+    _lost = False
+    _reading = True
+    _reparsed = False  # the head being parsed is the one we wrote ourselves, to find the body behind it
+    _has_hidden_body = False  # a request for an upgrade that has a body, which the parser does not see
+    _held: bytes | None = None  # what came behind a request for an upgrade, until that is answered
+    _overhead_bytes = 0  # of a head, or of what came since the last byte of a body
+    _read_bytes = 0  # of the present read, as long as all of it may belong to one request
+    _body_grew = False  # in the present read
+
+    def __init__(self, server: "Server") -> None:
+        """Belong to *server*."""
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._queue: deque[Exchange] = deque()
+        self._headers: list[Header] = []
+
+    # -- what the upper half does -------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def _arrived(self, exchange: Exchange) -> None:
+        """A head is complete."""
+
+    @abc.abstractmethod
+    def _go_on(self) -> None:
+        """Nothing is being answered: turn to what came meanwhile."""
+
+    @abc.abstractmethod
+    def _failed(self, error: BaseException) -> None:
+        """A handler raised."""
+
+    @abc.abstractmethod
+    def _give_up(self, status: int, message: str) -> None:
+        """Nothing more can be read."""
+
+    @abc.abstractmethod
+    def finished(self, exchange: Exchange) -> None:
+        """The exchange's answer and its request have ended."""
+
+    @abc.abstractmethod
+    def write(self, data: bytes) -> None:
+        """Send bytes as they are."""
+
+    # -- bytes --------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; handlers are called from within."""
+        if not self._deaf and self._held is None:
+            self._feed(data)
+        elif self._raw is not None:
+            self._raw.data(data)
+        elif self._held is not None:
+            self._held += data
+            self.pace()
+
+    # -- the parser's callbacks ---------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A request's first byte."""
+        if not self._reparsed:
+            self._unfinished = True
+            self._since = self._server.now
+            self._overhead_bytes = 0
+            self._url = b""
+            self._headers = []
+
+    def on_url(self, url: bytes) -> None:
+        """The request's target, or a part of it."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; those after a chunked body land in a list that nobody reads."""
+        self._headers.append((name.lower(), value.rstrip()))
+
+    def on_headers_complete(self) -> None:
+        """Make the exchange, and give it to the handler if it is its turn."""
+        if self._deaf or self._reparsed:
+            return
+        parser = self._parser
+        # Connection is the only Reader there is; a cast would cost as much as the line.
+        exchange = Exchange(self, parser.get_method(), self._url, self._headers)  # type: ignore[arg-type]
+        self._headers = []
+        exchange.keep_alive = parser.should_keep_alive()
+        version = parser.get_http_version()
+        if version != "1.1":
+            exchange.old = True
+        limits = self._server.limits
+        if (version != "1.1" or len(exchange.headers) > limits.headers
+                or self._overhead_bytes + self._read_bytes > limits.head_bytes):
+            refusal = self._complaint(exchange, version)
+            if refusal is not None:
+                self._give_up(*refusal)
+                return
+        self._incoming = exchange
+        if parser.should_upgrade():
+            self._has_hidden_body = exchange.has_body
+        self._arrived(exchange)
+
+    def on_body(self, chunk: bytes) -> None:
+        """Part of the body."""
+        self._body_grew = True
+        exchange = self._incoming
+        if exchange is not None:
+            exchange.take(chunk)
+
+    def on_message_complete(self) -> None:
+        """The request has ended."""
+        if self._has_hidden_body:
+            return
+        self._unfinished = False
+        self._read_bytes = 0
+        exchange = self._incoming
+        if exchange is None:
+            return
+        self._incoming = None
+        exchange.complete = True
+        if exchange is not self._current:
+            return
+        if exchange.answered:
+            self.finished(exchange)
+        else:
+            exchange.finish_body()
+
+    # -- reading ------------------------------------------------------------------------------------------
+
+    def _feed(self, data: bytes) -> None:
+        """Parse one read, then settle what it has begun and not ended."""
+        rest: bytes | None = data
+        self._feeding = True
+        while rest is not None:
+            rest = self._parse(rest)
+        self._feeding = False
+        if self._unfinished:
+            self._mid_request()
+        elif self._current is None and self._queue:
+            self._go_on()
+
+    def _parse(self, data: bytes) -> bytes | None:
+        """Parse as far as possible; returns the rest if that is to be parsed next."""
+        self._read_bytes = len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            return self._behind_upgrade(data[offer.args[0]:])
+        except httptools.HttpParserCallbackError as error:
+            self._failed(error.__context__ or error)
+        except httptools.HttpParserError as error:
+            if not self._deaf:
+                self._give_up(400, f"cannot parse the request: {error}")
+        return None
+
+    def _behind_upgrade(self, rest: bytes) -> bytes | None:
+        """
+        What comes behind the head of a request for an upgrade.
+
+        The parser takes it for another protocol. It is that only after a 101; before, it may be the
+        request's own body (as clients send that offer h2c with a POST), which a new parser finds.
+        """
+        exchange = self._incoming
+        if self._has_hidden_body and exchange is not None:
+            self._has_hidden_body = False
+            length = b"content-length: %d" % exchange.announced_bytes
+            framing = b"transfer-encoding: chunked" if exchange.is_chunked else length
+            self._parser = httptools.HttpRequestParser(self)
+            self._reparsed = True
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+            self._reparsed = False
+            return rest
+        if self._current is None or self._deaf:
+            return rest or None
+        self._held = rest
+        self.pace()
+        return None
+
+    def _mid_request(self) -> None:
+        """A read ended within a request: enforce the limits that a whole request in one read never meets."""
+        limits = self._server.limits
+        exchange = self._incoming
+        self._overhead_bytes = 0 if self._body_grew else self._overhead_bytes + self._read_bytes
+        self._body_grew = False
+        if self._overhead_bytes > limits.head_bytes:
+            what = "the head is" if exchange is None else "chunk extensions or trailers are"
+            self._give_up(431, f"{what} larger than the limit of {limits.head_bytes} bytes")
+        elif exchange is not None:
+            if exchange.is_streamed:
+                self._since = self._server.now
+            self.body_wanted(exchange)
+            self.pace()
+
+    def body_wanted(self, exchange: Exchange) -> None:
+        """The handler waits for a body that is not all here: say 100 where asked to, refuse a long one."""
+        if self._feeding or self._lost or exchange.answered or not exchange.wants_body:
+            return
+        if exchange.is_too_large():
+            exchange.refuse_body()
+            return
+        expected = exchange.header(b"expect")
+        if expected is not None and not exchange.received_bytes and not exchange.old and not exchange.started:
+            exchange.headers = [header for header in exchange.headers if header[0] != b"expect"]
+            if expected.lower() != b"100-continue":
+                exchange.text(417, "only 100-continue can be expected")
+                return
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.pace()
+
+    def pace(self) -> None:
+        """Read or do not read, as the state asks for."""
+        incoming = self._incoming
+        held = bool(self._queue) or bool(self._held) or (incoming is not None and incoming.holds_back)
+        raw_held = self._raw is not None and self._current is not None and self._current.holds_back
+        wanted = (not held or (self._deaf and self._raw is None)) and not raw_held
+        if wanted == self._reading or self._lost or self._transport.is_closing():
+            return
+        self._reading = wanted
+        if wanted:
+            self._since = self._server.now
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def _complaint(self, exchange: Exchange, version: str) -> tuple[int, str] | None:
+        """Status and text for a head that is not acceptable, else None."""
+        limits = self._server.limits
+        headers = exchange.headers
+        if len(headers) > limits.headers:
+            return 431, f"more headers than the limit of {limits.headers}"
+        size_bytes = len(exchange.target) + sum(len(name) + len(value) + 4 for name, value in headers)
+        if size_bytes > limits.head_bytes:
+            return 431, f"the head is larger than the limit of {limits.head_bytes} bytes"
+        if version not in ("1.1", "1.0"):
+            return 505, "only HTTP/1.1 and HTTP/1.0 are spoken here"
+        return None
