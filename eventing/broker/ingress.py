@@ -34,11 +34,12 @@ from eventing.broker.arrival import stamp
 from eventing.broker.stream import Stream, partition_of
 from eventing.broker.traffic import Traffic
 from eventing.config import Config
-from eventing.errors import Rejected, Unavailable
+from eventing.errors import NotFound, Rejected, Unavailable
 from eventing.http import server
 from eventing.http.client import Client
 from eventing.http.exchange import Exchange
-from eventing.http.proxy import Forward, forwarded
+from eventing.http.proxy import Proxy
+from eventing.http.wire import Header
 from eventing.projection import Follower, Record
 from eventing.runtime import Runtime
 
@@ -56,20 +57,20 @@ log = structlog.get_logger(__name__)
 class Ingress:
     """The handler of the data port."""
 
-    def __init__(self, config: Config, stream: Stream, client: Client, traffic: Traffic) -> None:
-        """Store through *stream*, forward Services' requests through *client*, count in *traffic*."""
+    def __init__(self, config: Config, stream: Stream, proxy: Proxy, traffic: Traffic) -> None:
+        """Store through *stream*, forward Services' requests through *proxy*, count in *traffic*."""
         self._body_limit_bytes = config.body_limit_bytes
         self._service_suffix = f".{config.domain}".lower().encode()
         self._activator = str(config.activator_socket)
-        self._stream = stream
-        self._client = client
-        self._traffic = traffic
+        self.stream = stream
+        self._proxy = proxy
+        self.traffic = traffic
         self._brokers: dict[bytes, tuple[str, int]] = {}  # target -> ns/name, partitions
         self._hosts: set[bytes] = set()
 
     def __repr__(self) -> str:
         """Counts."""
-        return f"<Ingress [{len(self._brokers)} brokers | {len(self._hosts)} hosts | {self._stream!r}]>"
+        return f"<Ingress [{len(self._brokers)} brokers | {len(self._hosts)} hosts | {self.stream!r}]>"
 
     def on_broker(self, name: str, record: Record | None) -> None:
         """Projection `brokers`: *name* is `namespace/name`."""
@@ -90,8 +91,7 @@ class Ingress:
         """Take one request; the table in the module's docstring, from the top."""
         host = _without_port(exchange.header(b"host") or b"")
         if host in self._hosts:
-            headers = forwarded(exchange, exchange.peer)
-            Forward(self._client, exchange, self._activator, headers).start()
+            self._proxy.forward(exchange, self._activator)
         elif host.endswith(self._service_suffix):
             self._reject(exchange, 404, "no_route", f"no Service answers at {host.decode('latin-1')}")
         elif exchange.method == b"POST":
@@ -110,36 +110,61 @@ class Ingress:
         if not _BROKER.fullmatch(broker):
             self._reject(exchange, 400, "path", "POST events to /namespace/broker")
             return
-        arrived = time.perf_counter()
-        exchange.collect(self._body_limit_bytes, lambda body: self._take(exchange, broker, body, arrived))
+        exchange.collect(self._body_limit_bytes, _Arrival(self, exchange, broker).take)
 
-    def _take(self, exchange: Exchange, target: bytes, body: bytes, arrived: float) -> None:
-        try:
-            event = binding.from_http(exchange.headers, body)
-            found = self._brokers.get(target)
-            if found is None:
-                name = target[1:].decode("latin-1")
-                self._reject(exchange, 404, "broker", f"there is no broker {name}")
-                return
-            event = stamp(event, time.time())
-        except Rejected as error:
-            self._reject(exchange, error.status, type(error).__name__, str(error))
-            return
-        broker, partitions = found
-
-        def on_stored(error: Unavailable | None) -> None:
-            if error is None:
-                exchange.respond(202, _ACCEPTED)
-                self._traffic.accepted(broker, time.perf_counter() - arrived)
-            else:
-                self._traffic.rejected("unavailable")
-                exchange.respond(503, _RETRY_AFTER, f"{error}\n".encode())
-
-        self._stream.offer(broker, partition_of(event, partitions), event, on_stored)
+    def find(self, target: bytes) -> tuple[str, int]:
+        """Name and number of partitions of the broker at *target*; raises NotFound."""
+        found = self._brokers.get(target)
+        if found is None:
+            raise NotFound(f"there is no broker {target[1:].decode('latin-1')}")
+        return found
 
     def _reject(self, exchange: Exchange, status: int, reason: str, message: str) -> None:
-        self._traffic.rejected(reason)
+        self.traffic.rejected(reason)
         exchange.respond(status, _LINE, f"{message}\n".encode())
+
+
+class _Arrival:
+    """
+    One event between its head and its answer.
+
+    An exchange holds on to whoever takes its body: so the exchange is let go here once it is answered, and a
+    request leaves no cycle for the garbage collector.
+    """
+
+    __slots__ = ("_began_s", "_broker", "_exchange", "_ingress", "_target")
+
+    def __init__(self, ingress: Ingress, exchange: Exchange, target: bytes) -> None:
+        self._began_s = time.perf_counter()
+        self._ingress = ingress
+        self._exchange = exchange
+        self._target = target
+        self._broker = ""
+
+    def take(self, body: bytes) -> None:
+        """The body is here: check, stamp, and have it stored."""
+        ingress = self._ingress
+        try:
+            event = binding.from_http(self._exchange.headers, body)
+            self._broker, partitions = ingress.find(self._target)
+            event = stamp(event, time.time())
+        except Rejected as error:
+            self._refuse(error, _LINE)
+            return
+        ingress.stream.offer(self._broker, partition_of(event, partitions), event, self._stored)
+
+    def _stored(self, error: Unavailable | None) -> None:
+        if error is not None:
+            self._refuse(error, _RETRY_AFTER)
+            return
+        self._exchange.respond(202, _ACCEPTED)
+        del self._exchange
+        self._ingress.traffic.accepted(self._broker, time.perf_counter() - self._began_s)
+
+    def _refuse(self, error: Rejected, headers: tuple[Header, ...]) -> None:
+        self._ingress.traffic.rejected(type(error).__name__)
+        self._exchange.respond(error.status, headers, f"{error}\n".encode())
+        del self._exchange
 
 
 def _without_port(host: bytes) -> bytes:
@@ -154,9 +179,9 @@ async def run(runtime: Runtime) -> None:
     traffic = Traffic(stream)
     runtime.metrics.register(traffic)
     client = Client()
-    ingress = Ingress(config, stream, client, traffic)
-    follower = Follower(runtime.store, {"brokers": ingress.on_broker, "routes": ingress.on_route})
     async with asyncio.TaskGroup() as tasks:
+        ingress = Ingress(config, stream, Proxy(client, tasks), traffic)
+        follower = Follower(runtime.store, {"brokers": ingress.on_broker, "routes": ingress.on_route})
         owned = [tasks.create_task(stream.run()), tasks.create_task(follower.run())]
         # A request that came before the first broker is known would get a 404 that is not true.
         await follower.loaded.wait()

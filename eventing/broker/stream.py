@@ -183,7 +183,8 @@ class Stream:
                 self._waiting.append(group)
             self._queued_bytes += group.add(event, on_stored)
             self._queued_events += 1
-            self._wanted.set()
+            if not self._flying:  # else `_land` takes it
+                self._wanted.set()
 
     async def append(self, broker: str, partition: int, event: Event) -> None:
         """Return when *event* is on disk; raises Unavailable when it is not, or may not be."""
@@ -244,22 +245,28 @@ class Stream:
 
     async def _land(self, connection: Connection) -> None:
         """Read replies, tell who waits for them, start the next flight; notices a store that goes."""
-        async with asyncio.timeout(None) as self._patience:
-            while True:
-                try:
-                    await connection.read_response()
-                except redis.exceptions.ResponseError as error:
-                    await self._refused(self._flying.popleft(), error)
-                else:
-                    self._stored(self._flying.popleft())
-                if not self._flying:
-                    self._patience.reschedule(None)
-                    self.counts.flight_s += time.monotonic() - self._departed
-                    await self._take_off(connection)
+        try:
+            async with asyncio.timeout(None) as self._patience:
+                while True:
+                    await self._next_reply(connection)
+        finally:
+            self._is_open = False  # nothing takes off any more
+
+    async def _next_reply(self, connection: Connection) -> None:
+        try:
+            await connection.read_response()
+        except redis.exceptions.ResponseError as error:
+            await self._refused(self._flying.popleft(), error)
+        else:
+            self._stored(self._flying.popleft())
+        if not self._flying:
+            self._patience.reschedule(None)
+            self.counts.flight_s += time.monotonic() - self._departed
+            await self._take_off(connection)
 
     async def _take_off(self, connection: Connection) -> None:
         """Send what waits, in one write, unless a flight is on the way."""
-        if self._flying or not self._waiting:
+        if self._flying or not self._waiting or not self._is_open:
             return
         size_bytes = 0
         packed: list[bytes] = []
