@@ -24,6 +24,8 @@ from serving.scaling import effective
 
 STABLE_S = 10.0  # a worker that was ready this long did not fail to start, even if nobody has asked it
 _FIRST_PAUSE_S = 0.5
+# Reasons for which a worker may not start and that are our own: they say nothing of the revision.
+_OUR_OWN = frozenset({"ForkFailed", "Stopped", "StoreAway", "ZygoteGone"})
 _LONGEST_PAUSE_S = 60.0  # a fixed cause is noticed within a minute, and a broken one costs a fork a minute
 
 Record = dict[str, Any]
@@ -106,7 +108,7 @@ class Pool:
         self.failures += 1
         pause_s = 0.0 if self.failures == 1 else _FIRST_PAUSE_S * 2.0 ** min(self.failures - 2, 16)
         self.retry_at = now + min(pause_s, _LONGEST_PAUSE_S)
-        if self.healthy is not True:
+        if self.healthy is None and reason not in _OUR_OWN:
             self.healthy = False
         self.reason, self.message = reason, message
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from eventing import projection
 from eventing.config import Config
+from eventing.errors import NoAnswer
 from eventing.http.client import Client
 from eventing.runtime import Runtime
 from serving import bundle, role
@@ -49,13 +51,43 @@ async def app(scope, receive, send):
     finally:
         inside -= 1
 """
+# Streams three chunks, a while apart; may die or hang in between.
+STREAM = """
+import asyncio, os, signal
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for number in b"123":
+        await send({"type": "http.response.body", "body": bytes([number]), "more_body": True})
+        await asyncio.sleep(0.1)
+        if scope["query_string"] == b"die=1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if scope["query_string"] == b"hang=1" and number == 49:
+            await asyncio.sleep(1)
+    await send({"type": "http.response.body"})
+"""
+# Switches to a protocol of its own, which sends back what it gets.
+ECHO = """
+import os, socket
+server = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while True:
+    connection, _ = server.accept()
+    if b"\\r\\n\\r\\n" in connection.recv(65536):
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\n"
+                           b"connection: upgrade\\r\\nupgrade: echo\\r\\n\\r\\n")
+        while data := connection.recv(65536):
+            connection.sendall(data)
+    connection.close()
+"""
 BROKEN = "import no_such_module_anywhere\n"
 
 
 async def until(condition, timeout_s=20):
     """Return the first true answer of the coroutine function *condition*."""
     async with asyncio.timeout(timeout_s):
-        while not (found := await condition()):  # noqa: ASYNC110  polls another process
+        while not (found := await condition()):
             await asyncio.sleep(0.02)
     return found
 
@@ -323,6 +355,63 @@ async def test_crash_loop_is_slowed_down(house):
     assert b"does not start: Signal9" in answer.body
 
 
+async def test_answer_is_streamed_as_it_comes(house):
+    """The first chunk of an answer arrives before its last one was sent."""
+    await house.revision("a", code=STREAM)
+    await house.ask("a")
+    reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
+    writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+    text = await asyncio.wait_for(reader.readuntil(b"\r\n1\r\n"), 5)
+    assert text.startswith(b"HTTP/1.1 200")
+    assert b"\r\n3\r\n" not in text
+    await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), 5)
+    writer.close()
+
+
+async def test_answer_that_breaks_off_is_cut_visibly(house):
+    """A worker that dies in the middle, or pauses for longer than idleTimeoutSeconds: no end is pretended."""
+    await house.revision("a", code=STREAM, idle_timeout_s=0.5)
+    for query in ("?die=1", "?hang=1"):
+        with pytest.raises(NoAnswer, match="in the middle"):
+            await house.ask("a", query)
+    assert (await house.ask("a")).body == b"123"
+
+
+async def test_upgraded_connection_passes_bytes_both_ways(house):
+    """After a 101 the activator only carries bytes."""
+    await house.revision("a", code=ECHO, command=[sys.executable], args=["func.py"])
+    reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
+    writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n")
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert head.startswith(b"HTTP/1.1 101")
+    for text in (b"one", b"two"):
+        writer.write(text)
+        assert await asyncio.wait_for(reader.readexactly(3), 5) == text
+    writer.close()
+
+
+async def test_load_brings_workers(house):
+    """Ten requests at a time with a target of one want more workers, long before they are done."""
+    await house.revision("a", annotations={"target": "2", "max-scale": "4"})
+    async with asyncio.TaskGroup() as tasks:
+        busy = [tasks.create_task(house.ask("a", "?sleep=3")) for _ in range(10)]
+        await house.scale("a", lambda record: record["actual"] == 4)
+    assert {task.result().status for task in busy} == {200}
+
+
+async def test_revision_recovers_when_its_cause_is_gone(store, directory):
+    """A start that failed is tried again; once it works the revision is healthy."""
+    repaired = directory / "repaired"
+    code = f"import os\nassert os.path.exists({str(repaired)!r})\n{APP}"
+    async with opened(House(store, directory)) as house:
+        await house.revision("a", code=code)
+        record = await house.scale("a", lambda record: record["healthy"] is False)
+        assert "AssertionError" in record["message"]
+        repaired.touch()
+        record = await house.scale("a", lambda record: record["healthy"])
+        assert record["reason"] == ""
+
+
 async def test_large_bodies_cross_in_both_directions(house):
     """A body too large to keep is streamed."""
     await house.revision("a")
@@ -341,6 +430,29 @@ async def test_goes_to_zero_and_back_without_losing_a_request(house):
         slow = [tasks.create_task(house.ask("a", "?sleep=0.2")) for _ in range(20)]
     assert {task.result().status for task in slow} == {200}
     assert {json.loads(task.result().body)["pid"] for task in slow} != {first}
+
+
+async def test_no_request_is_lost_while_workers_come_and_go(house):
+    """Ten clients without a pause, and a number of workers that jumps between 1 and 3: every answer is 200."""
+    await house.revision("a", annotations={"max-scale": "1"})
+    record = (await projection.read(house.store, "revisions"))["default/a"]
+    done = asyncio.Event()
+    answers = []
+
+    async def ask_on():
+        while not done.is_set():
+            answer = await house.ask("a", "?sleep=0.01", method="POST", body=b"x")
+            answers.append(json.loads(answer.body)["pid"])
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(10):
+            tasks.create_task(ask_on())
+        for count in "313131":
+            annotations = {f"autoscaling.knative.dev/{bound}-scale": count for bound in ("min", "max")}
+            await projection.write(house.store, "revisions", "default/a", record | {"annotations": annotations})
+            await house.scale("a", lambda record, count=count: record["actual"] == int(count))
+        done.set()
+    assert len(set(answers)) >= 7
 
 
 async def test_min_scale_is_kept_and_raised(house):
