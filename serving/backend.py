@@ -30,8 +30,9 @@ class StartFailed(ClarionError):
     A worker died or did not become ready; `reason` is one CamelCase word, `message` speaks to the author.
 
     Reasons: `ExitCodeN` (it ended by itself; the message holds the traceback's last lines), `SignalN`
-    (killed before it was ready), `BundleMissing`, `BundleInvalid`, `NoEntry`, `ProbeFailed`, `StartTimeout`,
-    `Stopped` (by our own `stop`, before it was ready).
+    (killed before it was ready), `NoEntry` (no function in the bundle), `BundleMissing`, `BundleInvalid`,
+    `PreloadFailed`, `TooManyPreloads`, `ProgressDeadlineExceeded`, `Stopped` (by our own `stop`), and what is
+    not the author's fault: `StoreAway`, `DiskFailed`, `ForkFailed`, `ZygoteGone`.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -84,8 +85,11 @@ class Backend(Protocol):
         """
         Ask for a worker of revision *name* (`namespace/name`) as its *record* of table `revisions` says.
 
-        Returns as soon as the start is asked for. What goes wrong later comes through `Worker.ready`;
-        StartFailed is raised here only for what is known at once (its bundle does not exist).
+        Returns as soon as the start is asked for. What goes wrong later comes through `Worker.ready`.
+
+        Raises:
+            StartFailed: what is known at once: its bundle does not exist, the backend is closing.
+            OSError: this process has no more descriptors.
         """
 
     async def stop(self, worker: Worker, grace_s: float) -> None:

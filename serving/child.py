@@ -39,7 +39,7 @@ class Child:
 
     def __init__(self, worker: Worker, output: Output, *, zygote: Zygote, readiness: Probe | None,
                  liveness: Probe | None, client: Client, tasks: asyncio.TaskGroup) -> None:
-        """Make the pipes; `descriptors` are the worker's ends."""
+        """Make the pipes; `descriptors` are the worker's ends. Raises OSError when there are no more."""
         self.worker = worker
         self.zygote = zygote
         self.pid = 0
@@ -53,8 +53,7 @@ class Child:
         self._failure: StartFailed | None = None
         self._probing: asyncio.Task[None] | None = None
         self._paid_bytes = 0
-        self._report_read, report = os.pipe2(os.O_CLOEXEC)
-        self._output_read, output_write = os.pipe2(os.O_CLOEXEC)
+        self._report_read, report, self._output_read, output_write = _two_pipes()
         self.descriptors = (output_write, report)
         self._resume: asyncio.TimerHandle | None = None
         self._deadline = self._loop.call_later(START_LIMIT_S, self._too_late)
@@ -79,6 +78,12 @@ class Child:
         """There will be no process, or it is lost with its zygote."""
         self._failure = StartFailed(reason, message)
         self.exited(-signal.SIGKILL)
+
+    def abandon(self, message: str) -> None:
+        """It was never asked for; its ends of the pipes are still ours."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.refused("StartFailed", message)
 
     def exited(self, status: int) -> None:
         """It is gone, with *status*; what it left in the pipes counts."""
@@ -186,3 +191,12 @@ class Child:
         self._loop.add_reader(self._output_read, self._read_output)
 
 
+def _two_pipes() -> tuple[int, int, int, int]:
+    """Both or none."""
+    first = os.pipe2(os.O_CLOEXEC)
+    try:
+        return *first, *os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        for descriptor in first:
+            os.close(descriptor)
+        raise

@@ -95,7 +95,7 @@ class LocalBackend:
         await self._zygote(()).warm.wait()
 
     async def start(self, name: str, record: Mapping[str, Any]) -> Worker:
-        """See Backend.start; raises StartFailed for a bundle that is not there."""
+        """See Backend.start. Raises OSError when this process may not have more descriptors."""
         folder = await self._folder(record)
         await self._running.wait()
         if self._closing.is_set():
@@ -108,7 +108,11 @@ class LocalBackend:
                 listener.listen(_BACKLOG)
             child = self._child(name, record, zygote, listener.getsockname())
             spec = _spec(name, record, child.worker, folder)
-            descriptors = [_file(orjson.dumps(spec)), *child.descriptors]
+            try:
+                descriptors = [_file(orjson.dumps(spec)), *child.descriptors]
+            except OSError as error:
+                child.abandon(str(error))
+                raise
             if not is_command:
                 descriptors.append(listener.detach())
         self._children[child.worker.id] = child

@@ -157,6 +157,33 @@ async def test_close_ends_everything(stage):
     assert not any(is_alive(pid) for pid in pids)
 
 
+ROLE = """
+import asyncio, sys
+from pathlib import Path
+from eventing.config import Config
+from serving.local import LocalBackend
+
+async def main():
+    backend = LocalBackend(Config(data_dir=Path(sys.argv[1])), None)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(backend.run())
+        command = ["sh", "-c", "sleep 1000 & echo $$ $PPID $!; trap '' TERM; wait"]
+        await backend.start("default/hello-00001", {"uid": "1", "command": command})
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_role_leaves_nothing(stage):
+    """When the serving role is killed, its zygote, its workers and what they started end."""
+    role = await asyncio.create_subprocess_exec(sys.executable, "-c", ROLE, str(stage.data_dir))
+    pids = [int(word) for word in (await stage.lines(1))[0].split()]
+    assert all(is_alive(pid) for pid in pids)
+    role.kill()
+    await role.wait()
+    await stage.until(lambda: not any(is_alive(pid) for pid in pids))
+
+
 async def test_no_descriptors_leak(stage):
     """The role has as many descriptors after many workers as before."""
     record = await stage.record("def handle(event): pass\n")
