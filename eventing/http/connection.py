@@ -184,7 +184,7 @@ class Connection(Reader):
         if self._lost:
             return
         try:
-            block = wire.encode(tuple(headers)) if headers else b""
+            block = wire.encode(wire.without_framing(headers)) if headers else b""
         except wire.BadHeader:
             _log.exception("answer with a bad header", exchange=repr(exchange))
             status, block, body = 500, b"", b"internal error\n"
@@ -217,7 +217,7 @@ class Connection(Reader):
             framing = b"transfer-encoding: chunked\r\n"
             exchange.frame("chunked")
         try:
-            block = wire.encode(headers)
+            block = wire.encode([header for header in headers if header[0] not in wire.PER_HOP_FRAMING])
         except wire.BadHeader:
             exchange.started = False
             self._failed(wire.BadHeader("answer with a bad header"))
@@ -271,6 +271,12 @@ class Connection(Reader):
         else:
             self._transport.write_eof()
 
+    def _close(self) -> None:
+        """Close at once, nothing being on its way; what cannot be sent is cut as when lingering."""
+        self._deaf = self._lingering = True
+        self._since = self._server.now
+        self._transport.close()
+
     def abort(self) -> None:
         """Cut it."""
         if not self._lost:
@@ -279,8 +285,8 @@ class Connection(Reader):
 
     def close_if_idle(self) -> None:
         """Part of a graceful end: nothing is asked for, so nothing is lost."""
-        if self._current is None and not self._unfinished and self._raw is None:
-            self._linger()
+        if self._current is None and not self._unfinished and not self._deaf:
+            self._close()
 
     def check(self, now: float) -> None:
         """End what the client has kept waiting for too long."""
@@ -294,7 +300,7 @@ class Connection(Reader):
         elif self._unfinished and self._reading:
             self._check_request(waited_s)
         elif self._current is None and self._raw is None and waited_s > limits.idle_s:
-            self._linger()
+            self._close()
 
     def _check_request(self, waited_s: float) -> None:
         limits = self._server.limits

@@ -43,7 +43,6 @@ def forwarded(exchange: Exchange, peer: str) -> list[Header]:
     *peer* empty: the hop before this one is ours and has said it.
     """
     headers = wire.end_to_end(exchange.headers)
-    headers = [header for header in headers if header[0] != b"expect"]  # we answered it ourselves
     if exchange.wants_upgrade:
         headers += [(b"connection", b"upgrade"), (b"upgrade", exchange.header(b"upgrade") or b"")]
     host = exchange.header(b"host")
@@ -54,17 +53,22 @@ def forwarded(exchange: Exchange, peer: str) -> list[Header]:
         return headers
     address = peer.encode()
     node = b'"[%b]"' % address if b":" in address else address
-    before = [value for name, value in headers if name == b"x-forwarded-for"]
-    steps = [value for name, value in headers if name == b"forwarded"]
-    headers = [header for header in headers if header[0] not in (b"x-forwarded-for", b"forwarded")]
-    headers.append((b"x-forwarded-for", b", ".join([*before, address])))
-    steps.append(b'for=%b;host="%b";proto=http' % (node, host.replace(b"\\", b"").replace(b'"', b"")))
-    headers.append((b"forwarded", b", ".join(steps)))
-    if wire.find(headers, b"x-forwarded-proto") is None:
-        headers.append((b"x-forwarded-proto", b"http"))
-    if wire.find(headers, b"x-forwarded-host") is None:
-        headers.append((b"x-forwarded-host", host))
-    return headers
+    said: dict[bytes, bytes] = {b"x-forwarded-proto": b"http", b"x-forwarded-host": host}
+    added: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"forwarded": []}
+    passed: list[Header] = []
+    for header in headers:
+        name, value = header
+        if name in added:
+            added[name].append(value)
+            continue
+        said.pop(name, None)
+        passed.append(header)
+    added[b"x-forwarded-for"].append(address)
+    shown = host.replace(b"\\", b"").replace(b'"', b"")
+    added[b"forwarded"].append(b'for=%b;host="%b";proto=http' % (node, shown))
+    passed += [(name, b", ".join(values)) for name, values in added.items()]
+    passed += said.items()
+    return passed
 
 
 class _Body:

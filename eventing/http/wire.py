@@ -15,7 +15,12 @@ Header = tuple[bytes, bytes]
 HOP_BY_HOP = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
     b"trailer", b"transfer-encoding", b"upgrade",
+    b"expect",  # end to end by the book, but the server here answers it itself
 })
+
+# What a handler may have copied from another message, and only the connection knows.
+PER_HOP_FRAMING = frozenset({b"transfer-encoding", b"connection"})
+_FRAMING = PER_HOP_FRAMING | {b"content-length"}
 
 _REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}
 
@@ -47,6 +52,11 @@ def find(headers: Iterable[Header], name: bytes) -> bytes | None:
         if known == name:
             return value
     return None
+
+
+def without_framing(headers: Iterable[Header]) -> list[Header]:
+    """*headers* without those that say where the body ends: whoever writes the message says that."""
+    return [header for header in headers if header[0] not in _FRAMING]
 
 
 def end_to_end(headers: Collection[Header]) -> list[Header]:
