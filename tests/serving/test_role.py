@@ -433,7 +433,7 @@ async def test_goes_to_zero_and_back_without_losing_a_request(house):
 
 
 async def test_no_request_is_lost_while_workers_come_and_go(house):
-    """Ten clients without a pause, and a number of workers that jumps between 1 and 3: every answer is 200."""
+    """Ten clients without a pause, while workers jump from 1 to 3 and back: everything is answered."""
     await house.revision("a", annotations={"max-scale": "1"})
     record = (await projection.read(house.store, "revisions"))["default/a"]
     done = asyncio.Event()
@@ -448,8 +448,9 @@ async def test_no_request_is_lost_while_workers_come_and_go(house):
         for _ in range(10):
             tasks.create_task(ask_on())
         for count in "313131":
-            annotations = {f"autoscaling.knative.dev/{bound}-scale": count for bound in ("min", "max")}
-            await projection.write(house.store, "revisions", "default/a", record | {"annotations": annotations})
+            record["annotations"] = {f"autoscaling.knative.dev/{bound}": count
+                                     for bound in ("min-scale", "max-scale")}
+            await projection.write(house.store, "revisions", "default/a", record)
             await house.scale("a", lambda record, count=count: record["actual"] == int(count))
         done.set()
     assert len(set(answers)) >= 7
