@@ -15,6 +15,7 @@ import redis.asyncio
 import redis.exceptions
 
 from eventing import keys
+from eventing.control.store import stop_if_cancelled
 
 # Renewed three times within its life: one lost renewal, or a Valkey that restarts, does not lose it.
 _LIFE_MS = 6000
@@ -58,6 +59,7 @@ class Lease:
                 holder = seen.decode() if isinstance(seen, bytes) else seen
                 if (not holder or _is_dead(holder)) and await self._change(holder, _LIFE_MS):
                     return
+            stop_if_cancelled()
             await asyncio.sleep(_TAKE_S)
 
     async def keep(self) -> None:
@@ -71,6 +73,7 @@ class Lease:
                 if not await self._change(self._self, _LIFE_MS) and not await self._change("", _LIFE_MS):
                     raise LeaseLost("another control process reconciles")
                 good_until = asked + _LIFE_MS / 1000
+            stop_if_cancelled()
             if loop.time() > good_until:
                 raise LeaseLost("the lease could not be renewed in time")
 

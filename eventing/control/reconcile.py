@@ -35,6 +35,7 @@ from eventing.control.objects import Objects
 from eventing.control.queue import Queue
 from eventing.control.reports import Reports
 from eventing.control.resource import Resource
+from eventing.control.store import key_of
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ class Reconciler:
         self._tracks: dict[Key, set[Key]] = {}  # object -> what it tracks
         self._trackers: dict[Key, set[Key]] = {}  # the same, backwards
         self._own_writes: dict[Key, int] = {}  # the version that our last status write made
+        self._writing: dict[Key, set[int]] = {}  # status writes under way: versions that came meanwhile
         self._woken = asyncio.Event()
         self._running = 0
         self._store.listen(self._changed)
@@ -114,7 +116,9 @@ class Reconciler:
 
     def _changed(self, change: Change) -> None:
         found = change.resource()
-        if self._own_writes.pop(change.key, None) != change.version:
+        if change.key in self._writing:
+            self._writing[change.key].add(change.version)  # ours or not? known when the write returns
+        elif self._own_writes.pop(change.key, None) != change.version:
             self.wake(change.key)
         for ref in resource.owners(found):
             owner = self._store.mirror.key_of(ref["uid"])
@@ -203,9 +207,19 @@ class Reconciler:
             status["observedGeneration"] = resource.generation(found)
         if status == found.get("status", {}):
             return
-        where = (kind, resource.namespace(found), resource.name(found))
-        stored = await self._objects.patch_status(*where, lambda _: {**found, "status": status})
-        self._own_writes[Key(kind.resource_name, *where[1:])] = int(resource.resource_version(stored))
+        key = key_of(kind, found)
+        came = self._writing[key] = set[int]()
+        try:
+            stored = await self._objects.patch_status(kind, key.namespace, key.name,
+                                                      lambda _: {**found, "status": status})
+            version = int(resource.resource_version(stored))
+            if version not in came:
+                self._own_writes[key] = version
+            came.discard(version)
+        finally:
+            del self._writing[key]
+            if came:
+                self.wake(key)
 
     # Events are kept for an hour.
 

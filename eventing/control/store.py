@@ -54,6 +54,18 @@ class StoreLost(Exception):
     """Redis came back with less than it had acknowledged; only a fresh start sees what is left."""
 
 
+def stop_if_cancelled() -> None:
+    """
+    Raise CancelledError if this task was cancelled and a library swallowed it.
+
+    redis-py's check of a connection that it takes from its pool does so now and then (a timeout of 0 around a
+    read): a loop that only awaits Redis would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def key_of(kind: Kind, resource: Resource) -> Key:
     """Key of a resource of that kind."""
     return Key(kind.resource_name, namespace(resource) if kind.namespaced else "", name(resource))
@@ -233,8 +245,11 @@ class Store:
                     await self._check_survived()
                 else:
                     await self.load()
-                while True:
-                    await self._follow()
+                async with self._server.client() as follower:  # one connection: see stop_if_cancelled
+                    while True:
+                        await self._follow(follower)
+                        stop_if_cancelled()
+            stop_if_cancelled()
             await asyncio.sleep(_RECONNECT_S)
 
     async def _check_survived(self) -> None:
@@ -242,9 +257,9 @@ class Store:
         if version < self.version:
             raise StoreLost(f"Redis is at version {version}, but had acknowledged {self.version}")
 
-    async def _follow(self) -> None:
-        answer = await self._server.xread({keys.OBJECT_LOG: f"{self._told}-0"}, count=_READ_AT_ONCE,
-                                          block=_BLOCK_MS)
+    async def _follow(self, follower: redis.asyncio.Redis) -> None:
+        last = {keys.OBJECT_LOG: f"{self._told}-0"}
+        answer = await follower.xread(last, count=_READ_AT_ONCE, block=_BLOCK_MS)
         for _, entries in cast("_Streams", answer or ()):
             for change in map(_parsed, entries):
                 self._tell(change)
