@@ -46,8 +46,7 @@ async def test_requests_and_answers_cross_as_they_are(front, start):
     def handle(exchange):
         def answer(body):
             seen.append((exchange.method, exchange.target, dict(exchange.headers), body))
-            headers = [(b"x", b"y"), (b"connection", b"x-hop"), (b"x-hop", b"1"), (b"keep-alive", b"z")]
-            exchange.respond(201, headers, b"answer")
+            exchange.respond(201, [(b"x", b"y"), (b"keep-alive", b"z")], b"answer")
 
         exchange.collect(100, answer)
 
@@ -64,6 +63,21 @@ async def test_requests_and_answers_cross_as_they_are(front, start):
         b"x-forwarded-proto": b"http", b"x-forwarded-host": b"h",
         b"forwarded": b'for=127.0.0.1;host="h";proto=http'}, b"body")]
     assert made.log == [201, "end"] * 2
+
+
+async def test_an_answers_headers_for_one_hop_stay_there(front, start_raw):
+    """Connection, what it names, and its relatives."""
+
+    async def script(wire):
+        await wire.head()
+        wire.writer.write(b"HTTP/1.1 200 OK\r\nconnection: x-hop, close\r\nx-hop: 1\r\nkeep-alive: 5\r\n"
+                          b"x: y\r\ncontent-length: 0\r\ndate: then\r\n\r\n")
+
+    wire = await (await front(await start_raw(script))).connect()
+    for _ in range(2):
+        wire.send(*GET)
+        raw = await wire.exactly(len(b"HTTP/1.1 200 OK\r\nx: y\r\ncontent-length: 0\r\ndate: then\r\n\r\n"))
+        assert raw == b"HTTP/1.1 200 OK\r\nx: y\r\ncontent-length: 0\r\ndate: then\r\n\r\n"
 
 
 async def test_bodies_of_unknown_length_cross_in_chunks(front, start):
