@@ -76,7 +76,7 @@ def _target_errors(target: Target, *, is_service: bool) -> list[FieldError]:
     return errors
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Unassigned(Exception):
     """Traffic that cannot be assigned: status, reason and message of AllTrafficAssigned."""
 

@@ -249,7 +249,7 @@ class Cluster:
     async def until(self, condition):
         """Wait for the first true answer of *condition*, a function, and return it."""
         async with asyncio.timeout(10):
-            while not (found := condition()):  # noqa: ASYNC110  nothing tells of what the condition is about
+            while not (found := condition()):
                 await asyncio.sleep(0.01)
         return found
 
@@ -276,7 +276,7 @@ class Cluster:
     async def until_projected(self, table, condition):
         """Wait until *condition* of the whole table is true; returns the table."""
         async with asyncio.timeout(10):
-            while not condition(found := await self.projected(table)):  # noqa: ASYNC110  as above
+            while not condition(found := await self.projected(table)):
                 await asyncio.sleep(0.01)
         return found
 

@@ -95,20 +95,27 @@ def test_unreadable_defaults(admit):
         (
             "{delivery: {deadLetterSink: {}}}",
             "{}",
-            "expected at least one, got none: spec.delivery.deadLetterSink.ref, spec.delivery.deadLetterSink.uri",
+            (
+                "expected at least one, got none: spec.delivery.deadLetterSink.ref, "
+                "spec.delivery.deadLetterSink.uri"
+            ),
         ),
         ("{}", '{clarion.dev/partitions: "4"}', ""),
         (
             "{}",
             '{clarion.dev/partitions: "0"}',
-            "invalid value: 0: metadata.annotations[clarion.dev/partitions]\n"
-            "expected a whole number from 1 to 1024",
+            (
+                "invalid value: 0: metadata.annotations[clarion.dev/partitions]\n"
+                "expected a whole number from 1 to 1024"
+            ),
         ),
         (
             "{}",
             "{clarion.dev/partitions: many}",
-            "invalid value: many: metadata.annotations[clarion.dev/partitions]\n"
-            "expected a whole number from 1 to 1024",
+            (
+                "invalid value: many: metadata.annotations[clarion.dev/partitions]\n"
+                "expected a whole number from 1 to 1024"
+            ),
         ),
     ],
 )
@@ -131,7 +138,8 @@ def test_config_of_another_namespace(admit):
     errors = admit(broker(spec), configs=configs)[1]
 
     assert errors == (
-        'mismatched namespaces: spec.config.namespace\nparent namespace: "default" does not match ref: "other"'
+        "mismatched namespaces: spec.config.namespace\n"
+        'parent namespace: "default" does not match ref: "other"'
     )
     assert admit(broker(spec))[1] == ""
 
@@ -144,27 +152,35 @@ def test_config_of_another_namespace(admit):
         (
             "{config: {apiVersion: v1, kind: ConfigMap, name: b}}",
             '{clarion.dev/partitions: "2"}',
-            "Immutable fields changed (-old +new): spec\n"
-            '{v1.BrokerSpec}.Config.Name:\n\t-: "config-br-default-channel"\n\t+: "b"\n'
-            '{v1.BrokerSpec}.Config.Namespace:\n\t-: "knative-eventing"\n\t+: "default"',
+            (
+                "Immutable fields changed (-old +new): spec\n"
+                '{v1.BrokerSpec}.Config.Name:\n\t-: "config-br-default-channel"\n\t+: "b"\n'
+                '{v1.BrokerSpec}.Config.Namespace:\n\t-: "knative-eventing"\n\t+: "default"'
+            ),
         ),
         (
             "{}",
             f'{{{CLASS}: Kafka, clarion.dev/partitions: "2"}}',
-            "Immutable annotations changed (-old +new): annotations\n"
-            '{string}:\n\t-: "MTChannelBasedBroker"\n\t+: "Kafka"',
+            (
+                "Immutable annotations changed (-old +new): annotations\n"
+                '{string}:\n\t-: "MTChannelBasedBroker"\n\t+: "Kafka"'
+            ),
         ),
         (
             "{}",
             '{clarion.dev/partitions: "1"}',
-            "invalid value: 1: metadata.annotations[clarion.dev/partitions]\n"
-            "partitions may be added but not taken away: there are 2",
+            (
+                "invalid value: 1: metadata.annotations[clarion.dev/partitions]\n"
+                "partitions may be added but not taken away: there are 2"
+            ),
         ),
         (
             "{}",
             "{}",
-            "invalid value: 1: metadata.annotations[clarion.dev/partitions]\n"
-            "partitions may be added but not taken away: there are 2",
+            (
+                "invalid value: 1: metadata.annotations[clarion.dev/partitions]\n"
+                "partitions may be added but not taken away: there are 2"
+            ),
         ),
     ],
 )

@@ -61,8 +61,10 @@ def test_no_duration(period):
         ({"retryAfterMax": "PT5S"}, "must not set the field(s): retryAfterMax"),
         (
             {"deadLetterSink": {"uri": "/path"}},
-            "invalid value: Relative URI is not allowed when Ref and [apiVersion, kind, name] is absent: "
-            "deadLetterSink.uri",
+            (
+                "invalid value: Relative URI is not allowed when Ref and [apiVersion, kind, name] is absent: "
+                "deadLetterSink.uri"
+            ),
         ),
         ("often", "invalid value: often: "),
     ],
