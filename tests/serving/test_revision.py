@@ -1,0 +1,238 @@
+"""Revision: immutable, handed to the serving role, and told how it is there."""
+
+import base64
+
+import pytest
+
+from eventing.control import resource
+from eventing.control.failure import Failure
+
+REVISION = "Revision.serving.knative.dev"
+DIGEST = "ab" * 32
+BUNDLE = f"func://hello@sha256:{DIGEST}"
+
+
+def revision(fields="", spec="", annotations="{}", image=BUNDLE):
+    """A Revision by itself, as YAML."""
+    return f"""
+apiVersion: serving.knative.dev/v1
+kind: Revision
+metadata: {{name: r, annotations: {annotations}}}
+spec: {{{spec}{", " if spec else ""}containers: [{{image: '{image}'{", " if fields else ""}{fields}}}]}}
+"""
+
+
+def report(cluster, **fields):
+    """What the serving role says of revision r."""
+    found = cluster.get(REVISION, "r")
+    return {
+        "uid": resource.uid(found),
+        "healthy": None,
+        "reason": "",
+        "message": "",
+        "desired": 1,
+        "actual": 0,
+        "active": "Unknown",
+        "active_reason": "Queued",
+        "active_message": "Requests to the target are being buffered as resources are provisioned.",
+        "initialized": False,
+        **fields,
+    }
+
+
+def conditions(cluster):
+    """Status and reason by type."""
+    found = cluster.get(REVISION, "r")["status"]["conditions"]
+    return {c["type"]: (c["status"], c.get("reason", "")) for c in found}
+
+
+async def test_record(cluster):
+    """The serving role gets all that it needs to start a worker, and nothing has to be parsed there."""
+    stored = await cluster.apply(
+        revision(
+            "command: [python, -m, app], args: [-v], env: [{name: A, value: b}], "
+            "ports: [{containerPort: 9000}], resources: {limits: {memory: 64Mi}}, "
+            "livenessProbe: {httpGet: {path: /live}}",
+            "containerConcurrency: 3, timeoutSeconds: 20, responseStartTimeoutSeconds: 10, "
+            "idleTimeoutSeconds: 5",
+            "{clarion.dev/entry: 'm:f', clarion.dev/preload: 'numpy, pandas', note: x, "
+            "autoscaling.knative.dev/min-scale: '1'}",
+        )
+    )
+    table = await cluster.until_projected("revisions", lambda table: "default/r" in table)
+
+    assert table["default/r"] == {
+        "uid": resource.uid(stored),
+        "service": "",
+        "configuration": "",
+        "image": BUNDLE,
+        "bundle": DIGEST,
+        "entry": "m:f",
+        "command": ["python", "-m", "app"],
+        "args": ["-v"],
+        "env": {"A": "b"},
+        "preload": ["numpy", "pandas"],
+        "container_concurrency": 3,
+        "timeout_s": 20.0,
+        "response_start_timeout_s": 10.0,
+        "idle_timeout_s": 5.0,
+        "memory_bytes": 64 * 2**20,
+        "port": 9000,
+        "readiness": {"tcpSocket": {}, "successThreshold": 1},
+        "liveness": {"httpGet": {"path": "/live"}},
+        "annotations": {"autoscaling.knative.dev/min-scale": "1"},
+        "reachable": True,
+    }
+    assert cluster.get(REVISION, "r")["status"]["containerStatuses"] == [
+        {"name": "user-container", "imageDigest": BUNDLE}
+    ]
+
+
+async def test_command_without_bundle(cluster):
+    """A command runs whatever the image is called."""
+    await cluster.apply(revision("command: [./serve]", image="ghcr.io/me/app:1"))
+    table = await cluster.until_projected("revisions", lambda table: "default/r" in table)
+
+    assert (table["default/r"]["bundle"], table["default/r"]["command"]) == (None, ["./serve"])
+
+
+async def test_conditions(cluster):
+    """Conditions go from Deploying over the initial scale to True, and stay there at zero workers."""
+    await cluster.apply(revision())
+    await cluster.until_condition(REVISION, "r", "Ready", status="Unknown", reason="Deploying")
+    assert conditions(cluster) == {
+        "Active": ("Unknown", "Deploying"),
+        "ContainerHealthy": ("Unknown", "Deploying"),
+        "ResourcesAvailable": ("Unknown", "Deploying"),
+        "Ready": ("Unknown", "Deploying"),
+    }
+    await cluster.report("scales", "default/r", report(cluster))
+    active = await cluster.until_condition(REVISION, "r", "Active", status="Unknown", reason="Queued")
+    assert active["severity"] == "Info"
+    assert cluster.get(REVISION, "r")["status"]["desiredReplicas"] == 1
+
+    await cluster.report(
+        "scales", "default/r", report(cluster, healthy=True, actual=1, active="True", active_reason="")
+    )
+    await cluster.until_condition(REVISION, "r", "Ready", status="True")
+    assert cluster.get(REVISION, "r")["status"]["actualReplicas"] == 1
+
+    idle = report(
+        cluster,
+        healthy=True,
+        desired=0,
+        active="False",
+        active_reason="NoTraffic",
+        active_message="The target is not receiving traffic.",
+    )
+    await cluster.report("scales", "default/r", idle)
+    found = await cluster.until_condition(REVISION, "r", "Active", status="False", reason="NoTraffic")
+    assert found["message"] == "The target is not receiving traffic."
+    assert conditions(cluster)["Ready"] == ("True", "")
+    assert cluster.get(REVISION, "r")["status"]["actualReplicas"] == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "type_", "expected"),
+    [
+        ("ExitCode3", "boom", "ContainerHealthy", ("ExitCode3", "Container failed with: boom")),
+        (
+            "BundleMissing",
+            "apply it again",
+            "ContainerHealthy",
+            ("ContainerMissing", f'Unable to fetch image "{BUNDLE}": apply it again'),
+        ),
+        (
+            "ProgressDeadlineExceeded",
+            "Initial scale was never achieved",
+            "ResourcesAvailable",
+            ("ProgressDeadlineExceeded", "Initial scale was never achieved"),
+        ),
+    ],
+)
+async def test_failures(cluster, reason, message, type_, expected):
+    """A worker that cannot start is told in Knative's words, and in Ready too."""
+    await cluster.apply(revision())
+    await cluster.report(
+        "scales", "default/r", report(cluster, healthy=False, reason=reason, message=message)
+    )
+    found = await cluster.until_condition(REVISION, "r", type_, status="False")
+    ready = await cluster.until_condition(REVISION, "r", "Ready", status="False")
+
+    assert (found["reason"], found["message"]) == expected
+    assert (ready["reason"], ready["message"]) == expected
+
+
+async def test_report_of_another_uid(cluster):
+    """What is reported of an earlier revision of that name counts for nothing."""
+    await cluster.apply(revision())
+    await cluster.report("scales", "default/r", report(cluster, uid="other", healthy=True))
+    await cluster.until_projected("revisions", lambda table: "default/r" in table)
+    await cluster.until_condition(REVISION, "r", "Ready", status="Unknown", reason="Deploying")
+
+
+async def test_values_from_elsewhere(cluster):
+    """Variables come from ConfigMaps and Secrets; one that is not there yet is told, and waited for."""
+    fields = (
+        "envFrom: [{prefix: P_, configMapRef: {name: all}}, {secretRef: {name: none, optional: "
+        "true}}], env: ["
+        "{name: ONE, valueFrom: {configMapKeyRef: {name: all, key: one}}}, "
+        "{name: HIDDEN, valueFrom: {secretKeyRef: {name: hidden, key: k}}}, "
+        "{name: NOT, valueFrom: {configMapKeyRef: {name: all, key: none, optional: true}}}]"
+    )
+    await cluster.apply(revision(fields))
+    failed = await cluster.until_condition(REVISION, "r", "Ready", status="False")
+    assert (failed["reason"], failed["message"]) == (
+        "CreateContainerConfigError",
+        'configmap "all" not found',
+    )
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: all}, data: {two: '2'}}")
+    secret = base64.b64encode(b"s3cret").decode()
+    await cluster.apply(
+        f"{{apiVersion: v1, kind: Secret, metadata: {{name: hidden}}, data: {{k: {secret}}}}}"
+    )
+    await cluster.until(
+        lambda: "couldn't find key one in ConfigMap all" in str(cluster.get(REVISION, "r").get("status"))
+    )
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: all}, data: {one: '1'}}")
+    table = await cluster.until_projected("revisions", lambda table: "default/r" in table)
+
+    assert table["default/r"]["env"] == {"P_one": "1", "ONE": "1", "HIDDEN": "s3cret"}
+
+
+async def test_is_immutable(cluster):
+    """The spec of a Revision never changes; its labels may."""
+    await cluster.apply(revision())
+    await cluster.until_projected("revisions", lambda table: "default/r" in table)
+    changed = cluster.get(REVISION, "r")
+    changed["metadata"].pop("resourceVersion")
+    changed["metadata"]["labels"] = {"serving.knative.dev/routingState": "reserve"}
+    await cluster.plane.objects.update(changed)
+    await cluster.until_projected("revisions", lambda table: table["default/r"]["reachable"] is False)
+
+    changed = cluster.get(REVISION, "r")
+    changed["metadata"].pop("resourceVersion")
+    changed["spec"]["timeoutSeconds"] = 1
+    with pytest.raises(Failure) as refused:
+        await cluster.plane.objects.update(changed)
+    assert str(refused.value) == (
+        'admission webhook "validation.webhook.serving.knative.dev" denied the request: validation failed: '
+        "Immutable fields changed (-old +new): spec\n{v1.RevisionSpec}.TimeoutSeconds:\n\t-: 300\n\t+: 1"
+    )
+
+
+async def test_delete(cluster):
+    """With the Revision goes its record, and so its workers."""
+    await cluster.apply(revision())
+    await cluster.until_projected("revisions", lambda table: "default/r" in table)
+    await cluster.delete(REVISION, "r")
+
+    await cluster.until(lambda: cluster.get(REVISION, "r") is None)
+    assert await cluster.projected("revisions") == {}
+
+
+def test_label_wants_its_owner(admit):
+    """A label that names a Configuration needs that Configuration as owner."""
+    text = revision().replace("{name: r", "{labels: {serving.knative.dev/configuration: c}, name: r")
+
+    assert admit(text)[1] == "missing field(s): metadata.labels.serving.knative.dev/configuration"
