@@ -50,8 +50,15 @@ async def write_many(
 
 async def read(store: redis.asyncio.Redis, table: str) -> dict[str, Record]:
     """All records of *table* by name."""
-    raw: dict[bytes, bytes] = await store.hgetall(keys.table(table))  # type: ignore[misc]
+    raw: dict[bytes, bytes] = await store.hgetall(keys.table(table))
     return {name.decode(): orjson.loads(value) for name, value in raw.items()}
+
+
+def _heed_cancellation() -> None:
+    """redis-py may swallow a cancellation that comes while it connects again; a follower would never end."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class Follower:
@@ -92,6 +99,7 @@ class Follower:
         # The client subscribes again by itself after a lost connection, and says so here: what changed
         # in between was told to nobody, so each "subscribe" means to load.
         if message["type"] == "subscribe":
+            _heed_cancellation()
             await self._load()
             self.loaded.set()
         elif message["type"] == "message":
@@ -108,7 +116,7 @@ class Follower:
                 self._tell(table, name, record)
 
     async def _refresh(self, table: str, name: str) -> None:
-        value: bytes | None = await self._store.hget(keys.table(table), name)  # type: ignore[misc,assignment]
+        value: bytes | None = await self._store.hget(keys.table(table), name)
         self._tell(table, name, None if value is None else orjson.loads(value))
 
     def _tell(self, table: str, name: str, record: Record | None) -> None:
