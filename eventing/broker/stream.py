@@ -233,6 +233,9 @@ class Stream:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             await connection.connect()  # type: ignore[no-untyped-call]
             await functions.load(self._store)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # redis-py may swallow a cancellation while it connects
+            raise asyncio.CancelledError
         self._is_open = True
         self.connected.set()
 
