@@ -186,8 +186,10 @@ class Client:
         Begin a request whose body follows by `write` and `end` of the Upstream; *receiver* gets the answer.
 
         The *headers* are sent as they are, so Host must be among them. A body (*has_body*) is as long as its
-        Content-Length says, else it is sent in chunks. *fresh*: on a new connection. Raises NoAnswer.
+        Content-Length says, else it is sent in chunks. *fresh*: on a new connection. Raises NoAnswer,
+        or ValueError for headers with line breaks.
         """
+        wire.encode(headers)  # raises before a connection is taken
         pool = self._pool(address)
         upstream = await self._acquire(pool, None, fresh=fresh)
         self._begin(upstream, method, target, headers, receiver, has_body=has_body)

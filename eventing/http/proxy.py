@@ -218,6 +218,9 @@ class Forward:
         except NoAnswer as error:
             self.fail(error)
             return
+        except ValueError as error:  # a task that raises would take the whole role along
+            self.fail(NoAnswer("garbage", str(error)))
+            return
         self._upstream = upstream
         self._body.attach(upstream)
 
