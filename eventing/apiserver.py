@@ -153,7 +153,7 @@ class Given:
 
     def _failed(self, document: apply.Document, error: ClarionError) -> None:
         log.error("not_applied", object=document.label, place=document.place, error=str(error))
-        self._missing[document.label] = f"{_REFUSED}: {error} ({document.place})"
+        self._missing[document.label] = f"{_REFUSED}: {' '.join(str(error).split())} ({document.place})"
 
     def _look(self, documents: list[apply.Document]) -> None:
         for document in documents:

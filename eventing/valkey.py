@@ -139,14 +139,15 @@ def check_own(url: str) -> str:
         try:
             info = client.info()
             assert isinstance(info, dict)
-            _check_version(info)
+            check_version(info)
             return _cost_of_a_crash(client)
         except redis.exceptions.RedisError as error:
             raise UsageError(f"cannot use the Redis at {_without_password(url)}: {error}; "
                              "see --redis-url, or leave it out for the embedded one") from error
 
 
-def _check_version(info: dict[str, object]) -> None:
+def check_version(info: dict[str, object]) -> None:
+    """UsageError unless a server with this INFO is new enough."""
     found = str(info.get("valkey_version") or info["redis_version"])
     name, oldest = ("Valkey", _OLDEST_VALKEY) if "valkey_version" in info else ("Redis", _OLDEST_REDIS)
     if tuple(int(part) for part in found.split(".")[:2]) < oldest:
