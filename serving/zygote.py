@@ -23,7 +23,8 @@ every group is killed and the zygote ends; when the zygote is killed, the kernel
 
 It has one thread, always: forking a process of several copies locks that nobody will ever open. It runs no
 code of functions, only the preloaded modules; one that cannot be imported, or starts threads, fails the
-workers that asked for it and not the zygote. All its workers share one hash seed.
+workers that asked for it and not the zygote. Nor may one run an event loop while it is imported: uvloop
+keeps state that does not survive a fork (measured: the workers crash). All workers share one hash seed.
 """
 
 import contextlib
