@@ -142,8 +142,11 @@ async def _tell_revisions(route: Resource, configurations: dict[str, Resource], 
 
 
 async def _mark(route: Resource, wanted: set[str], context: Context) -> None:
-    name = resource.name(route)
-    for revision in await context.list(REVISION, resource.namespace(route)):
+    """Keep label routingState and annotation routes of the Revisions true."""
+    name, service = resource.name(route), resource.labels(route).get(names.SERVICE)
+    # A Service's Route only ever points at that Service's revisions; any other one may point anywhere.
+    selector = f"{names.SERVICE}={service}" if service else None
+    for revision in await context.list(REVISION, resource.namespace(route), selector):
         annotations, labels = resource.annotations(revision), resource.labels(revision)
         before = {each for each in annotations.get(names.ROUTES, "").split(",") if each}
         is_wanted = resource.name(revision) in wanted

@@ -1,15 +1,16 @@
 """
 What admission says of a Trigger's filters, in Knative's words.
 
-Names of attributes, one dialect an element, no field that nobody knows. What a filter means, and whether
-it compiles, is known in `eventing/broker/filters`; the Trigger's reconciler asks there. Source:
-knative.dev/eventing `pkg/apis/eventing/v1/trigger_validation.go`.
+Names of attributes, one dialect an element, CESQL that parses, no field that nobody knows. What a filter
+means, and whether all of it compiles, is known in `eventing/broker/filters`: the reconciler asks there.
+Source: knative.dev/eventing `pkg/apis/eventing/v1/trigger_validation.go`.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from eventing import cesql
 from eventing.control import field
 from eventing.control.field import FieldError
 
@@ -59,9 +60,19 @@ def _element(element: Any) -> list[FieldError]:
     for name in _LISTS:
         errors += field.via_field(validate_filters(element.get(name)), name)
     errors += field.via_field(_element(element.get("not")), "not")
-    if not isinstance(element.get("cesql", ""), str):
-        errors.append(field.invalid_value(element["cesql"], "cesql"))
-    return errors
+    return errors + _expression(element.get("cesql") or "")
+
+
+def _expression(text: Any) -> list[FieldError]:
+    """A CESQL expression is parsed here already; the detail is the parser's, with the position."""
+    if not isinstance(text, str):
+        return [field.invalid_value(text, "cesql", "expected an expression in a string")]
+    try:
+        if text:
+            cesql.parse(text)
+    except cesql.ParseError as error:
+        return [field.invalid_value(text, "cesql", str(error))]
+    return []
 
 
 def _attributes(attributes: Any) -> list[FieldError]:
