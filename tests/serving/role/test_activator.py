@@ -1,0 +1,68 @@
+"""The way a request finds to a worker: hosts, headers, percentages, probes."""
+
+import json
+
+import pytest
+
+
+async def test_unknown_host_and_revision(house):
+    """Nobody answers there: 404 that says so."""
+    answer = await house.ask("nobody")
+    assert (answer.status, b"nobody" in answer.body) == (404, True)
+    await house.route("lost", {"missing": 100})
+
+    async def is_known():
+        return b"missing" in (await house.ask("lost")).body
+
+    await house.until(is_known)
+    assert (await house.ask("lost")).status == 404
+
+
+async def test_revision_may_be_named_by_headers(house):
+    """Knative-Serving-Revision and -Namespace choose the revision, and do not reach the function."""
+    await house.revision("a")
+    answer = await house.ask("anything", headers=[(b"knative-serving-revision", b"a"),
+                                                  (b"knative-serving-namespace", b"default")])
+    body = json.loads(answer.body)
+    assert body["revision"] == "a"
+    assert not [name for name in body["headers"] if name.startswith("knative-serving")]
+    assert body["headers"]["k-proxy-request"] == "activator"
+
+
+async def test_worker_learns_where_the_request_came_from(house):
+    """Host arrives unchanged; Forwarded is made of X-Forwarded-For where it is missing."""
+    await house.revision("a")
+    answer = await house.ask("a", headers=[(b"x-forwarded-for", b"10.0.0.1, ::1"), (b"te", b"trailers")])
+    headers = json.loads(answer.body)["headers"]
+    assert headers["host"] == "a"
+    assert headers["forwarded"] == 'for=10.0.0.1;host="a";proto=http, for="[::1]"'
+    assert "te" not in headers
+
+
+async def test_split_is_exact(house):
+    """Of 20 requests at 75/25 percent, 15 and 5 arrive."""
+    await house.revision("a")
+    await house.revision("b")
+    await house.route("split", {"a": 75, "b": 25})
+
+    async def is_known():
+        return (await house.ask("split")).status == 200
+
+    await house.until(is_known)
+    answers = [json.loads((await house.ask("split")).body)["revision"] for _ in range(20)]
+    assert (answers.count("a"), answers.count("b")) == (15, 5)
+
+
+@pytest.mark.parametrize(("headers", "status", "body"), [
+    ([(b"k-network-probe", b"activator")], 200, b"activator"),
+    ([(b"k-network-probe", b"probe"), (b"k-network-hash", b"h")], 200, b""),
+    ([(b"k-network-probe", b"probe")], 400,
+     b"a probe request must contain a non-empty K-Network-Hash header\n"),
+    ([(b"k-network-probe", b"other")], 400, b"unexpected probe header value: other\n"),
+    ([(b"user-agent", b"kube-probe/1.33")], 200, b""),
+    ([(b"k-kubelet-probe", b"yes")], 200, b""),
+])
+async def test_probes(house, headers, status, body):
+    """Probes are answered by the activator itself."""
+    answer = await house.ask("any", headers=headers)
+    assert (answer.status, answer.body) == (status, body)

@@ -1,0 +1,158 @@
+"""One request through the activator to a real worker: held, limited, streamed, late, or left alone."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+
+import pytest
+from prometheus_client import generate_latest
+
+from eventing.errors import NoAnswer
+
+# Streams three chunks, a while apart; may die or hang in between.
+STREAM = """
+import asyncio, os, signal
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for number in b"123":
+        await send({"type": "http.response.body", "body": bytes([number]), "more_body": True})
+        await asyncio.sleep(0.1)
+        if scope["query_string"] == b"die=1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if scope["query_string"] == b"hang=1" and number == 49:
+            await asyncio.sleep(1)
+    await send({"type": "http.response.body"})
+"""
+# Switches to a protocol of its own, which sends back what it gets.
+ECHO = """
+import os, socket
+server = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while True:
+    connection, _ = server.accept()
+    if b"\\r\\n\\r\\n" in connection.recv(65536):
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\n"
+                           b"connection: upgrade\\r\\nupgrade: echo\\r\\n\\r\\n")
+        while data := connection.recv(65536):
+            connection.sendall(data)
+    connection.close()
+"""
+
+
+async def test_request_wakes_a_worker_from_zero(house):
+    """The first request is held until a worker has it, and says how long that took; the next is warm."""
+    await house.revision("a")
+    cold = await house.ask("a", method="POST", body=b"12345")
+    assert (cold.status, json.loads(cold.body)["size"]) == (200, 5)
+    assert float(cold.header(b"clarion-cold-start")) > 0
+    warm = await house.ask("a")
+    assert warm.header(b"clarion-cold-start") is None
+    assert json.loads(warm.body)["pid"] == json.loads(cold.body)["pid"]
+    assert b"clarion_cold_start_seconds_count 1.0" in generate_latest(house.metrics)
+
+
+async def test_burst_at_zero_is_held_and_answered(house):
+    """Two hundred requests that meet a revision at zero are all answered."""
+    await house.revision("a")
+    answers = await asyncio.gather(*(house.ask("a") for _ in range(200)))
+    assert {answer.status for answer in answers} == {200}
+
+
+async def test_limit_of_concurrency_is_never_exceeded(house):
+    """With containerConcurrency 1 no worker ever sees two requests at a time, however many wait."""
+    await house.revision("a", container_concurrency=1)
+    answers = await asyncio.gather(*(house.ask("a", "?sleep=0.01") for _ in range(40)))
+    bodies = [json.loads(answer.body) for answer in answers]
+    assert {body["most"] for body in bodies} == {1}
+    assert len({body["pid"] for body in bodies}) == 2
+
+
+async def test_limit_holds_after_clients_left(house):
+    """A function goes on after its client left: its place is not given to another before it has ended."""
+    await house.revision("a", container_concurrency=1, annotations={"max-scale": "1"})
+    await house.ask("a")
+    leaving = [asyncio.wait_for(house.ask("a", "?sleep=0.3"), 0.1) for _ in range(3)]
+    gone = await asyncio.gather(*leaving, return_exceptions=True)
+    assert {type(error) for error in gone} == {TimeoutError}
+    assert json.loads((await house.ask("a")).body)["most"] == 1
+
+
+async def test_request_that_takes_too_long(house):
+    """TimeoutSeconds: 504 in Knative's words, and the worker goes on serving."""
+    await house.revision("a", timeout_s=0.3)
+    await house.revision("b", response_start_timeout_s=0.3)
+    for name in "ab":
+        answer = await house.ask(name, "?sleep=1")
+        assert (answer.status, answer.body) == (504, b"activator request timeout")
+        assert (await house.ask(name)).status == 200
+
+
+async def test_hung_worker_with_a_limit_is_replaced(house):
+    """Where concurrency is limited, a function that ran out of time may keep its place: a new worker."""
+    await house.revision("a", timeout_s=0.5, container_concurrency=1, annotations={"max-scale": "1"})
+    first = await house.pid("a")
+    assert (await house.ask("a", "?sleep=60")).status == 504
+    assert await house.pid("a") != first
+
+
+async def test_worker_that_dies_under_a_request(house):
+    """Its client gets 502, and the next request a new worker."""
+    await house.revision("a")
+    first = await house.pid("a")
+    assert (await house.ask("a", "?die=1", method="POST", body=b"x")).status == 502
+    assert await house.pid("a") != first
+
+
+async def test_worker_killed_between_requests_costs_nothing(house):
+    """What comes while a killed worker is replaced is answered by the new one."""
+    await house.revision("a")
+    for _ in range(2):
+        os.kill(await house.pid("a"), signal.SIGKILL)
+        answers = await asyncio.gather(*(house.ask("a") for _ in range(20)))
+        assert {answer.status for answer in answers} == {200}
+
+
+async def test_answer_is_streamed_as_it_comes(house):
+    """The first chunk of an answer arrives before its last one was sent."""
+    await house.revision("a", code=STREAM)
+    await house.ask("a")
+    reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
+    writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+    text = await asyncio.wait_for(reader.readuntil(b"\r\n1\r\n"), 5)
+    assert text.startswith(b"HTTP/1.1 200")
+    assert b"\r\n3\r\n" not in text
+    await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), 5)
+    writer.close()
+
+
+async def test_answer_that_breaks_off_is_cut_visibly(house):
+    """A worker that dies in the middle, or pauses for longer than idleTimeoutSeconds: no end is pretended."""
+    await house.revision("a", code=STREAM, idle_timeout_s=0.5)
+    for query in ("?die=1", "?hang=1"):
+        with pytest.raises(NoAnswer, match="in the middle"):
+            await house.ask("a", query)
+    assert (await house.ask("a")).body == b"123"
+
+
+async def test_upgraded_connection_passes_bytes_both_ways(house):
+    """After a 101 the activator only carries bytes."""
+    await house.revision("a", code=ECHO, command=[sys.executable], args=["func.py"])
+    reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
+    writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n")
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert head.startswith(b"HTTP/1.1 101")
+    for text in (b"one", b"two"):
+        writer.write(text)
+        assert await asyncio.wait_for(reader.readexactly(3), 5) == text
+    writer.close()
+
+
+async def test_large_bodies_cross_in_both_directions(house):
+    """A body too large to keep is streamed."""
+    await house.revision("a")
+    answer = await house.ask("a", method="POST", body=bytes(3_000_000))
+    assert json.loads(answer.body)["size"] == 3_000_000

@@ -1,0 +1,132 @@
+"""Workers come and go as the autoscaler says, and table `scales` tells the truth about it."""
+
+import asyncio
+import json
+
+from eventing import projection
+
+BROKEN = "import no_such_module_anywhere\n"
+
+
+async def test_new_revision_is_proved_by_one_worker(open_house):
+    """The initial scale is started once, then the revision is healthy, without a request."""
+    async with open_house() as house:
+        await house.revision("a")
+        record = await house.scale("a", lambda record: record["actual"] == 1)
+        assert (record["healthy"], record["active"], record["initialized"]) == (True, "True", True)
+        assert record["uid"] == "uid-a"
+
+
+async def test_revision_that_cannot_be_imported_says_so(open_house):
+    """Unhealthy with the traceback's end; a request is refused with the reason, not held."""
+    async with open_house() as house:
+        await house.revision("a", code=BROKEN)
+        record = await house.scale("a", lambda record: record["healthy"] is False)
+        assert record["reason"] == "ExitCode1"
+        assert "no_such_module_anywhere" in record["message"]
+        answer = await house.ask("a")
+        assert answer.status == 503
+        assert b"no_such_module_anywhere" in answer.body
+        assert int(answer.header(b"retry-after")) >= 1
+
+
+async def test_initial_scale_zero_is_healthy_at_once(house):
+    """Allowed to begin at zero, a revision is healthy without a worker."""
+    await house.revision("a")
+    record = await house.scale("a", lambda record: record["healthy"])
+    assert (record["desired"], record["actual"], record["active_reason"]) == (0, 0, "NoTraffic")
+
+
+async def test_crash_loop_is_slowed_down(house):
+    """A worker that dies with every request is started ever later, and requests are told why."""
+    await house.revision("a")
+    async with asyncio.timeout(15):
+        while True:
+            answer = await house.ask("a", "?die=1", method="POST", body=b"x")
+            if answer.status != 502:
+                break
+    assert answer.status == 503
+    assert b"does not start: Signal9" in answer.body
+
+
+async def test_load_brings_workers(house):
+    """Ten requests at a time with a target of one want more workers, long before they are done."""
+    await house.revision("a", annotations={"target": "2", "max-scale": "4"})
+    async with asyncio.TaskGroup() as tasks:
+        busy = [tasks.create_task(house.ask("a", "?sleep=3")) for _ in range(10)]
+        await house.scale("a", lambda record: record["actual"] == 4)
+    assert {task.result().status for task in busy} == {200}
+
+
+async def test_revision_recovers_when_its_cause_is_gone(open_house):
+    """A start that failed is tried again; once it works the revision is healthy."""
+    async with open_house() as house:
+        repaired = house.config.data_dir / "repaired"
+        code = f"import os\nassert os.path.exists({str(repaired)!r})\n{house.app}"
+        await house.revision("a", code=code)
+        record = await house.scale("a", lambda record: record["healthy"] is False)
+        assert "AssertionError" in record["message"]
+        repaired.touch()
+        record = await house.scale("a", lambda record: record["healthy"])
+        assert record["reason"] == ""
+
+
+async def test_goes_to_zero_and_back_without_losing_a_request(house):
+    """Requests keep coming while a revision falls to zero and wakes again: every one is answered."""
+    await house.revision("a", annotations={"window": "6s"})
+    first = await house.pid("a")
+    await house.scale("a", lambda record: record["actual"] == 1)
+    slow = None
+    async with asyncio.TaskGroup() as tasks:
+        await house.scale("a", lambda record: record["desired"] == 0)
+        slow = [tasks.create_task(house.ask("a", "?sleep=0.2")) for _ in range(20)]
+    assert {task.result().status for task in slow} == {200}
+    assert {json.loads(task.result().body)["pid"] for task in slow} != {first}
+
+
+async def test_no_request_is_lost_while_workers_come_and_go(house):
+    """Ten clients without a pause, while workers jump from 1 to 3 and back: everything is answered."""
+    await house.revision("a", annotations={"max-scale": "1"})
+    record = (await projection.read(house.store, "revisions"))["default/a"]
+    done = asyncio.Event()
+    answers = []
+
+    async def ask_on():
+        while not done.is_set():
+            answer = await house.ask("a", "?sleep=0.01", method="POST", body=b"x")
+            answers.append(json.loads(answer.body)["pid"])
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(10):
+            tasks.create_task(ask_on())
+        for count in "313131":
+            record["annotations"] = {f"autoscaling.knative.dev/{bound}": count
+                                     for bound in ("min-scale", "max-scale")}
+            await projection.write(house.store, "revisions", "default/a", record)
+            await house.scale("a", lambda record, count=count: record["actual"] == int(count))
+        done.set()
+    assert len(set(answers)) >= 7
+
+
+async def test_min_scale_is_kept_and_raised(house):
+    """A revision with min-scale has that many workers unasked; a changed record is followed."""
+    await house.revision("a", annotations={"min-scale": "2"})
+    await house.scale("a", lambda record: record["actual"] == 2 and record["active"] == "True")
+    record = (await projection.read(house.store, "revisions"))["default/a"]
+    record["reachable"] = False
+    await projection.write(house.store, "revisions", "default/a", record)
+    await house.scale("a", lambda record: record["desired"] < 2)
+
+
+async def test_deleted_revision_ends_after_its_requests(house):
+    """The request in flight is answered; then there is nothing left, not even in table `scales`."""
+    await house.revision("a")
+    pid = await house.pid("a")
+    async with asyncio.TaskGroup() as tasks:
+        slow = tasks.create_task(house.ask("a", "?sleep=0.5"))
+        await asyncio.sleep(0.1)
+        await projection.write(house.store, "revisions", "default/a", None)
+    assert slow.result().status == 200
+    await house.until(lambda: house.is_forgotten("a"))
+    await house.until(lambda: house.is_gone(pid))
+    assert (await house.ask("a")).status == 404
