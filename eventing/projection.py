@@ -55,7 +55,12 @@ async def read(store: redis.asyncio.Redis, table: str) -> dict[str, Record]:
 
 
 def _heed_cancellation() -> None:
-    """redis-py may swallow a cancellation that comes while it connects again; a follower would never end."""
+    """
+    End if that was asked for while redis-py sent a command.
+
+    It does so inside `asyncio.wait_for`, which on Python 3.11 loses a cancellation that comes as the command
+    completes; a follower would listen for ever.
+    """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
@@ -93,13 +98,13 @@ class Follower:
                     await channel.subscribe(keys.TABLES_CHANNEL)
                     async for message in channel.listen():
                         await self._take(message)
+                        _heed_cancellation()
             await asyncio.sleep(_RECONNECT_S)
 
     async def _take(self, message: Mapping[str, Any]) -> None:
         # The client subscribes again by itself after a lost connection, and says so here: what changed
         # in between was told to nobody, so each "subscribe" means to load.
         if message["type"] == "subscribe":
-            _heed_cancellation()
             await self._load()
             self.loaded.set()
         elif message["type"] == "message":
