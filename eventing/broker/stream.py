@@ -210,8 +210,8 @@ class Stream:
                 await self._open(connection)
                 failures = 0
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._land(connection))
                     tasks.create_task(self._depart(connection))
+                    await self._land(connection)
             except* (redis.exceptions.RedisError, OSError, TimeoutError) as errors:
                 if failures == 0:
                     log.warning("store away", error=str(errors.exceptions[0]))
