@@ -18,10 +18,12 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eventing.config import Config
 from eventing.errors import UsageError
+
+if TYPE_CHECKING:  # settings cost a command more than all else that it imports
+    from eventing.config import Config
 
 # Connections that wait while the ingress restarts (about 0.1 s): thousands of producers may knock meanwhile.
 _BACKLOG = 2048
@@ -29,7 +31,7 @@ _BACKLOG = 2048
 _ORPHANS_S = 5.0
 
 
-def prepare(config: Config) -> None:
+def prepare(config: "Config") -> None:
     """Make the directories; a place that cannot be written is a UsageError."""
     ours = (config.data_dir / name for name in ("run", "valkey", "logs"))
     for path in (config.data_dir, *ours, config.socket_dir):
@@ -124,7 +126,7 @@ def listen(host: str, port: int, option: str) -> socket.socket:
     return sock
 
 
-def announce(config: Config) -> None:
+def announce(config: "Config") -> None:
     """Write the file that tells commands on this data directory where to find the instance."""
     record = {"pid": os.getpid(), "host": config.host, "port": config.port,
               "control_port": config.control_port, "data_dir": str(config.data_dir.absolute())}
@@ -134,7 +136,7 @@ def announce(config: Config) -> None:
     fresh.replace(path)  # whoever reads it sees all of it
 
 
-def retract(config: Config) -> None:
+def retract(config: "Config") -> None:
     """Remove what `announce` wrote."""
     (config.data_dir / "run" / "clarion.json").unlink(missing_ok=True)
 

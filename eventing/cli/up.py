@@ -160,7 +160,8 @@ class _Start:
         more = f" (and {len(rest)} more)" if rest else ""
         line = f"{time.monotonic() - self._started:5.1f} s  waiting for {first}{more}" if first else ""
         if line != self._shown:
-            sys.stderr.write(f"\r\033[K{line[:100]}")
+            # The cursor goes back to the beginning, so that a log line of a role takes the line's place.
+            sys.stderr.write(f"\r\033[K{line[:100]}\r")
             sys.stderr.flush()
             self._shown = line
 
@@ -168,7 +169,9 @@ class _Start:
         config = self._config
         took_s = time.monotonic() - self._started
         control = f"http://{instance.reachable(config.host)}:{config.control_port}"
-        is_usual = config.control_port == Config.model_fields["control_port"].default
+        # Commands find the usual port, and any port of the instance on the usual directory.
+        is_usual = any(getattr(config, name) == Config.model_fields[name].default
+                       for name in ("control_port", "data_dir"))
         server = "" if is_usual else f" --server {control}"
         files = ", ".join(map(str, config.files))
         applied = f"{self._count} objects from {files}" if files else "nothing"
