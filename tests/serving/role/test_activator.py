@@ -1,5 +1,7 @@
 """The way a request finds to a worker: hosts, headers, percentages, probes."""
 
+import asyncio
+import contextlib
 import json
 
 import pytest
@@ -66,3 +68,22 @@ async def test_probes(house, headers, status, body):
     """Probes are answered by the activator itself."""
     answer = await house.ask("any", headers=headers)
     assert (answer.status, answer.body) == (status, body)
+
+
+STRANGE = (
+    b"x: a\r\n b", b"x: a\x00b", b"x: a\rb", b"x:", b": x", b"host: a", b"x: \xff\xfe", b"content-length: 5x",
+    b"connection: x-forwarded-for, host", b"upgrade: ", b"transfer-encoding: chunked\r\ncontent-length: 3",
+    b"knative-serving-revision: \xff", b"k-network-probe: \xff", b"expect: 100-continue\r\ncontent-length: 0",
+)
+
+
+async def test_strange_heads_harm_nobody(house):
+    """Whatever a head says, it is answered or cut, and the next client is served."""
+    await house.revision("a")
+    for line in STRANGE:
+        reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n" + line + b"\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        assert (await house.ask("a")).status == 200

@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+from prometheus_client import generate_latest
+
 from eventing import projection
 
 BROKEN = "import no_such_module_anywhere\n"
@@ -130,3 +132,19 @@ async def test_deleted_revision_ends_after_its_requests(house):
     await house.until(lambda: house.is_forgotten("a"))
     await house.until(lambda: house.is_gone(pid))
     assert (await house.ask("a")).status == 404
+
+
+async def test_metrics_tell_workers_and_load(house):
+    """One line a revision for its workers, in Knative's names; what is measured, for those that are awake."""
+    await house.revision("a")
+    await house.revision("b")
+    await house.ask("a")
+    await house.scale("a", lambda record: record["actual"] == 1)
+    text = generate_latest(house.metrics).decode()
+    labels = ('{k8s_namespace_name="default",kn_configuration_name="%s",kn_revision_name="%s",'
+              'kn_service_name="%s"}')
+    for name, workers in (("a", 1.0), ("b", 0.0)):
+        assert f"kn_revision_pods_count{labels % (name, name, name)} {workers}" in text
+    assert f"kn_revision_load_target{labels % (('a',) * 3)} 70.0" in text
+    assert f"kn_revision_load_target{labels % (('b',) * 3)}" not in text
+    assert 'clarion_activator_answers_total{status="200"} 1.0' in text
