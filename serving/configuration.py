@@ -15,13 +15,14 @@ from eventing.control.failure import Failure
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, READY, TRUE, UNKNOWN, Resource
-from serving import garbage, metadata, names, settings, template
+from serving import garbage, metadata, names, settings, shape, template
 from serving.revision import REVISION
 
 
 def default(configuration: Resource, old: Resource | None, admission: Defaults) -> None:
     """Fill in the template, in place; one that keeps a name of its own is left as it is."""
     configuration["spec"] = resource.spec(configuration)
+    shape.check(configuration["spec"], shape.SERVICE_SPEC, "spec")
     default_template(configuration, old, admission)
     metadata.set_user(configuration, old)
 

@@ -30,7 +30,7 @@ from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
-from serving import autoscaling, metadata, names, template, workload
+from serving import autoscaling, metadata, names, shape, template, workload
 
 _CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
 _DEPLOYING = (UNKNOWN, "Deploying", "")
@@ -40,6 +40,7 @@ def default(revision: Resource, old: Resource | None, admission: Defaults) -> No
     """Fill in a new Revision's spec, in place; a stored one is never touched."""
     if old is None:
         revision["spec"] = resource.spec(revision)
+        shape.check(revision["spec"], shape.REVISION_SPEC, "spec")
         template.default_spec(revision["spec"], resource.name(revision), admission, is_new=True)
 
 
@@ -111,7 +112,7 @@ def record(revision: Resource, code: workload.Code, environment: Mapping[str, st
         "command": code.command,
         "args": list(container.get("args") or ()),
         "env": dict(environment),
-        "preload": workload.modules(annotations.get(names.PRELOAD, "")),
+        "preload": workload.modules(annotations.get(names.PRELOAD) or ""),
         "container_concurrency": spec.get("containerConcurrency") or 0,
         "timeout_s": float(spec.get("timeoutSeconds") or 0),
         "response_start_timeout_s": _seconds(spec.get("responseStartTimeoutSeconds")),

@@ -17,7 +17,7 @@ from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import TRUE, UNKNOWN, Resource
-from serving import metadata, names, traffic
+from serving import metadata, names, shape, traffic
 from serving.configuration import CONFIGURATION
 from serving.revision import REVISION
 
@@ -28,6 +28,7 @@ _HTTP_PORT = 80  # the one that URLs leave out
 def default(route: Resource, old: Resource | None, _admission: Defaults) -> None:
     """Fill in the targets, in place."""
     route["spec"] = resource.spec(route)
+    shape.check(route["spec"].get("traffic"), shape.TRAFFIC, "spec.traffic")
     traffic.default(route["spec"].get("traffic"))
     metadata.set_user(route, old)
 

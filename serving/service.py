@@ -15,7 +15,7 @@ from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.objects import NotOwned
 from eventing.control.resource import FALSE, READY, TRUE, UNKNOWN, Resource
-from serving import metadata, names, traffic
+from serving import metadata, names, shape, traffic
 from serving.configuration import default_template, is_taken, template_errors
 from serving.revision import REVISION
 
@@ -28,6 +28,7 @@ _NOT_OWNED = 'There is an existing {} "{}" that we do not own.'
 def default(service: Resource, old: Resource | None, admission: Defaults) -> None:
     """Fill in template and traffic, in place: all of it to the latest revision, unless told otherwise."""
     service["spec"] = spec = resource.spec(service)
+    shape.check(spec, shape.SERVICE_SPEC, "spec")
     default_template(service, old, admission)
     if not spec.get("traffic"):
         spec["traffic"] = [{"percent": 100, "latestRevision": True}]
