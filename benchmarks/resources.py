@@ -13,9 +13,9 @@ def trigger(name: str, *, wants: str, uri: str | None = None, service: str | Non
     """Make a Trigger on events of type *wants*, to a URL or a Service."""
     subscriber = {"uri": uri} if uri else {
         "ref": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": service}}
+    spec = {"broker": "default", "filter": {"attributes": {"type": wants}}, "subscriber": subscriber}
     return {"apiVersion": "eventing.knative.dev/v1", "kind": "Trigger",
-            "metadata": {"name": name, "namespace": "default"},
-            "spec": {"broker": "default", "filter": {"attributes": {"type": wants}}, "subscriber": subscriber}}
+            "metadata": {"name": name, "namespace": "default"}, "spec": spec}
 
 
 def function(name: str, folder: str, env: dict[str, str]) -> dict:
