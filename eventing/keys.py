@@ -45,7 +45,7 @@ Tables (T), their member names, and their one writer:
 | `scales` | ns/revision | see serving/revision.py | serving role |
 | `sources` | Kind/ns/name | {"uid", "generation", "spec", "source": CloudEvents' source, "sink": URL, "extensions": {..}} | sources/* kinds |
 | `source-states` | Kind/ns/name | {"uid", "generation", "ready", "reason", "message"} | sources role |
-| `configs` | ns/name | data of a ConfigMap | kinds/configmap |
+| `configs` | ns/name | data of a ConfigMap | control/core |
 
 DELIVERY = {"retry": int, "backoff_policy": "linear"|"exponential", "backoff_s": float, "timeout_s": float|null,
 "dead_letter_url": URL|null, "format": "binary"|"json"|null}: the precedence of Trigger over Broker
