@@ -88,6 +88,8 @@ def up(**values: Any) -> None:
     from eventing import apply, supervisor  # noqa: PLC0415
 
     config = settings(values)
+    if Path("-") in config.files:
+        raise UsageError("-f -: stdin can be read only once; give a file, or use clarion apply -f - later")
     count = len(apply.read(config.files))
     code = supervisor.Supervisor(config, root.run_role, lambda final: _Start(final, count).is_ready).run()
     raise typer.Exit(code)

@@ -80,6 +80,7 @@ def test_port_in_use(tmp_path):
     pytest.param(("--port", "99999"), "--port", id="no port"),
     pytest.param(("--dispatchers", "many"), "--dispatchers", id="no number"),
     pytest.param(("-f", "nowhere.yaml"), "nowhere.yaml", id="a file that is not there"),
+    pytest.param(("-f", "-"), "clarion apply", id="stdin"),
 ])
 def test_refused_settings(tmp_path, options, words):
     """What cannot work is one line and exit code 2."""
@@ -124,6 +125,20 @@ def test_drained_at_a_signal(instances):
 
     assert not any(is_alive(pid) for pid in family)
     assert not made.state_file.exists()
+
+
+@pytest.mark.parametrize("role", ["ingress", "control", "sources"])
+def test_one_role(role, store, valkey_socket, tmp_path, until):
+    """`clarion run` runs one role on a shared Redis until a signal, which is no failure."""
+    command = [CLARION, "run", role, "--redis-url", f"unix://{valkey_socket}", "--data-dir", tmp_path,
+               "--port", "0", "--control-port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        until((tmp_path / "run" / f"{role}-0.sock").exists, what="the admin socket")
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+
+    assert process.returncode == 0, said
+    assert "error" not in said
 
 
 def test_ephemeral(instances, tmp_path):

@@ -12,11 +12,11 @@ CLARION = Path(sys.executable).with_name("clarion")
 def test_demo(tmp_path):
     """It wakes functions from zero, sees the reply, the ping and zero again, exits 0 and leaves nothing."""
     done = subprocess.run([CLARION, "demo"], capture_output=True, text=True, check=False, timeout=100,
-                          env={**os.environ, "TMPDIR": "/tmp", "NO_COLOR": "1"}, cwd=tmp_path)
+                          env={**os.environ, "NO_COLOR": "1"}, cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     told = iter(done.stdout.splitlines())
-    for step in (r"zero workers", r"published order\.placed", r"price woke from zero and ran in \d+ ms: 2 x A1",
+    for step in (r"zero workers", r"published order\.placed", r"price woke from zero and ran in \d+ ms",
                  r"order\.priced \{.*\"total\": 25\.0", r"log woke for it", r"dev\.knative\.sources\.ping",
                  r"zero workers again", r"Done in"):
         assert any(re.search(step, line) for line in told), f"{step} is missing in {done.stdout}"
