@@ -39,8 +39,8 @@ def first(about: Mapping[str, str], note: Note, name: str, now: float) -> Resour
     when = timestamp(now)
     return {"apiVersion": "v1", "kind": "Event", "metadata": {"name": name}, "involvedObject": dict(about),
             "type": note.type, "reason": note.reason, "message": note.message, "count": 1,
-            "firstTimestamp": when, "lastTimestamp": when, "eventTime": None, "source": {"component": "clarion"},
-            "reportingComponent": "clarion", "reportingInstance": ""}
+            "firstTimestamp": when, "lastTimestamp": when, "eventTime": None,
+            "source": {"component": "clarion"}, "reportingComponent": "clarion", "reportingInstance": ""}
 
 
 def repeated(event: Resource, now: float) -> Resource:

@@ -38,8 +38,8 @@ LOG_ENTRIES = 4096
 # A watcher that reads slower than changes come is cut off here and lists again; 1,024 changes are about 2 MB.
 _WATCH_BACKLOG = 1024
 
-# One call a second costs 0.04 % of a core. Below redis-py's socket timeout of 5 s, which would end the read as an
-# error; and a cancellation that was swallowed (see stop_if_cancelled) is noticed after that time.
+# One call a second costs 0.04 % of a core. Below redis-py's socket timeout of 5 s, which would end the read
+# as an error; and a cancellation that was swallowed (see stop_if_cancelled) is noticed after that time.
 _BLOCK_MS = 1000
 _RECONNECT_S = 0.2  # Valkey restarts in about 50 ms; five tries a second cost nothing
 _READ_AT_ONCE = 256  # entries; 400 kB at a time, and the loop stays free
@@ -60,8 +60,8 @@ def stop_if_cancelled() -> None:
     """
     Raise CancelledError if this task was cancelled and a library swallowed it.
 
-    On Python 3.11 `asyncio.wait_for`, with which redis-py sends, does so when what it waited for is done in the
-    same moment: a loop that only awaits Redis would go on for ever.
+    On Python 3.11 `asyncio.wait_for`, with which redis-py sends, does so when what it waited for is done in
+    the same moment: a loop that only awaits Redis would go on for ever.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
@@ -259,8 +259,8 @@ class Store:
             raise StoreLost(f"Redis is at version {version}, but had acknowledged {self.version}")
 
     async def _follow(self) -> None:
-        last = {keys.OBJECT_LOG: f"{self._told}-0"}
-        answer = await self._server.xread(last, count=_READ_AT_ONCE, block=_BLOCK_MS)
+        answer = await self._server.xread({keys.OBJECT_LOG: f"{self._told}-0"}, count=_READ_AT_ONCE,
+                                          block=_BLOCK_MS)
         for _, entries in cast("_Streams", answer or ()):
             for change in map(_parsed, entries):
                 self._tell(change)

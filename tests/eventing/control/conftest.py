@@ -132,7 +132,7 @@ async def api(plane):
 
 @pytest.fixture
 def eventually():
-    """`await eventually(condition)`: its first true answer, within 10 s."""
+    """Wait for a condition: its first true answer, within 10 s."""
     async def wait(condition):
         async with asyncio.timeout(10):
             while not (found := condition()):

@@ -8,10 +8,13 @@ from eventing.control.kind import Kind
 
 BIN = kinds.register(Kind(group="bins.knative.dev", version="v1", kind="Bin", plural="bins", singular="bin"))
 REF = {"apiVersion": "bins.knative.dev/v1", "kind": "Bin", "name": "b"}
+SHOWN = ("&ObjectReference{Kind:Bin,Namespace:here,Name:b,UID:,APIVersion:bins.knative.dev/v1,"
+         "ResourceVersion:,FieldPath:,}")
 STATUS = {"address": {"url": "http://b.x/in?q"}, "addresses": [{"name": "two", "url": "https://two.x"}]}
 
 
 def get(status):
+    """A lookup that knows one Bin, here/b."""
     return lambda kind, namespace, name: {"status": status} if (namespace, name) == ("here", "b") else None
 
 
@@ -37,10 +40,8 @@ def test_resolved(destination, url):
      'failed to get object here/c: bins.bins.knative.dev "c" not found'),
     ({"ref": REF | {"kind": "Box"}}, STATUS, "NotFound",
      'failed to get object here/b: no matches for kind "Box" in version "bins.knative.dev/v1"'),
-    ({"ref": REF}, {}, "AddressNotSet", "address not set for &ObjectReference{Kind:Bin,Namespace:here,Name:b,UID:,"
-     "APIVersion:bins.knative.dev/v1,ResourceVersion:,FieldPath:,}"),
-    ({"ref": REF}, {"address": {"url": "/x"}}, "AddressNotSet", "hostname missing in address of &ObjectReference{"
-     "Kind:Bin,Namespace:here,Name:b,UID:,APIVersion:bins.knative.dev/v1,ResourceVersion:,FieldPath:,}"),
+    ({"ref": REF}, {}, "AddressNotSet", f"address not set for {SHOWN}"),
+    ({"ref": REF}, {"address": {"url": "/x"}}, "AddressNotSet", f"hostname missing in address of {SHOWN}"),
 ])
 def test_unresolved(destination, status, reason, message):
     """What leads nowhere says why, for a condition."""

@@ -42,5 +42,6 @@ async def test_defaults_see_settings(api):
     """A kind's defaults may come from a ConfigMap."""
     await api("POST", "/api/v1/namespaces/default/configmaps",
               {"metadata": {"name": "toys"}, "data": {"colour": "blue"}})
-    _, made, _ = await api("POST", "/apis/toys.knative.dev/v1/namespaces/default/toys", {"metadata": {"name": "a"}})
+    path = "/apis/toys.knative.dev/v1/namespaces/default/toys"
+    _, made, _ = await api("POST", path, {"metadata": {"name": "a"}})
     assert made["spec"] == {"colour": "blue"}

@@ -31,6 +31,7 @@ async def running(store):
 
 
 def toy(name="bear", **spec):
+    """A Toy to create."""
     return {"metadata": {"name": name}, "spec": spec}
 
 
@@ -56,7 +57,8 @@ async def test_a_change_while_it_is_reconciled_is_not_lost(store, behave, eventu
     async with running(store) as plane:
         await plane.objects.create(kind, "default", toy(size=1))
         for size in range(2, 8):
-            await plane.objects.patch(kind, "default", "bear", lambda one, size=size: one | {"spec": {"size": size}})
+            await plane.objects.patch(kind, "default", "bear",
+                                      lambda one, size=size: one | {"spec": {"size": size}})
         await eventually(lambda: plane.store.get(kind, "default", "bear").get("status", {}).get("seen") == 7)
     assert seen[-1] == 7
 
@@ -74,7 +76,8 @@ async def test_a_world_at_rest_writes_nothing(store, behave, eventually):
     async with running(store) as plane:
         for name in "abc":
             await plane.objects.create(kind, "default", toy(name, size=1))
-        await eventually(lambda: all(map(resource.is_ready, plane.store.list(kind))) and not len(plane.reconciler.queue))
+        await eventually(lambda: all(map(resource.is_ready, plane.store.list(kind))))
+        await eventually(lambda: not len(plane.reconciler.queue))
         version = plane.store.version
     assert sorted(rounds) == ["a", "b", "c"]
     async with running(store) as plane:
@@ -98,9 +101,8 @@ async def test_what_fails_is_asked_again_and_says_what_it_found(store, behave, e
     kind = behave(third_time)
     async with running(store) as plane:
         await plane.objects.create(kind, "default", toy())
-        status = await eventually(lambda: (plane.store.get(kind, "default", "bear").get("status") or {}).get("done")
-                                  and plane.store.get(kind, "default", "bear")["status"])
-        assert status["tries"] >= 3
+        await eventually(lambda: plane.store.get(kind, "default", "bear").get("status", {}).get("done"))
+        assert plane.store.get(kind, "default", "bear")["status"]["tries"] >= 3
 
 
 async def test_one_that_hangs_or_fails_holds_up_nobody(store, behave, eventually):
@@ -148,7 +150,7 @@ async def test_what_is_tracked_wakes_its_tracker(store, behave, eventually):
 
 
 async def test_children_are_made_kept_and_taken_along(store, behave, eventually):
-    """A child that drifts or goes is brought back; it goes when its owner goes; another's child is left alone."""
+    """A child that drifts or goes is brought back; it goes with its owner; another's child is left alone."""
     failures = []
 
     async def parent(one, context):
@@ -176,14 +178,16 @@ async def test_children_are_made_kept_and_taken_along(store, behave, eventually)
         await eventually(lambda: failures == ['Toy: "free" does not own Block: "free"'])
 
 
-@pytest.mark.parametrize(("policy", "child_stays"), [("Background", False), ("Foreground", False), ("Orphan", True)])
+@pytest.mark.parametrize(("policy", "child_stays"), [
+    ("Background", False), ("Foreground", False), ("Orphan", True)])
 async def test_deletion_policies(store, toys, eventually, policy, child_stays):
     """Background and foreground take dependents along; orphan leaves them, without their owner."""
     blocks = named("Block.toys.knative.dev")
     async with running(store) as plane:
         owner = await plane.objects.create(toys, "default", toy())
         reference = resource.controller_reference(owner)
-        await plane.objects.create(blocks, "default", {"metadata": {"name": "cube", "ownerReferences": [reference]}})
+        child = {"metadata": {"name": "cube", "ownerReferences": [reference]}}
+        await plane.objects.create(blocks, "default", child)
         await plane.objects.delete(toys, "default", "bear", propagation=policy)
         await eventually(lambda: plane.store.get(toys, "default", "bear") is None)
         if child_stays:
@@ -243,9 +247,12 @@ async def test_reports_and_wishes_wake_an_object(store, behave, eventually):
     kind = behave(tell, reports="toy-states")
     async with running(store) as plane:
         await plane.objects.create(kind, "default", toy())
-        await eventually(lambda: plane.store.get(kind, "default", "bear").get("status", {}).get("rounds", 0) >= 3)
+        def status():
+            return plane.store.get(kind, "default", "bear").get("status", {})
+
+        await eventually(lambda: status().get("rounds", 0) >= 3)
         await projection.write(store, "toy-states", "default/bear", {"mood": "happy"})
-        await eventually(lambda: plane.store.get(kind, "default", "bear")["status"]["mood"] == "happy")
+        await eventually(lambda: status()["mood"] == "happy")
 
 
 async def test_a_namespace_takes_its_content_along(store, toys, eventually):

@@ -17,6 +17,7 @@ from eventing.control.store import Key, Store, StoreLost
 
 
 def block(name="cube", namespace="default", **spec):
+    """A Block to store."""
     return {"apiVersion": "toys.knative.dev/v1", "kind": "Block", "spec": spec,
             "metadata": {"name": name, "namespace": namespace, "uid": f"uid-{name}"}}
 
@@ -105,7 +106,7 @@ async def test_a_slow_watcher_is_cut_off(store, blocks):
     kept = Store(store)
     await kept.load()
     made = await kept.put(blocks, block(), None)
-    change = [change async for change in kept.since(0)][0]
+    [change] = [change async for change in kept.since(0)]
     with kept.watching() as watch:
         for _ in range(2000):
             watch.offer(change)

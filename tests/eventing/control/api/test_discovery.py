@@ -42,7 +42,8 @@ async def test_version_and_openapi(api):
     url = index["paths"]["apis/toys.knative.dev/v1"]["serverRelativeURL"]
     _, document, _ = await api("GET", url)
     patch = document["paths"]["/apis/toys.knative.dev/v1/namespaces/{namespace}/toys/{name}"]["patch"]
-    assert patch["x-kubernetes-group-version-kind"] == {"group": "toys.knative.dev", "version": "v1", "kind": "Toy"}
+    gvk = {"group": "toys.knative.dev", "version": "v1", "kind": "Toy"}
+    assert patch["x-kubernetes-group-version-kind"] == gvk
     assert [parameter["name"] for parameter in patch["parameters"]] == ["fieldValidation"]
     assert "dev.knative.toys.v1.Toy" in document["components"]["schemas"]
     assert (await api("GET", "/openapi/v3/apis/none.dev/v1"))[0] == 404

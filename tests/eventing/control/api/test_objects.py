@@ -7,10 +7,12 @@ BLOCKS = "/apis/toys.knative.dev/v1/namespaces/default/blocks"
 
 
 def toy(name="bear", **spec):
+    """A Toy to send."""
     return {"apiVersion": "toys.knative.dev/v1", "kind": "Toy", "metadata": {"name": name}, "spec": spec}
 
 
 def block(name="cube", **spec):
+    """A Block to send."""
     return {"apiVersion": "toys.knative.dev/v1", "kind": "Block", "metadata": {"name": name}, "spec": spec}
 
 
@@ -33,7 +35,8 @@ async def test_get_list_update_delete(api):
     _, made, _ = await api("POST", BLOCKS, block(size=1))
     assert (await api("GET", BLOCKS + "/cube"))[1] == made
     _, listed, _ = await api("GET", BLOCKS)
-    assert (listed["kind"], listed["apiVersion"], listed["items"]) == ("BlockList", "toys.knative.dev/v1", [made])
+    assert (listed["kind"], listed["apiVersion"]) == ("BlockList", "toys.knative.dev/v1")
+    assert listed["items"] == [made]
     made["spec"]["size"] = 2
     status, changed, _ = await api("PUT", BLOCKS + "/cube", made)
     assert (status, changed["metadata"]["generation"]) == (200, 2)
@@ -41,7 +44,8 @@ async def test_get_list_update_delete(api):
     status, gone, _ = await api("DELETE", BLOCKS + "/cube")
     assert (status, gone) == (200, {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
-        "details": {"name": "cube", "group": "toys.knative.dev", "kind": "blocks", "uid": made["metadata"]["uid"]}})
+        "details": {"name": "cube", "group": "toys.knative.dev", "kind": "blocks",
+                    "uid": made["metadata"]["uid"]}})
     assert (await api("GET", BLOCKS + "/cube"))[0] == 404
 
 
@@ -52,17 +56,18 @@ async def test_a_stale_update_is_a_conflict(api):
     status, refused, _ = await api("PUT", BLOCKS + "/cube", made | {"spec": {"size": 3}})
     assert (status, refused) == (409, {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Conflict",
-        "message": 'Operation cannot be fulfilled on blocks.toys.knative.dev "cube": the object has been modified; '
-                   "please apply your changes to the latest version and try again",
+        "message": 'Operation cannot be fulfilled on blocks.toys.knative.dev "cube": the object has been '
+                   "modified; please apply your changes to the latest version and try again",
         "details": {"name": "cube", "group": "toys.knative.dev", "kind": "blocks"}, "code": 409})
 
 
 async def test_generation_counts_spec_changes_only(api):
     """Labels and status leave generation alone; a write that changes nothing writes nothing."""
-    _, made, _ = await api("POST", BLOCKS, block(size=1))
+    await api("POST", BLOCKS, block(size=1))
     merge = {"content_type": "application/merge-patch+json"}
     _, labelled, _ = await api("PATCH", BLOCKS + "/cube", {"metadata": {"labels": {"a": "b"}}}, **merge)
-    _, reported, _ = await api("PATCH", BLOCKS + "/cube/status", {"status": {"x": 1}, "spec": {"size": 9}}, **merge)
+    both = {"status": {"x": 1}, "spec": {"size": 9}}
+    _, reported, _ = await api("PATCH", BLOCKS + "/cube/status", both, **merge)
     assert (labelled["metadata"]["generation"], reported["metadata"]["generation"]) == (1, 1)
     assert (reported["spec"], reported["status"]) == ({"size": 1}, {"x": 1})
     _, changed, _ = await api("PATCH", BLOCKS + "/cube", {"spec": {"size": 2}, "status": {"x": 2}}, **merge)
@@ -78,34 +83,34 @@ async def test_generation_counts_spec_changes_only(api):
                  "the server could not find the requested resource", id="an unknown kind"),
     pytest.param("GET", "/apis/none.dev/v1/x", None, 404, "NotFound",
                  "the server could not find the requested resource", id="an unknown group"),
-    pytest.param("POST", TOYS.replace("default", "attic"), toy(), 404, "NotFound", 'namespaces "attic" not found',
-                 id="a missing namespace"),
+    pytest.param("POST", TOYS.replace("default", "attic"), toy(), 404, "NotFound",
+                 'namespaces "attic" not found', id="a missing namespace"),
     pytest.param("POST", TOYS, toy(size=0), 400, "BadRequest",
-                 'admission webhook "validation.webhook.eventing.knative.dev" denied the request: validation failed: '
-                 "missing field(s): spec.size", id="what the kind refuses"),
+                 'admission webhook "validation.webhook.eventing.knative.dev" denied the request: validation '
+                 "failed: missing field(s): spec.size", id="what the kind refuses"),
     pytest.param("POST", TOYS, toy("Bear"), 422, "Invalid", None, id="a name with a capital"),
     pytest.param("POST", TOYS, {"metadata": {}}, 422, "Invalid",
-                 'Toy.toys.knative.dev "" is invalid: metadata.name: Required value: name or generateName is required',
-                 id="no name"),
+                 'Toy.toys.knative.dev "" is invalid: metadata.name: Required value: name or generateName is '
+                 "required", id="no name"),
     pytest.param("POST", TOYS, {"metadata": {"name": "a", "labels": {"n": 1}}}, 400, "BadRequest",
-                 'Toy in version "v1" cannot be handled as a Toy: json: cannot unmarshal object into Go struct field '
-                 "ObjectMeta.metadata.labels of type map[string]string", id="a label that is a number"),
+                 'Toy in version "v1" cannot be handled as a Toy: json: cannot unmarshal object into Go '
+                 "struct field ObjectMeta.metadata.labels of type map[string]string", id="a label: a number"),
     pytest.param("POST", TOYS, toy() | {"kind": "Car"}, 400, "BadRequest", None, id="another kind"),
     pytest.param("POST", TOYS, "{", 400, "BadRequest", None, id="no JSON"),
     pytest.param("POST", TOYS, "[]", 400, "BadRequest", None, id="a list"),
     pytest.param("POST", TOYS, toy() | {"spec": "soft"}, 400, "BadRequest", None, id="a spec that is a text"),
-    pytest.param("PUT", TOYS + "/none", toy("none"), 404, "NotFound", 'toys.toys.knative.dev "none" not found',
-                 id="an update of what is not there"),
+    pytest.param("PUT", TOYS + "/none", toy("none"), 404, "NotFound",
+                 'toys.toys.knative.dev "none" not found', id="an update of what is not there"),
     pytest.param("PUT", TOYS + "/a", toy("b"), 400, "BadRequest",
                  "the name of the object (b) does not match the name on the URL (a)", id="another name"),
     pytest.param("POST", TOYS + "/a", toy("a"), 405, "MethodNotAllowed",
-                 "the server does not allow this method on the requested resource", id="a method that is none"),
+                 "the server does not allow this method on the requested resource", id="no such method"),
     pytest.param("GET", TOYS + "?labelSelector=a%20b", None, 400, "BadRequest", None, id="a bad selector"),
     pytest.param("GET", TOYS + "?limit=x", None, 400, "BadRequest", None, id="a bad limit"),
     pytest.param("DELETE", "/api/v1/namespaces/default", None, 403, "Forbidden",
-                 'namespaces "default" is forbidden: this namespace may not be deleted', id="the default namespace"),
+                 'namespaces "default" is forbidden: this namespace may not be deleted', id="a lasting one"),
 ])
-async def test_errors_word_for_word(api, method, path, body, status, reason, message):
+async def test_errors_word_for_word(api, method, path, body, status, reason, message):  # noqa: PLR0917
     """Every refusal is a metav1.Status that says what Kubernetes would."""
     answered, refused, _ = await api(method, path, body)
     assert (answered, refused["code"], refused["reason"]) == (status, status, reason)
@@ -126,7 +131,8 @@ async def test_patch_types(api):
     await api("POST", BLOCKS, block(size=1, holes=[1, 2]))
     patches = [
         ("application/merge-patch+json", {"spec": {"size": None, "holes": [3]}}, {"holes": [3]}),
-        ("application/json-patch+json", [{"op": "add", "path": "/spec/holes/-", "value": 4}], {"holes": [3, 4]}),
+        ("application/json-patch+json", [{"op": "add", "path": "/spec/holes/-", "value": 4}],
+         {"holes": [3, 4]}),
     ]
     for type_, body, spec in patches:
         status, changed, _ = await api("PATCH", BLOCKS + "/cube", body, content_type=type_)
@@ -139,7 +145,8 @@ async def test_patch_types(api):
     _, changed, _ = await api("PATCH", where + "/c", {"data": {"a": None}},
                               content_type="application/strategic-merge-patch+json")
     assert changed["data"] == {"b": "2"}
-    status, refused, _ = await api("PATCH", BLOCKS + "/cube", [{"op": "test", "path": "/spec/holes/0", "value": 9}],
+    test = [{"op": "test", "path": "/spec/holes/0", "value": 9}]
+    status, refused, _ = await api("PATCH", BLOCKS + "/cube", test,
                                    content_type="application/json-patch+json")
     assert (status, refused["reason"]) == (422, "Invalid")
 
@@ -147,7 +154,7 @@ async def test_patch_types(api):
 async def test_selectors_limit_and_continue(api):
     """A list is filtered by labels and fields, and read in pages without gaps."""
     for i in range(5):
-        await api("POST", BLOCKS, block(f"b{i}") | {"metadata": {"name": f"b{i}", "labels": {"odd": str(i % 2)}}})
+        await api("POST", BLOCKS, {"metadata": {"name": f"b{i}", "labels": {"odd": str(i % 2)}}})
     names = lambda found: [one["metadata"]["name"] for one in found["items"]]  # noqa: E731
     assert names((await api("GET", BLOCKS + "?labelSelector=odd%3D1"))[1]) == ["b1", "b3"]
     assert names((await api("GET", BLOCKS + "?labelSelector=odd%20notin%20(1)"))[1]) == ["b0", "b2", "b4"]
@@ -182,7 +189,7 @@ async def test_dry_run_changes_nothing(api):
 
 
 async def test_generated_names(api):
-    """generateName gets five characters that spell no words."""
+    """A generateName gets five characters that spell no words."""
     _, one, _ = await api("POST", BLOCKS, {"metadata": {"generateName": "cube-"}})
     _, other, _ = await api("POST", BLOCKS, {"metadata": {"generateName": "cube-"}})
     assert len(one["metadata"]["name"]) == len("cube-") + 5
@@ -198,7 +205,7 @@ async def test_yaml_and_warnings(api):
 
 
 async def test_table(api, eventually, plane, toys):
-    """kubectl's table: NAME first, ages in words, wide columns marked."""
+    """The table of kubectl: NAME first, ages in words, wide columns marked."""
     await api("POST", TOYS, toy(size=3))
     await eventually(lambda: "status" in plane.store.get(toys, "default", "bear"))
     accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"

@@ -44,7 +44,8 @@ async def test_a_version_that_is_not_kept_is_gone(api, store):
     for size in range(3):
         await api("PATCH", BLOCKS + "/a", {"spec": {"size": size}}, **MERGE)
     await store.xtrim(keys.OBJECT_LOG, maxlen=1, approximate=False)
-    status, refused, _ = await api("GET", f"{BLOCKS}?watch=1&resourceVersion={made['metadata']['resourceVersion']}")
+    version = made["metadata"]["resourceVersion"]
+    status, refused, _ = await api("GET", f"{BLOCKS}?watch=1&resourceVersion={version}")
     assert (status, refused["reason"], refused["code"]) == (410, "Expired", 410)
     assert refused["message"].startswith("too old resource version: ")
     status, refused, _ = await api("GET", f"{BLOCKS}?watch=1&resourceVersion=999999")
@@ -64,7 +65,7 @@ async def test_labels_bring_objects_into_a_watch_and_take_them_out(api):
 
 
 async def test_a_watch_of_one_name_and_its_end(api):
-    """fieldSelector picks one object; timeoutSeconds ends the watch, with a bookmark if asked for."""
+    """A fieldSelector picks one object; timeoutSeconds ends the watch, with a bookmark if asked for."""
     await api("POST", BLOCKS, {"metadata": {"name": "a"}})
     await api("POST", BLOCKS, {"metadata": {"name": "b"}})
     query = "?watch=true&fieldSelector=metadata.name%3Db&timeoutSeconds=1&allowWatchBookmarks=true"
@@ -76,7 +77,7 @@ async def test_a_watch_of_one_name_and_its_end(api):
 
 
 async def test_a_watch_as_table(api):
-    """kubectl get -w: each change is a table of one row."""
+    """As for kubectl get -w: each change is a table of one row."""
     await api("POST", BLOCKS, {"metadata": {"name": "a"}})
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
     accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
