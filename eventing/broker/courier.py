@@ -98,21 +98,34 @@ class Courier:
         """Attempt once, decide, perform."""
         lane = delivery.lane
         started = time.monotonic()
-        is_letter = delivery.ref[0] == "d"
-        answer = await self._send_letter(delivery) if is_letter else await self._send(delivery)
-        now = time.time()
-        rule = decide_dead_letter if is_letter else decide
-        decision = rule(lane.policy, answer, delivery.attempt, now, random.random())  # noqa: S311  jitter
-        word = _WORDS[type(decision)]
-        if isinstance(decision, Reply):
-            decision, answer, word = await self._reply(delivery, decision, answer)
+        try:
+            answer, decision, word = await self._attempt(delivery)
+        except Exception as error:
+            # A mistake of ours that one event brings to light must not end the deliveries of all others.
+            log.exception("attempt failed", trigger=lane.name, event_id=delivery.event.attributes.get("id"))
+            answer = Answer(NO_ANSWER, None, f"{type(error).__name__}: {error}".encode())
+            decision = decide(lane.policy, answer, delivery.attempt, time.time())
+            word = _WORDS[type(decision)]
         if lane.is_gone:
             return
         seconds = time.monotonic() - started
         lane.counts.add(word, seconds)
-        self._ledger.record([int(now * 1000), delivery.ref, delivery.event.attributes.get("id"), lane.name,
-                             delivery.attempt, answer.status, round(seconds * 1000, 1), word])
+        self._ledger.record([int(time.time() * 1000), delivery.ref, delivery.event.attributes.get("id"),
+                             lane.name, delivery.attempt, answer.status, round(seconds * 1000, 1), word])
         self._perform(delivery, decision, answer)
+
+    async def _attempt(self, delivery: Delivery) -> tuple[Answer, Decision, str]:
+        """Send, decide, and store the reply if there is one."""
+        policy = delivery.lane.policy
+        if delivery.ref[0] == "d":
+            answer = await self._send_letter(delivery)
+            decision = decide_dead_letter(policy, answer, delivery.attempt, time.time(), _jitter())
+        else:
+            answer = await self._send(delivery)
+            decision = decide(policy, answer, delivery.attempt, time.time(), _jitter())
+        if isinstance(decision, Reply):
+            return await self._reply(delivery, decision, answer)
+        return answer, decision, _WORDS[type(decision)]
 
     def _perform(self, delivery: Delivery, decision: Decision, answer: Answer) -> None:
         if isinstance(decision, RetryAt):
@@ -145,7 +158,7 @@ class Courier:
             lane.policy.dead_letter_url, Event(attributes, delivery.event.data), namespace=lane.namespace,
             policy=lane.policy, wants_reply=False)
 
-    async def _reply(self, delivery: Delivery, reply: Reply, answer: Answer) -> tuple[Decision, Answer, str]:
+    async def _reply(self, delivery: Delivery, reply: Reply, answer: Answer) -> tuple[Answer, Decision, str]:
         """Store the reply; what cannot be stored makes a failed attempt of its delivery."""
         ttl = delivery.event.attributes.get(TTL)
         attributes = dict(reply.event.attributes)
@@ -156,17 +169,21 @@ class Courier:
             await self._store_reply(stamp(Event(attributes, reply.event.data), time.time()))
         except TooManyHops:
             log.warning("reply dropped: too many hops", trigger=delivery.lane.name,
-                        event=attributes.get("id"))
-            return reply, answer, "reply dropped"
+                        event_id=attributes.get("id"))
+            return answer, reply, "reply dropped"
         except Rejected as error:
             failed = Answer(NO_ANSWER, None, f"the reply could not be stored: {error}".encode())
             decision = decide(delivery.lane.policy, failed, delivery.attempt, time.time())
-            return decision, failed, _WORDS[type(decision)]
-        return reply, answer, "replied"
+            return failed, decision, _WORDS[type(decision)]
+        return answer, reply, "replied"
 
 
 # How the delivery record says it.
 _WORDS: dict[type, str] = {Settle: "settled", Reply: "replied", RetryAt: "retry", DeadLetter: "dead letter"}
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311  it spreads retries, and keeps no secret
 
 
 def _letter(delivery: Delivery, answer: Answer) -> dict[str, bytes]:

@@ -27,6 +27,7 @@ import structlog
 
 from eventing import keys, projection
 from eventing.broker.lane import Budget
+from eventing.broker.lane_metrics import LaneMetrics
 from eventing.broker.lease import HEARTBEAT_S, Fenced, Lease, living, owner_of
 from eventing.broker.partition import Partition
 from eventing.broker.sender import Sender
@@ -34,7 +35,7 @@ from eventing.broker.stream import Stream, partition_of
 from eventing.errors import NotFound
 from eventing.event import Event
 from eventing.projection import Follower, Record
-from eventing.runtime import Runtime
+from eventing.runtime import Runtime, end
 
 HAND_OVER_S = 1.0  # what is open longer is parked anyway, and its next owner sends it again
 _ACQUIRE_S = 0.25  # how often an heir asks for a lease that has not ended
@@ -64,6 +65,7 @@ class Dispatcher:
         self._brokers: dict[str, int] = {}  # partitions by ns/name
         self._triggers: dict[str, dict[str, Record]] = {}  # by broker, then ns/trigger
         self._broker_of: dict[str, str] = {}  # by ns/trigger
+        self._reads: list[set[str]] = []  # names reported while the table is being read
         self._erased: set[str] = set()  # brokers that were deleted while we lived
         self._partitions: dict[Place, Partition] = {}  # that are owned
         self._owning: dict[Place, asyncio.Task[None]] = {}
@@ -93,7 +95,7 @@ class Dispatcher:
             self._runtime.ready()
             await self._runtime.stopping.wait()
             # 1. No new partitions; heirs may be chosen.
-            sharing.cancel()
+            await end([sharing])
             with contextlib.suppress(*_STORE_AWAY):
                 await living(self._store, self.name, 0)
             # 2. Each partition drains, commits, and lets go.
@@ -103,8 +105,7 @@ class Dispatcher:
             if self._owning:
                 await asyncio.wait(self._owning.values())
             # 3. Replies have been stored, acknowledgements do not matter any more.
-            for service in services:
-                service.cancel()
+            await end(services)
         await self._sender.close()
 
     # --- projections ------------------------------------------------------------------------------
@@ -119,6 +120,8 @@ class Dispatcher:
         self._changed.set()
 
     def _on_trigger(self, name: str, record: Record | None) -> None:
+        for told in self._reads:
+            told.add(name)
         broker = self._broker_of.pop(name, None)
         if broker is not None and (record is None or record["broker"] != broker):
             self._triggers[broker].pop(name, None)
@@ -187,8 +190,8 @@ class Dispatcher:
         partition = Partition(
             store=self._store, broker=broker, number=number, lease=lease, sender=self._sender,
             store_reply=lambda event: self._reply(broker, event), budget=self._budget)
-        fresh = await projection.read(self._store, "triggers")
-        # From here to the end of the loop nothing is awaited: what a follower tells comes before or after.
+        fresh = await self._read_triggers()
+        # From here to the end of the loop nothing is awaited: what the follower tells comes before or after.
         self._partitions[place] = partition
         for name, record in fresh.items():
             if record["broker"] == broker:
@@ -204,6 +207,20 @@ class Dispatcher:
         finally:
             del self._partitions[place]
             log.info("partition left", partition=f"{broker}/{number}")
+
+    async def _read_triggers(self) -> dict[str, Record]:
+        """Read the table of triggers; of one that the follower reports meanwhile, what it reports."""
+        told: set[str] = set()
+        self._reads.append(told)
+        try:
+            records = await projection.read(self._store, "triggers")
+        finally:
+            self._reads.remove(told)
+        for name in told:
+            records.pop(name, None)
+            if name in self._broker_of:
+                records[name] = self._triggers[self._broker_of[name]][name]
+        return records
 
     async def _reply(self, broker: str, event: Event) -> None:
         """Append a reply to the broker that it answers an event of."""
@@ -257,4 +274,6 @@ class Dispatcher:
 
 async def run(runtime: Runtime) -> None:
     """Dispatch until `runtime.stopping`; then drain."""
-    await Dispatcher(runtime).run()
+    dispatcher = Dispatcher(runtime)
+    runtime.metrics.register(LaneMetrics(lambda: dispatcher.partitions))
+    await dispatcher.run()

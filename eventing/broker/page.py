@@ -31,7 +31,7 @@ from eventing.broker.lane import Delivery, Entry
 _ROWS_IN_A_RECORD = 32
 _SEQUENCE_BITS = 11
 # Dead letters go before everything else, and retention does not count them.
-_DEAD_PLACE = -(2**53)
+DEAD_PLACE = -(2**53)
 
 
 def place_of(ref: str) -> int:
@@ -40,7 +40,7 @@ def place_of(ref: str) -> int:
     milliseconds, _, sequence = (ref[1:] if is_letter else ref).partition("-")
     limit = (1 << _SEQUENCE_BITS) - 1
     place = (int(milliseconds) << _SEQUENCE_BITS) + min(int(sequence or 0), limit)
-    return place + _DEAD_PLACE if is_letter else place
+    return place + DEAD_PLACE if is_letter else place
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class Page:
         values: list[bytes] = []
         for uid, to_sink, fields in self.dead:
             # The letter's own id is the store's to give; its place in the backlog only has to be a letter's.
-            letters.append([uid, _DEAD_PLACE if to_sink else None, *fields])
+            letters.append([uid, DEAD_PLACE if to_sink else None, *fields])
             values += fields.values()
         page = orjson.dumps({
             "floor": self.floor, "resolved": self.resolved, "passed": self.passed, "drained": self.drained,

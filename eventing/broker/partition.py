@@ -4,7 +4,7 @@ One partition, owned: read each event once, give it to the lanes that want it, w
     reader    XREAD from the cursor -> matcher -> a lane's queue, or its backlog
     courier   queue -> attempt -> decision -> ledger                   (courier.py)
     keeper    every 20 ms, if there is something: the ledger's page -> one commit; then draw from backlogs
-    renewer   every second: the lease; now and then: retention
+    upkeep    every second: the lease; now and then: retention (upkeep.py)
 
 What is still pending a second after it was read is parked: it is in the backlog from then on, stays open or
 queued here, and holds the floor no longer. So a slow subscriber holds up neither the floor nor, through
@@ -17,8 +17,9 @@ next owner sends it again.
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import orjson
@@ -27,22 +28,24 @@ import redis.exceptions
 import structlog
 
 from eventing import keys
-from eventing.broker import archive, functions
 from eventing.broker.courier import Courier, StoreReply
 from eventing.broker.delivery import policy_of
 from eventing.broker.filters import FilterInvalid
 from eventing.broker.lane import QUEUE, WINDOW_LEAST, Budget, Delivery, Entry, Lane
-from eventing.broker.lease import LEASE_S, RENEW_S, Fenced, Lease, due_of
+from eventing.broker.lease import Fenced, Lease, due_of
 from eventing.broker.matcher import Matcher
 from eventing.broker.page import Ledger, Page
 from eventing.broker.sender import Sender
 from eventing.broker.stream import decode
+from eventing.broker.upkeep import Upkeep
 from eventing.event import Event
 from eventing.projection import Record
+from eventing.runtime import end
 
 COMMIT_S = 0.02  # a commit costs an fsync, about 1 ms, and some 400 µs here
 PARK_S = 1.0  # how long an attempt may hold the floor
 _SWEEP_S = 0.25  # how exactly that is kept
+_IDLE_S = 1.0  # what the lease held up, while the store was away, goes on after that
 _READ_ENTRIES = 256
 _READ_BLOCK_MS = 1000  # shorter than redis-py's own time-out of 5 s
 HELD_ENTRIES = 4096  # read and above the floor; a second of them is parked
@@ -53,7 +56,6 @@ _DRAW_BYTES = 8 * 1024 * 1024
 _DUE_ENTRIES = 500  # retries moved by one draw
 _FORGET_ENTRIES = 1000
 _AWAY_S = 0.2  # the store restarts in about 50 ms
-_RETAIN_S = 30.0
 _STORE_AWAY = (redis.exceptions.RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
@@ -92,6 +94,8 @@ class Partition:
         self._has_room.set()
         self._over = asyncio.Event()
         self._drain_s = 0.0
+        self._cursor = self._grant.floor
+        self.upkeep = Upkeep(store, broker, number, lease, self._is_due_at)
         self.read_at = time.monotonic()  # when the reader last heard from the store
         self._recovered: dict[str, set[str]] = {}
         for pair in self._grant.resolved:
@@ -164,29 +168,38 @@ class Partition:
 
     async def run(self) -> None:
         """Serve until `leave` is called or another owner appears."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                self._courier = Courier(
-                    ledger=self._ledger, sender=self._sender, store_reply=self._store_reply,
-                    budget=self._budget, tasks=tasks, may_send=lambda: self._grant.holds,
-                    on_decided=self._work.set)
-                reader = tasks.create_task(self._read())
-                others = [tasks.create_task(self._keep()), tasks.create_task(self._renew())]
-                await self._over.wait()
-                # 1. Nothing new is read, or sent.
-                reader.cancel()
-                # 2. What is open may finish; the lease is renewed meanwhile.
-                await self._courier.close(self._drain_s)
-                for task in others:
-                    task.cancel()
+        async with asyncio.TaskGroup() as tasks:
+            self._courier = Courier(
+                ledger=self._ledger, sender=self._sender, store_reply=self._store_reply,
+                budget=self._budget, tasks=tasks, may_send=lambda: self._grant.holds,
+                on_decided=self._work.set)
+            reader = tasks.create_task(self._read())
+            others = [tasks.create_task(self._until_fenced(self._keep())),
+                      tasks.create_task(self._until_fenced(self.upkeep.run(lambda: self._cursor)))]
+            await self._over.wait()
+            # 1. Nothing new is read, or sent.
+            await end([reader])
+            # 2. What is open may finish; the lease is renewed meanwhile.
+            await self._courier.close(self._drain_s)
+            await end(others)
             # 3. What was decided is written. 4. The next owner begins.
-            with contextlib.suppress(*_STORE_AWAY):
-                while self._page is not None or self._ledger.is_dirty:
-                    await self._commit()
-                await self._lease.release()
-        except* Fenced:
-            log.warning("lost to another dispatcher", partition=f"{self.broker}/{self.number}")
+            await self._until_fenced(self._finish())
         self._grant.until = 0.0
+
+    async def _finish(self) -> None:
+        with contextlib.suppress(*_STORE_AWAY):
+            while self._grant.until and (self._page is not None or self._ledger.is_dirty):
+                await self._commit()
+            await self._lease.release()
+
+    async def _until_fenced(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do *work*; that there is another owner ends this ownership."""
+        try:
+            await work
+        except Fenced:
+            log.warning("lost to another dispatcher", partition=f"{self.broker}/{self.number}")
+            self._grant.until = 0.0
+            self.leave(0.0)
 
     async def erase(self) -> None:
         """Remove everything that is kept about the partition: its broker was deleted. It is owned still."""
@@ -196,19 +209,19 @@ class Partition:
 
     async def _read(self) -> None:
         key = keys.events(self.broker, self.number)
-        cursor = self._grant.floor
         while True:
             await self._has_room.wait()
             try:
-                found: Any = await self._store.xread({key: cursor}, count=_READ_ENTRIES, block=_READ_BLOCK_MS)
+                found: Any = await self._store.xread(
+                    {key: self._cursor}, count=_READ_ENTRIES, block=_READ_BLOCK_MS)
             except _STORE_AWAY:
                 await asyncio.sleep(_AWAY_S)
                 continue
             self.read_at = time.monotonic()
-            for page in (found.values() if isinstance(found, dict) else (entries for _, entries in found)):
-                for entry_id, fields in page:
-                    cursor = entry_id.decode()
-                    self._take(Entry(cursor, decode(fields), self.read_at))
+            pages = found.values() if isinstance(found, dict) else [page for _, page in found]
+            for entry_id, fields in itertools.chain.from_iterable(pages):
+                self._cursor = entry_id.decode()
+                self._take(Entry(self._cursor, decode(fields), self.read_at))
             while self._woken:
                 self._courier.pump(self._woken.pop())
 
@@ -236,6 +249,7 @@ class Partition:
     # --- keeper -----------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
+        is_away = False
         while True:
             await self._wait()
             began = time.monotonic()
@@ -244,7 +258,12 @@ class Partition:
                 await self._commit()
                 await self._forget(gone)
                 await self._draw()
-            except _STORE_AWAY:
+                is_away = False
+            except _STORE_AWAY as error:
+                if not is_away:
+                    log.warning("cannot commit yet", partition=f"{self.broker}/{self.number}",
+                                error=str(error))
+                is_away = True
                 self._gone = gone + self._gone
                 self._work.set()
                 await asyncio.sleep(_AWAY_S)
@@ -253,20 +272,24 @@ class Partition:
                 self._sweep(began)
             await asyncio.sleep(max(0.0, COMMIT_S - (time.monotonic() - began)))
 
+    def _is_due_at(self, due_ms: float | None) -> None:
+        """Note when the next retry is due: somebody else may have added one (a dead letter, redriven)."""
+        if due_ms != self._next_due_ms:
+            self._next_due_ms = due_ms
+            self._work.set()
+
     async def _wait(self) -> None:
         """Return when there is something to write or to draw, or a retry is due."""
-        waits = []
+        waits = [_SWEEP_S if len(self._ledger) or self._backlogged else _IDLE_S]
         if self._next_due_ms is not None:
             waits.append(max(0.0, self._next_due_ms / 1000 - time.time()))
-        if len(self._ledger) or self._backlogged:
-            waits.append(_SWEEP_S)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(waits, default=None)):
+            async with asyncio.timeout(min(waits)):
                 await self._work.wait()
         self._work.clear()
 
     async def _commit(self) -> None:
-        """Write the page, if it says something; one that may have been written before goes again as it was."""
+        """Write the page, if it says something; one that may have been written goes again as it was."""
         if self._page is None:
             is_full = not self._has_room.is_set()
             is_stale = len(self._ledger) and time.monotonic() - self._committed_at >= _FLOOR_S
@@ -351,28 +374,3 @@ class Partition:
                         lane.taken.add(delivery.member)
             if lane.queue:
                 self._courier.pump(lane)
-
-    # --- renewer ----------------------------------------------------------------------------------
-
-    async def _renew(self) -> None:
-        retained_at = time.monotonic()
-        while True:
-            await asyncio.sleep(RENEW_S)
-            with contextlib.suppress(*_STORE_AWAY):
-                if self._grant.until - time.monotonic() < LEASE_S - RENEW_S:
-                    due = await self._lease.renew()
-                    if due != self._next_due_ms:  # a dead letter was redriven
-                        self._next_due_ms = due
-                        self._work.set()
-                if time.monotonic() - retained_at >= _RETAIN_S:
-                    retained_at = time.monotonic()
-                    await self._retain()
-
-    async def _retain(self) -> None:
-        needed = [entry_id.decode() for entry_id in await functions.call(
-            self._store, "clarion_needed", [keys.partition_tag(self.broker, self.number)], [])]
-        oldest = min(needed, key=archive.order_of)
-        removed = archive.RETAIN_BATCH_ENTRIES
-        while removed >= archive.RETAIN_BATCH_ENTRIES:
-            removed = await archive.retain(
-                self._store, self.broker, self.number, needed=oldest, now=time.time())

@@ -10,8 +10,6 @@ Hosts of our own are not looked up: Services are dialled at the activator's sock
 Redirects are not followed; they are no success. An answer larger than the largest event is none.
 """
 
-import structlog
-
 from eventing import binding
 from eventing.broker.delivery import NO_ANSWER, Answer, Policy
 from eventing.broker.lane import OPEN_LIMIT
@@ -27,8 +25,6 @@ _TRACE = ("traceparent", "tracestate")
 _EVENT_TYPES = b"application/cloudevents"
 # A reply may be as large as an event may be, and in JSON base64 makes a third more of it.
 _ANSWER_FACTOR = 2
-
-log = structlog.get_logger(__name__)
 
 
 class Sender:
@@ -48,7 +44,7 @@ class Sender:
     async def attempt(
         self, url: str, event: Event, *, namespace: str, policy: Policy, wants_reply: bool
     ) -> Answer:
-        """Send *event* to *url* once; never raises."""
+        """Send *event* to *url* once."""
         try:
             headers, body = binding.to_http(event, policy.structured)
             headers.append((b"kn-namespace", namespace.encode()))
@@ -62,9 +58,6 @@ class Sender:
                 max_answer_bytes=_ANSWER_FACTOR * self._config.body_limit_bytes)
         except NoAnswer as error:
             return Answer(NO_ANSWER, None, str(error).encode())
-        except Exception as error:
-            log.exception("attempt failed", url=url, event=event.attributes.get("id"))
-            return Answer(NO_ANSWER, None, f"{type(error).__name__}: {error}".encode())
         return _read(response)
 
     async def close(self) -> None:

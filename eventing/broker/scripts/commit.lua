@@ -61,7 +61,7 @@ local function hold(tag, page)
   end
 end
 
-redis.register_function('clarion_commit', function(keys, args)
+redis.register_function{function_name = 'clarion_commit', flags = {'allow-oom'}, callback = function(keys, args)
   local tag = keys[1]
   if redis.call('GET', tag .. ':epoch') ~= args[3] then
     return redis.error_reply('FENCED another dispatcher owns this partition')
@@ -91,4 +91,4 @@ redis.register_function('clarion_commit', function(keys, args)
     end
   end
   return redis.call('ZRANGE', tag .. ':retries', 0, 0, 'WITHSCORES')[2] or ''
-end)
+end}

@@ -64,7 +64,7 @@ local function draw(tag, uid, most, held, bytes)
   return drawn, bytes
 end
 
-redis.register_function('clarion_draw', function(keys, args)
+redis.register_function{function_name = 'clarion_draw', flags = {'allow-oom'}, callback = function(keys, args)
   local tag = keys[1]
   if redis.call('GET', tag .. ':epoch') ~= args[1] then
     return redis.error_reply('FENCED another dispatcher owns this partition')
@@ -75,4 +75,4 @@ redis.register_function('clarion_draw', function(keys, args)
     answer[#answer + 1], bytes = draw(tag, uid, want[1], want[2], bytes)
   end
   return {redis.call('ZRANGE', tag .. ':retries', 0, 0, 'WITHSCORES')[2] or '', touched, answer}
-end)
+end}

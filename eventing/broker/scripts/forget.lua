@@ -14,7 +14,7 @@ end
 -- ARGV[3]  where to go on: "0", then what was returned
 -- ARGV[4]  about how many retries to look at in one call
 -- Returns where to go on, "0" at the end.
-redis.register_function('clarion_forget', function(keys, args)
+redis.register_function{function_name = 'clarion_forget', flags = {'allow-oom'}, callback = function(keys, args)
   local tag, uid = keys[1], args[2]
   if fenced(tag, args[1]) then
     return redis.error_reply('FENCED another dispatcher owns this partition')
@@ -29,10 +29,10 @@ redis.register_function('clarion_forget', function(keys, args)
     redis.call('SREM', tag .. ':lanes', uid)
   end
   return page[1]
-end)
+end}
 
 -- clarion_erase: remove everything of a partition whose broker was deleted, its epoch and lease too.
-redis.register_function('clarion_erase', function(keys, args)
+redis.register_function{function_name = 'clarion_erase', flags = {'allow-oom'}, callback = function(keys, args)
   local tag = keys[1]
   if fenced(tag, args[1]) then
     return redis.error_reply('FENCED another dispatcher owns this partition')
@@ -43,4 +43,4 @@ redis.register_function('clarion_erase', function(keys, args)
   redis.call('UNLINK', tag .. ':events', tag .. ':state', tag .. ':resolved', tag .. ':retries',
     tag .. ':waiting', tag .. ':lanes', tag .. ':records', tag .. ':lease', tag .. ':epoch')
   return 1
-end)
+end}

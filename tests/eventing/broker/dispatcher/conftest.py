@@ -5,17 +5,20 @@ import contextlib
 import time
 import uuid
 
+import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
-from eventing import binding, projection
+from eventing import binding, keys, projection
 from eventing.broker.arrival import stamp
+from eventing.broker.deadletters import of_trigger
 from eventing.broker.dispatcher import Dispatcher
-from eventing.broker.stream import Stream, partition_of
+from eventing.broker.stream import Stream, decode, partition_of
 from eventing.config import Config
+from eventing.errors import Unavailable
 from eventing.event import Event
 from eventing.http import server
-from eventing.runtime import Runtime
+from eventing.runtime import Runtime, end
 
 BROKER = "shop/default"
 
@@ -79,7 +82,7 @@ class Bench:
         for runtime, task in self._running:
             runtime.stopping.set()
             await task
-        self._appending.cancel()
+        await end([self._appending])
         await self._tasks.__aexit__(None, None, None)
 
     async def broker(self, name=BROKER, partitions=1):
@@ -104,8 +107,19 @@ class Bench:
         """Append events as the ingress does."""
         events = [stamp(Event({"specversion": "1.0", "id": str(name), "source": "/test", "type": "t",
                                **attributes}, data), time.time()) for name in ids]
-        await asyncio.gather(*(self._stream.append(broker, partition_of(event, partitions), event)
+        await asyncio.gather(*(self._append(broker, partition_of(event, partitions), event)
                                for event in events))
+
+    async def _append(self, broker, partition, event):
+        """Append until it is stored, as a producer does that gets a 503."""
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await self._stream.append(broker, partition, event)
+                except Unavailable:
+                    await asyncio.sleep(0.02)
+                else:
+                    return
 
     async def dispatcher(self):
         """Start a dispatcher; returns it and its runtime."""
@@ -117,6 +131,75 @@ class Bench:
                 await asyncio.sleep(0.01)
         return dispatcher, runtime
 
+    async def untrigger(self, name):
+        """Delete a trigger's record."""
+        await projection.write(self.store, "triggers", f"shop/{name}", None)
+
+    async def unbroker(self, name=BROKER):
+        """Delete a broker's record."""
+        await projection.write(self.store, "brokers", name, None)
+
+    async def letters(self, name):
+        """Dead letters of a trigger."""
+        return await of_trigger(self.store, f"shop/{name}")
+
+    async def until(self, ask):
+        """Wait until the store says something that is true, and return it."""
+        async with asyncio.timeout(10):
+            while not (found := await ask()):
+                await asyncio.sleep(0.01)
+        return found
+
+    async def at_least(self, count, letters):
+        """Dead letters, once there are so many."""
+        found = await letters.find()
+        return found if len(found) >= count else None
+
+    async def at_most(self, count, letters):
+        """Whether there are at most so many dead letters."""
+        return len(await letters.find()) <= count
+
+    async def until_none(self, letters):
+        """Wait until there is no dead letter."""
+        await self.until(lambda: self.at_most(0, letters))
+
+    async def until_waiting(self, letters, count):
+        """Wait until so many deliveries wait for a trigger, retries and backlog."""
+        async def waits():
+            waiting = await letters.waiting()
+            return waiting.backlog + waiting.retries == count
+        await self.until(waits)
+
+    async def until_gone(self, *patterns):
+        """Wait until no key has such a name."""
+        async def gone():
+            return not any([await self.store.keys(pattern) for pattern in patterns])
+        await self.until(gone)
+
+    async def is_floor(self, entry_id):
+        """Whether the floor is there."""
+        return await self.store.hget(f"{{{BROKER}/0}}:state", "floor") == entry_id
+
+    async def records(self, count):
+        """Rows of the delivery record, once there are so many."""
+        async def rows():
+            found = [row for _, fields in await self.store.xrange(keys.records(BROKER, 0))
+                     for row in orjson.loads(fields[b"r"])]
+            return found if len(found) >= count else None
+        return await self.until(rows)
+
+    async def has(self, backlog, count):
+        """Whether a backlog has so many references."""
+        return await self.store.zcard(backlog) == count
+
+    async def stored_ids(self):
+        """Ids of all entries of the partition."""
+        return [entry_id for entry_id, _ in await self.store.xrange(keys.events(BROKER, 0))]
+
+    async def stored(self):
+        """All events of the partition."""
+        return [decode(fields) for _, fields in await self.store.xrange(keys.events(BROKER, 0))]
+
     async def stop(self, runtime):
         """Stop one dispatcher gracefully."""
         runtime.stopping.set()
@@ -127,9 +210,15 @@ class Bench:
 @pytest.fixture
 async def bench(store, tmp_path):
     """A broker and its surroundings; no dispatcher runs yet."""
-    async with Bench(store, Config(data_dir=tmp_path, drain_s=5)) as bench:
+    async with Bench(store, Config(data_dir=tmp_path, drain_s=1)) as bench:
         await bench.broker()
         yield bench
+
+
+@pytest.fixture
+def make_bench():
+    """Makes a bench on a store of the test's own."""
+    return lambda store, directory: Bench(store, Config(data_dir=directory, drain_s=1))
 
 
 @pytest.fixture
@@ -148,3 +237,12 @@ async def make_subscriber():
 async def subscriber(make_subscriber):
     """One subscriber."""
     return await make_subscriber()
+
+
+@pytest.fixture
+def delivery():
+    """Makes a DELIVERY record: a retry follows after a millisecond."""
+    def make(**more):
+        return {"retry": 0, "backoff_policy": "linear", "backoff_s": 0.001, "timeout_s": None,
+                "dead_letter_url": None, "format": None} | more
+    return make

@@ -1,0 +1,169 @@
+"""
+Dead letters of a trigger, and what else waits for it: list, show, send again, throw away.
+
+A dead letter is an entry of the stream `{ns/broker/p}:dead:UID`, written by the owner's commit:
+
+    a, d          the event, as in the partition's stream
+    entry         id of the entry that it was
+    when          Unix ms at which it was given up
+    attempts      how many there were
+    status        of the last answer; 0: there was none
+    destination   URL that was asked
+    reason        a sentence for a person
+    body          start of the last answer's body, base64
+
+Where a dead letter sink is set, a letter is here while it is on its way there, and again when the sink
+did not take it either. Everything here needs no ownership: reading changes nothing, what is sent again is
+put into the retry schedule, where the partition's owner finds it within a second.
+
+This module knows neither the API nor the command line that offer this.
+"""
+
+import base64
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import redis.asyncio
+
+from eventing import keys
+from eventing.broker import functions
+from eventing.broker.page import DEAD_PLACE
+from eventing.broker.stream import decode
+from eventing.errors import NotFound
+from eventing.event import Event
+
+_PAGE_ENTRIES = 100  # events of one look, at most 100 MiB of the largest
+_SCAN_ENTRIES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A delivery that was given up; `id` is unique for its trigger, `when` a Unix time."""
+
+    id: str
+    event: Event
+    when: float
+    attempts: int
+    status: int
+    destination: str
+    reason: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many events wait for a trigger, and where."""
+
+    backlog: int
+    retries: int
+    dead: int
+
+
+class DeadLetters:
+    """Those of one trigger, over all partitions of its broker. Methods raise what redis-py raises."""
+
+    def __init__(self, store: redis.asyncio.Redis, *, broker: str, partitions: int, uid: str) -> None:
+        """Of the trigger *uid* of *broker*; `of_trigger` finds these by name."""
+        self._store = store
+        self._broker = broker
+        self._partitions = partitions
+        self._uid = uid
+
+    async def find(self, *, limit: int = 100, after: str | None = None) -> list[DeadLetter]:
+        """Return at most *limit* dead letters that follow the one called *after*, by partition and age."""
+        found: list[DeadLetter] = []
+        async for letter in self._after(after):
+            if len(found) >= limit:
+                break
+            found.append(letter)
+        return found
+
+    async def show(self, letter_id: str) -> DeadLetter:
+        """Return one dead letter. Raises NotFound."""
+        partition, entry_id = self._split(letter_id)
+        page: Any = await self._store.xrange(self._key(partition), entry_id, entry_id)
+        if not page:
+            raise NotFound(f"there is no dead letter {letter_id}")
+        return _letter(partition, *page[0])
+
+    async def redrive(self, letter_ids: Iterable[str]) -> int:
+        """Send these to the subscriber again, with all attempts anew; returns how many of them there are."""
+        count = 0
+        for partition, entry_ids in self._by_partition(letter_ids).items():
+            count += await functions.call(
+                self._store, "clarion_redrive", [keys.partition_tag(self._broker, partition)],
+                [self._uid, int(time.time() * 1000), DEAD_PLACE, *entry_ids])
+        return count
+
+    async def purge(self, letter_ids: Iterable[str]) -> int:
+        """Throw these away; returns how many of them there were."""
+        count = 0
+        for partition, entry_ids in self._by_partition(letter_ids).items():
+            count += await self._store.xdel(self._key(partition), *entry_ids)
+        return count
+
+    async def waiting(self) -> Waiting:
+        """Count what waits for the trigger; retries one by one, so not for every second."""
+        backlog = retries = dead = 0
+        for partition in range(self._partitions):
+            tag = keys.partition_tag(self._broker, partition)
+            backlog += await self._store.zcard(f"{tag}:backlog:{self._uid}")
+            dead += await self._store.xlen(self._key(partition))
+            async for _ in self._store.zscan_iter(
+                    f"{tag}:retries", match=f"{self._uid} *", count=_SCAN_ENTRIES):
+                retries += 1
+        return Waiting(backlog, retries, dead)
+
+    async def _after(self, after: str | None) -> AsyncIterator[DeadLetter]:
+        first, start = (0, "-") if after is None else self._split(after)
+        for partition in range(first, self._partitions):
+            start = start if start == "-" else f"({start}"
+            while True:
+                page: Any = await self._store.xrange(self._key(partition), start, count=_PAGE_ENTRIES)
+                for entry_id, fields in page:
+                    yield _letter(partition, entry_id, fields)
+                if len(page) < _PAGE_ENTRIES:
+                    break
+                start = f"({page[-1][0].decode()}"
+            start = "-"
+
+    def _key(self, partition: int) -> str:
+        return keys.dead(self._broker, partition, self._uid)
+
+    def _split(self, letter_id: str) -> tuple[int, str]:
+        partition, _, entry_id = letter_id.partition(".")
+        milliseconds, _, sequence = entry_id.partition("-")
+        if not (partition.isdecimal() and milliseconds.isdecimal() and sequence.isdecimal()) \
+                or int(partition) >= self._partitions:
+            raise NotFound(f"there is no dead letter {letter_id}")
+        return int(partition), entry_id
+
+    def _by_partition(self, letter_ids: Iterable[str]) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for letter_id in letter_ids:
+            partition, entry_id = self._split(letter_id)
+            found.setdefault(partition, []).append(entry_id)
+        return found
+
+
+async def of_trigger(store: redis.asyncio.Redis, name: str) -> DeadLetters:
+    """Dead letters of the trigger *name*, `namespace/trigger`. Raises NotFound."""
+    trigger = await store.hget(keys.table("triggers"), name)
+    if trigger is None:
+        raise NotFound(f"there is no trigger {name}, or its broker is not there yet")
+    record = orjson.loads(trigger)
+    broker = await store.hget(keys.table("brokers"), record["broker"])
+    if broker is None:
+        raise NotFound(f"there is no broker {record['broker']}")
+    partitions = max(1, int(orjson.loads(broker).get("partitions") or 1))
+    return DeadLetters(store, broker=record["broker"], partitions=partitions, uid=record["uid"])
+
+
+def _letter(partition: int, entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
+    return DeadLetter(
+        f"{partition}.{entry_id.decode()}", decode(fields), int(fields[b"when"]) / 1000,
+        int(fields[b"attempts"]), int(fields[b"status"]), fields[b"destination"].decode(),
+        fields[b"reason"].decode(), base64.b64decode(fields[b"body"]))

@@ -1,0 +1,164 @@
+"""Dead letters: to the sink, or kept; never nowhere."""
+
+import base64
+
+import pytest
+
+from eventing.errors import NotFound
+
+
+async def test_to_the_sink(bench, subscriber, make_subscriber, eventually, delivery):
+    """The sink gets the event with what went wrong, and nothing is kept."""
+    sink = await make_subscriber()
+    subscriber.answer = lambda exchange, event: exchange.respond(422, (), b"x" * 2000)
+    await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url, delivery=delivery(retry=3, dead_letter_url=sink.url))
+    letters = await bench.letters("mine")
+
+    await bench.send("1", data=b"body")
+    await eventually(lambda: sink.received)
+
+    event, headers = sink.received[0]
+    assert subscriber.ids == ["1"]
+    assert (event.attributes["id"], event.data) == ("1", b"body")
+    assert event.attributes["knativeerrordest"] == subscriber.url
+    assert event.attributes["knativeerrorcode"] == "422"
+    assert base64.b64decode(event.attributes["knativeerrordata"]) == b"x" * 768
+    assert len(event.attributes["knativeerrordata"]) <= 1024
+    assert "knativebrokerttl" not in event.attributes
+    assert b"prefer" not in headers
+    await bench.until_none(letters)
+
+
+async def test_no_answer_is_a_500(bench, make_subscriber, eventually, delivery):
+    """Without an answer the code is 500 and the data says what happened."""
+    gone, sink = await make_subscriber(), await make_subscriber()
+    await gone.stop()
+    await bench.dispatcher()
+    await bench.trigger("mine", gone.url, delivery=delivery(retry=1, dead_letter_url=sink.url))
+
+    await bench.send("1")
+    await eventually(lambda: sink.received)
+
+    attributes = sink.received[0][0].attributes
+    assert attributes["knativeerrorcode"] == "500"
+    assert b"refused" in base64.b64decode(attributes["knativeerrordata"])
+
+
+async def test_the_sink_is_asked_again(bench, subscriber, make_subscriber, eventually, delivery):
+    """Delivery to the sink has the same retries; what it does not take either is kept, with the reason."""
+    sink = await make_subscriber()
+    subscriber.answer = lambda exchange, event: exchange.respond(400)
+    sink.answer = lambda exchange, event: exchange.respond(503)
+    await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url, delivery=delivery(retry=2, dead_letter_url=sink.url))
+    letters = await bench.letters("mine")
+
+    await bench.send("1")
+    await eventually(lambda: len(sink.received) == 3)
+    await bench.records(4)
+
+    (letter,) = await letters.find()
+    assert letter.reason == "the dead letter sink answered 503"
+    assert letter.destination == sink.url
+    assert len(sink.received) == 3
+
+
+async def test_kept_where_no_sink_is(bench, subscriber, eventually, delivery):
+    """Without a sink a dead letter is kept with the answer that it died of."""
+    subscriber.answer = lambda exchange, event: exchange.respond(500, (), b"no stock")
+    await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url, delivery=delivery(retry=1))
+    letters = await bench.letters("mine")
+
+    await bench.send("1", data=b"body")
+    (letter,) = await bench.until(letters.find)
+
+    assert letter == await letters.show(letter.id)
+    assert (letter.event.attributes["id"], letter.event.data) == ("1", b"body")
+    assert (letter.attempts, letter.status, letter.destination) == (2, 500, subscriber.url)
+    assert (letter.reason, letter.body) == ("the subscriber answered 500", b"no stock")
+
+
+async def test_redrive(bench, subscriber, eventually, delivery):
+    """A redriven dead letter gets all its attempts again, and is one no more when it is delivered."""
+    subscriber.answer = lambda exchange, event: exchange.respond(500)
+    await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url, delivery=delivery(retry=1))
+    letters = await bench.letters("mine")
+    await bench.send("1", "2")
+    first, second = await bench.until(lambda: bench.at_least(2, letters))
+
+    statuses = iter([500, 200])
+    subscriber.answer = lambda exchange, event: exchange.respond(next(statuses))
+    assert await letters.redrive([first.id, first.id]) == 2
+    await bench.until(lambda: bench.at_most(1, letters))
+
+    assert [second] == await letters.find()
+    assert subscriber.ids[4:] == [first.event.attributes["id"]] * 2
+
+
+async def test_a_redrive_that_fails_keeps_the_letter(bench, subscriber, eventually, delivery):
+    """A letter that fails again is a letter again, with the newer reason."""
+    subscriber.answer = lambda exchange, event: exchange.respond(400)
+    await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url)
+    letters = await bench.letters("mine")
+    await bench.send("1")
+    (letter,) = await bench.until(letters.find)
+
+    subscriber.answer = lambda exchange, event: exchange.respond(410)
+    await letters.redrive([letter.id])
+    await bench.records(2)
+
+    (letter,) = await letters.find()
+    assert letter.reason == "the subscriber answered 410"
+
+
+async def test_purge(bench, subscriber, eventually, delivery):
+    """A purged dead letter is gone, also from a redrive that has not begun."""
+    subscriber.answer = lambda exchange, event: exchange.respond(400)
+    _, runtime = await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url)
+    letters = await bench.letters("mine")
+    await bench.send("1")
+    (letter,) = await bench.until(letters.find)
+    await bench.stop(runtime)
+
+    await letters.redrive([letter.id])
+    assert await letters.purge([letter.id]) == 1
+    await bench.dispatcher()
+    await bench.until_waiting(letters, 0)
+
+    assert subscriber.ids == ["1"]
+    with pytest.raises(NotFound):
+        await letters.show(letter.id)
+
+
+async def test_pages(bench, subscriber, eventually):
+    """Dead letters are listed in pages, over all partitions, each once."""
+    await bench.broker(partitions=3)
+    subscriber.answer = lambda exchange, event: exchange.respond(400)
+    await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url)
+    letters = await bench.letters("mine")
+    await bench.send(*range(50), partitions=3)
+    await bench.until(lambda: bench.at_least(50, letters))
+
+    found, page = [], await letters.find(limit=7)
+    while page:
+        found += page
+        page = await letters.find(limit=7, after=page[-1].id)
+
+    assert sorted(int(letter.event.attributes["id"]) for letter in found) == list(range(50))
+
+
+@pytest.mark.parametrize("name", ["", "1", "9.1-1", "0.x-1", "0.1", "-1.1-1"])
+async def test_no_such_letter(bench, subscriber, name):
+    """A name that no dead letter has is not found, whatever it looks like."""
+    await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url)
+    letters = await bench.letters("mine")
+
+    with pytest.raises(NotFound):
+        await letters.show(name)
