@@ -1,4 +1,4 @@
-"""An instance to measure: `clarion up --ephemeral` on free ports in its own directory, and its processes."""
+"""An instance to measure: `clarion up` on free ports in a throw-away directory, and its processes."""
 
 import contextlib
 import json
@@ -129,8 +129,8 @@ def is_ready(resource: dict) -> bool:
 def up(*options: str) -> Iterator[Instance]:
     """Start an instance, yield it when it is ready, stop it."""
     data_dir = Path(tempfile.mkdtemp(prefix="cb-"))
-    command = [CLARION, "up", "--ephemeral", "--data-dir", data_dir,
-               "--port", "0", "--control-port", "0", *options]
+    # Not --ephemeral: that chooses its own directory, and this one has the log to show when a start fails.
+    command = [CLARION, "up", "--data-dir", data_dir, "--port", "0", "--control-port", "0", *options]
     began = time.monotonic()
     log = (data_dir / "up.log").open("wb")
     instance = Instance(data_dir, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))

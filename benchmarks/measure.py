@@ -1,13 +1,15 @@
 """A figure is a median and a range over several runs, and a ratio to a floor of the same run."""
 
 import statistics
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.table import Table
 
-console = Console()
+# A table in a file or a log is not cut to the 80 columns that rich assumes there.
+console = Console(width=None if sys.stdout.isatty() else 140)
 
 
 @dataclass
