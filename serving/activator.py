@@ -19,6 +19,7 @@ in `passage.py`; how many workers there are is the scaler's affair. This room on
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
 
@@ -151,7 +152,7 @@ class Activator:
     def expired(self, pool: Pool, slot: Slot) -> None:
         """A request ran out of time at a worker whose concurrency is limited: it may never get free."""
         self._scaler.retire(pool, slot)
-        self._scaler.look(pool, self.loop.time())
+        self._scaler.look(pool, time.monotonic())
 
 
 def _is_probe(noted: Mapping[bytes, bytes]) -> bool:

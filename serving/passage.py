@@ -25,6 +25,7 @@ work, so the place stays taken until it has ended; and at the end of its time th
 
 import asyncio
 from collections.abc import Iterable
+from time import monotonic  # uvloop's own time has milliseconds only: too coarse for a concurrency
 from typing import Protocol
 
 from eventing.errors import NoAnswer
@@ -87,7 +88,7 @@ class Passage:
         self._answer_headers: list[Header] = []
         self._answer_body: list[bytes] | None = None  # None: it is streamed
         self._timer: asyncio.TimerHandle | None = None
-        self._begun = self._last = activator.loop.time()
+        self._begun = self._last = monotonic()
 
     def __repr__(self) -> str:
         """Where it is."""
@@ -122,7 +123,7 @@ class Passage:
         if slot is not None and slot.is_ready:
             self.admitted(slot)
             return
-        now = self._activator.loop.time()
+        now = monotonic()
         self._cold = pool.ready == 0
         if slot is not None:
             self.admitted(slot)
@@ -184,7 +185,7 @@ class Passage:
     def head(self, status: int, headers: list[Header]) -> None:
         """The answer starts."""
         self._status = status
-        self._last = now = self._activator.loop.time()
+        self._last = now = monotonic()
         cold_s = now - self._begun if self._cold else None
         self._activator.answered(status, cold_s)
         if self._slot is not None:
@@ -217,7 +218,7 @@ class Passage:
         """More of the answer."""
         if self._left:
             return
-        self._last = self._activator.loop.time()
+        self._last = monotonic()
         if self._answer_body is not None:
             self._answer_body.append(chunk)
             return
@@ -275,7 +276,7 @@ class Passage:
             return
         self._slot = None
         self._pool.breaker.give_back(slot)
-        now = self._activator.loop.time()
+        now = monotonic()
         refusal = self._pool.refusal(now)
         if refusal is not None:
             self.refused(*refusal)
@@ -296,10 +297,10 @@ class Passage:
         if due <= now:
             self._expire()
         else:
-            self._timer = self._activator.loop.call_at(due, self._check)
+            self._timer = self._activator.loop.call_later(due - now, self._check)
 
     def _check(self) -> None:
-        self._arm(self._activator.loop.time())
+        self._arm(monotonic())
 
     def _expire(self) -> None:
         self._pool.breaker.forget(self)
@@ -339,7 +340,7 @@ class Passage:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.abort()
-        self._pool.meter.leave(self._activator.loop.time())
+        self._pool.meter.leave(monotonic())
         slot, self._slot = self._slot, None
         if slot is not None:
             self._pool.breaker.give_back(slot)
