@@ -192,6 +192,10 @@ class Bench:
         """Whether a backlog has so many references."""
         return await self.store.zcard(backlog) == count
 
+    async def living(self, count):
+        """Whether so many dispatchers say that they live."""
+        return await self.store.zcard(keys.DISPATCHERS) >= count
+
     async def stored_ids(self):
         """Ids of all entries of the partition."""
         return [entry_id for entry_id, _ in await self.store.xrange(keys.events(BROKER, 0))]

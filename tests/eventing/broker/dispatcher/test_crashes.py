@@ -1,0 +1,147 @@
+"""Dispatchers as processes: killed, stopped and woken while events flow, they lose nothing."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).with_name("process.py")
+
+
+class Process:
+    """A dispatcher process."""
+
+    def __init__(self, socket, directory):
+        self._popen = subprocess.Popen([sys.executable, str(PROGRAM), str(socket), str(directory)],
+                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.pid = self._popen.pid
+
+    async def ready(self):
+        line = b""
+        while line != b"ready\n":  # log lines come first
+            line = await asyncio.to_thread(self._popen.stdout.readline)
+            assert line, "the dispatcher ended"
+        return self
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def end(self):
+        if self._popen.poll() is None:
+            self._popen.kill()
+        self._popen.wait()
+        self._popen.stdout.close()
+
+
+@pytest.fixture
+async def start(valkey_socket, tmp_path):
+    """Starts dispatcher processes, and ends them after the test."""
+    processes = []
+
+    async def start():
+        processes.append(Process(valkey_socket, tmp_path))
+        return await processes[-1].ready()
+    yield start
+    for process in processes:
+        process.end()
+
+
+async def owner(bench):
+    """Process id of the partition's owner."""
+    name = await bench.until(lambda: bench.store.get("{shop/default/0}:lease"))
+    return int(name.decode().split("/")[-2])
+
+
+async def test_killed_at_any_time(bench, start, make_subscriber, eventually, delivery):
+    """Whoever is killed, whenever: every trigger gets every event that was accepted, at least once."""
+    plain, flaky, slow = [await make_subscriber() for _ in range(3)]
+    failed = set()
+
+    def once(exchange, event):
+        name = event.attributes["id"]
+        exchange.respond(200 if name in failed or random.random() < 0.8 else 503)
+        failed.add(name)
+    flaky.answer = once
+    loop = asyncio.get_running_loop()
+    slow.answer = lambda exchange, event: loop.call_later(0.01, exchange.respond, 200)
+    processes = [await start(), await start()]
+    for name, subscriber in (("plain", plain), ("flaky", flaky), ("slow", slow)):
+        await bench.trigger(name, subscriber.url, delivery=delivery(retry=10))
+
+    for round_ in range(3):
+        for start_at in range(0, 600, 100):
+            await bench.send(*(f"{round_}-{index}" for index in range(start_at, start_at + 100)))
+        victim = await owner(bench)
+        os.kill(victim, signal.SIGKILL)
+        processes = [process for process in processes if process.pid != victim]
+        processes.append(await start())
+
+    accepted = {event.attributes["id"] for event in await bench.stored()}
+    assert len(accepted) == 1800
+    await eventually(lambda: all(accepted == set(subscriber.ids) for subscriber in (plain, flaky, slow)))
+    last = (await bench.stored_ids())[-1]
+    await bench.until(lambda: bench.is_floor(last))
+    # What a crash repeats: what was in flight, and one commit's answers.
+    again = sum(count - 1 for count in Counter(plain.ids).values())
+    assert again < 600
+
+
+async def test_stopped_past_its_lease(bench, start, subscriber, eventually):
+    """An owner that wakes after its lease finds another one, and neither sends nor settles any more."""
+    subscriber.answer = subscriber.hold
+    first = await start()
+    await bench.trigger("mine", subscriber.url)
+    await bench.send(*range(200))
+    await eventually(lambda: len(subscriber.received) == 64)
+
+    first.signal(signal.SIGSTOP)
+    epoch = await bench.store.get("{shop/default/0}:epoch")
+    second = await start()
+    assert await owner(bench) == first.pid
+    async with asyncio.timeout(10):
+        while await owner(bench) != second.pid:
+            await asyncio.sleep(0.05)
+    assert await bench.store.get("{shop/default/0}:epoch") > epoch
+    await eventually(lambda: len(subscriber.received) == 128)
+
+    # The first one's 64 are answered while it sleeps; what it makes of that is refused when it wakes.
+    for exchange in subscriber.held[:64]:
+        exchange.respond(200)
+    first.signal(signal.SIGCONT)
+    woken = time.monotonic()
+    await bench.until(lambda: bench.living(2))
+    while time.monotonic() - woken < 1.0:  # it has had its chance: a renewal and fifty commits
+        assert await owner(bench) == second.pid
+        assert len(subscriber.received) == 128
+        await asyncio.sleep(0.05)
+    committed = await bench.store.hget("{shop/default/0}:state", "commit")
+    assert committed.split(b"/")[0] == await bench.store.get("{shop/default/0}:epoch")
+
+    subscriber.answer = lambda exchange, event: exchange.respond(200)
+    for exchange in subscriber.held[64:]:
+        exchange.respond(200)
+    await eventually(lambda: set(map(int, subscriber.ids)) == set(range(200)))
+
+
+async def test_leaving_hands_over_at_once(bench, start, subscriber, eventually):
+    """After SIGTERM the next owner does not wait for the lease, and repeats nothing."""
+    first = await start()
+    await bench.trigger("mine", subscriber.url)
+    await bench.send(*range(100))
+    await eventually(lambda: len(subscriber.received) == 100)
+    await start()
+
+    first.signal(signal.SIGTERM)
+    await asyncio.to_thread(first._popen.wait)  # its end, not what it does
+    assert await bench.store.zcard("clarion:dispatchers") == 1
+    await bench.send(*range(100, 200))
+    await eventually(lambda: len(subscriber.received) == 200)
+
+    assert sorted(map(int, subscriber.ids)) == list(range(200))
