@@ -161,7 +161,7 @@ def _failed(revision: Resource, reason: str, message: str, now: float) -> None:
         image = workload.serving_container(resource.spec(revision)).get("image") or ""
         _unhealthy(status, "ContainerMissing", workload.unfetched(image, message), now)
         return
-    _unhealthy(status, reason, f"Container failed with: {message}", now)
+    _unhealthy(status, reason, f"Container failed with: {message.strip()}", now)
 
 
 def _unhealthy(status: dict[str, Any], reason: str, message: str, now: float) -> None:

@@ -95,6 +95,12 @@ async def test_children(cluster):
     await cluster.until_condition(
         f"Service.{GROUP}", "hello", "RoutesReady", status="Unknown", reason="RevisionMissing"
     )
+    await cluster.until(
+        lambda: (
+            resource.labels(cluster.get(f"Revision.{GROUP}", "hello-00001")).get(f"{GROUP}/routingState")
+            == "active"
+        )
+    )
     stored = cluster.get(f"Service.{GROUP}", "hello")
     configuration = cluster.get(f"Configuration.{GROUP}", "hello")
     route = cluster.get(f"Route.{GROUP}", "hello")
