@@ -50,7 +50,9 @@ _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _HEALTHY_AFTER_S = 60.0
 _KILL_GRACE_S = 1.0  # beyond config.drain_s, for a role that has cancelled its work and is leaving
-_READY_POLL_S = 0.05  # only until everything is ready
+_READY_POLL_S = 0.05  # only until everything is ready; what is not by _PATIENCE_S may never be
+_LATE_POLL_S = 1.0
+_PATIENCE_S = 10.0
 
 RunRole = Callable[[str, Config, int, Mapping[str, socket.socket]], int]
 
@@ -186,6 +188,7 @@ class Supervisor:
     def _watch_over(self, watch: "Watch") -> None:
         """Restart what ends, until a signal."""
         is_ready = False
+        hurried_until = time.monotonic() + _PATIENCE_S
         while not self._signals:
             self._reap()
             now = time.monotonic()
@@ -194,7 +197,9 @@ class Supervisor:
                     child.start()
             is_ready = is_ready or watch()
             pauses = [max(0.0, child.due - now) for child in self._children if child.pid is None]
-            self._wait(min([*pauses, *([] if is_ready else [_READY_POLL_S])], default=None))
+            if not is_ready:
+                pauses.append(_READY_POLL_S if now < hurried_until else _LATE_POLL_S)
+            self._wait(min(pauses, default=None))
 
     def _wait(self, timeout_s: float | None) -> None:
         """Sleep until a signal (a child's end is one) or for *timeout_s*; None: until a signal."""

@@ -127,6 +127,19 @@ def test_drained_at_a_signal(instances):
     assert not made.state_file.exists()
 
 
+def test_second_signal_does_not_wait(instances):
+    """A request that is never finished holds the drain up; a second Ctrl-C ends it at once, with 130."""
+    made = instances("--drain-s", "60")
+    made.start()
+    with socket.create_connection(("127.0.0.1", made.state["port"])) as slow:
+        slow.sendall(b"POST /default/default HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf")
+        made.process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            made.process.wait(1.5)
+
+        assert made.stop(signal.SIGINT) == 130
+
+
 @pytest.mark.parametrize("role", ["ingress", "control", "sources"])
 def test_one_role(role, store, valkey_socket, tmp_path, until):
     """`clarion run` runs one role on a shared Redis until a signal, which is no failure."""
