@@ -81,7 +81,7 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
     lines = []
     for number, row in enumerate([heads, *rows]):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[-1] = cells[-1].rstrip()
+        cells[-1] = cells[-1].rstrip()  # inside of its colours, if it has any
         cells = [(verdict if number else bold)(cell) for cell in cells]
-        lines.append("   ".join(cells))
+        lines.append("   ".join(cells).rstrip())
     return "".join(f"{line}\n" for line in lines)
