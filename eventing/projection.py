@@ -50,7 +50,7 @@ async def write_many(
 
 async def read(store: redis.asyncio.Redis, table: str) -> dict[str, Record]:
     """All records of *table* by name."""
-    raw: dict[Any, Any] = await store.hgetall(keys.table(table))  # type: ignore[assignment]
+    raw: dict[Any, Any] = await store.hgetall(keys.table(table))
     return {name.decode(): orjson.loads(value) for name, value in raw.items()}
 
 
@@ -121,7 +121,7 @@ class Follower:
                 self._tell(table, name, record)
 
     async def _refresh(self, table: str, name: str) -> None:
-        value: Any = await self._store.hget(keys.table(table), name)  # type: ignore[assignment]
+        value: Any = await self._store.hget(keys.table(table), name)
         self._tell(table, name, None if value is None else orjson.loads(value))
 
     def _tell(self, table: str, name: str, record: Record | None) -> None:
