@@ -26,15 +26,18 @@ work, so the place stays taken until it has ended; and at the end of its time th
 import asyncio
 from collections.abc import Iterable
 from time import monotonic  # uvloop's own time has milliseconds only: too coarse for a concurrency
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from eventing.errors import NoAnswer
 from eventing.http import wire
-from eventing.http.client import Address, Client, Upstream
+from eventing.http.client import Address, Upstream
 from eventing.http.exchange import Exchange
 from eventing.http.wire import Header
 from serving.breaker import Slot
 from serving.pool import Pool
+
+if TYPE_CHECKING:
+    from serving.activator import Activator
 
 # A body up to this size is gathered and can be sent again; an event is 1 MiB at most and mostly far less.
 _KEPT_BYTES = 64 * 1024
@@ -47,23 +50,6 @@ _WRITTEN = frozenset({b"content-length", b"date"})  # by our own server, with ev
 _TIMED_OUT = b"activator request timeout"  # Knative's words
 
 
-class Activator(Protocol):
-    """What a passage needs of the activator."""
-
-    client: Client
-    loop: asyncio.AbstractEventLoop
-    tasks: asyncio.TaskGroup
-
-    def wanted(self, pool: Pool, now: float) -> None:
-        """A request waits and there is no worker that is ready."""
-
-    def answered(self, status: int, cold_s: float | None) -> None:
-        """A request has its answer; *cold_s*: how long it took to start if it woke a worker."""
-
-    def expired(self, pool: Pool, slot: Slot) -> None:
-        """A request ran out of time at a worker whose concurrency is limited."""
-
-
 class Passage:
     """One request. It is the Ticket of the breaker and the receiver of both bodies."""
 
@@ -71,7 +57,8 @@ class Passage:
                  "_exchange", "_headers", "_last", "_left", "_pool", "_slot", "_status", "_streams", "_timer",
                  "_upstream")
 
-    def __init__(self, activator: Activator, pool: Pool, exchange: Exchange, headers: list[Header]) -> None:
+    def __init__(self, activator: "Activator", pool: Pool, exchange: Exchange,
+                 headers: list[Header]) -> None:
         """Take *exchange* to a worker of *pool*, with *headers* in place of its own."""
         self._activator = activator
         self._pool = pool
