@@ -195,9 +195,13 @@ def apply(document: Document, client: Client, namespace: str) -> tuple[str, Reso
         Refused: the API said no.
     """
     wanted = build(document, client)
-    path = client.path_of(wanted, namespace)
-    noted = json.dumps(wanted, separators=(",", ":"), sort_keys=True) + "\n"
-    wanted.setdefault("metadata", {}).setdefault("annotations", {})[LAST_APPLIED] = noted
+    kind = client.kind_of(wanted)
+    if kind.is_namespaced:  # kubectl notes it, too
+        wanted["metadata"].setdefault("namespace", namespace)
+    annotations = wanted["metadata"].setdefault("annotations", {})
+    annotations.pop(LAST_APPLIED, None)  # in a file that was once printed by `get -o yaml`
+    annotations[LAST_APPLIED] = json.dumps(wanted, separators=(",", ":"), sort_keys=True) + "\n"
+    path = kind.path(wanted["metadata"].get("namespace"), wanted["metadata"]["name"])
     live = client.find(path)
     if live is None:
         return "created", client.create(path.rpartition("/")[0], wanted)

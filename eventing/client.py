@@ -183,11 +183,16 @@ class Client:
         return list(found)
 
     def path_of(self, wish: Resource, namespace: str) -> str:
-        """Path of the object that *wish* describes, *namespace* if it names none; UsageError: unknown."""
+        """Path of the object that *wish* describes, in *namespace* if it names none; UsageError: unknown."""
+        metadata = wish["metadata"]
+        return self.kind_of(wish).path(metadata.get("namespace") or namespace, metadata["name"])
+
+    def kind_of(self, wish: Resource) -> KindName:
+        """The kind that *wish* names; UsageError where the server has none such."""
         group, _, version = wish["apiVersion"].rpartition("/")
         for kind in self.kinds():
             if (kind.group, kind.version, kind.kind) == (group, version, wish["kind"]):
-                return kind.path(wish["metadata"].get("namespace") or namespace, wish["metadata"]["name"])
+                return kind
         raise UsageError(f'no matches for kind "{wish["kind"]}" in version "{wish["apiVersion"]}"; '
                          "clarion get --help says how to list what there is")
 

@@ -14,6 +14,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -137,8 +138,10 @@ def announce(config: "Config") -> None:
 
 
 def retract(config: "Config") -> None:
-    """Remove what `announce` wrote."""
+    """Remove what `announce` wrote, and the sockets where they could not live in the data directory."""
     (config.data_dir / "run" / "clarion.json").unlink(missing_ok=True)
+    if config.socket_dir.parent != config.data_dir.absolute():
+        shutil.rmtree(config.socket_dir, ignore_errors=True)
 
 
 def running(data_dir: Path) -> dict[str, Any] | None:
