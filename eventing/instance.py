@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # settings cost a command more than all else that it imports
 _BACKLOG = 2048
 # A killed supervisor's children die with it, within milliseconds; they hold the lock until then.
 _ORPHANS_S = 5.0
+# A killed one that nobody has waited for looks alive, though its lock is free in a moment.
+_ZOMBIE_S = 0.3
 
 
 def prepare(config: "Config") -> None:
@@ -68,13 +70,14 @@ def lock(data_dir: Path) -> Iterator[None]:
 
 
 def _acquire(descriptor: int, path: Path) -> None:
-    deadline = time.monotonic() + _ORPHANS_S
+    began = time.monotonic()
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = os.pread(descriptor, 32, 0).decode().strip()
-            if is_alive(int(pid or 0)) or time.monotonic() > deadline:
+            patience_s = _ZOMBIE_S if is_alive(int(pid or 0)) else _ORPHANS_S
+            if time.monotonic() - began > patience_s:
                 raise UsageError(f"{path.parent} is in use by another Clarion, pid {pid or 'unknown'}; "
                                  f"stop it (kill {pid}) or choose another --data-dir") from None
             time.sleep(0.02)
