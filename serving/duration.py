@@ -3,7 +3,7 @@ Durations as Knative's ConfigMaps and annotations write them: `1m5s`, `40s`, `1.
 
 This is the notation of Go's `time.ParseDuration`, exact to the nanosecond, so that a message quotes a
 bound in the same words as Knative does. ISO 8601 (`PT0.2S`), which the delivery of events uses, is another
-room: `eventing/kinds/delivery.py`.
+room: `eventing/control/delivery.py`.
 """
 
 import re

@@ -12,13 +12,13 @@ served alike: events live in our own store, so that a YAML written for any of th
 from collections.abc import Mapping
 from typing import Any
 
-from eventing.control import address, field, resource
+from eventing.control import address, delivery, field, resource
 from eventing.control.context import Context
 from eventing.control.destination import validate_reference
 from eventing.control.field import FieldError
 from eventing.control.kind import AGE, READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, TRUE, Resource
-from eventing.kinds import broker_defaults, delivery
+from eventing.kinds import broker_defaults
 from eventing.kinds.broker_defaults import BrokerDefaults
 
 CLASS = "eventing.knative.dev/broker.class"

@@ -22,13 +22,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from eventing.broker.filters import FilterInvalid, compile_filter
-from eventing.control import address, destination, field, resource
+from eventing.control import address, delivery, destination, field, resource
 from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import AGE, READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
 from eventing.kinds import broker as brokers
-from eventing.kinds import delivery, dependency, filters
+from eventing.kinds import dependency, filters
 
 BROKER_LABEL = "eventing.knative.dev/broker"
 _INJECTION = "eventing.knative.dev/injection"

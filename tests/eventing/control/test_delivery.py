@@ -3,7 +3,7 @@
 import pytest
 
 from eventing.control.field import render
-from eventing.kinds import delivery
+from eventing.control import delivery
 
 
 @pytest.mark.parametrize(
