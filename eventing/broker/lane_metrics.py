@@ -32,8 +32,9 @@ class LaneMetrics(Collector):
         lag = GaugeMetricFamily(
             "clarion_partition_lag_seconds", "How much older the last entry read is than the last there is.",
             labels=("broker", "partition"))
-        retries = GaugeMetricFamily("clarion_partition_retries", "Deliveries that wait for their next attempt.",
-                                    labels=("broker", "partition"))
+        retries = GaugeMetricFamily(
+            "clarion_partition_retries", "Deliveries that wait for their next attempt.",
+            labels=("broker", "partition"))
         for partition in self._partitions():
             labels = (partition.broker, str(partition.number))
             lag.add_metric(labels, partition.upkeep.kept.lag_s)

@@ -86,13 +86,19 @@ class Bench:
         await self._tasks.__aexit__(None, None, None)
 
     async def broker(self, name=BROKER, partitions=1):
-        await projection.write(self.store, "brokers", name, {"uid": str(uuid.uuid4()), "partitions": partitions})
+        await projection.write(self.store, "brokers", name,
+                               {"uid": str(uuid.uuid4()), "partitions": partitions})
 
-    async def trigger(self, name, url, broker=BROKER, **more):
-        """Write a trigger's record and wait until every partition's owner matches it."""
+    async def put(self, name, url, broker=BROKER, **more):
+        """Write a trigger's record."""
         record = {"uid": str(uuid.uuid4()), "generation": 1, "broker": broker, "filter": {}, "filters": [],
                   "subscriber": url, "delivery": None, "annotations": {}} | more
         await projection.write(self.store, "triggers", f"shop/{name}", record)
+        return record
+
+    async def trigger(self, name, url, broker=BROKER, **more):
+        """Write a trigger's record and wait until every partition's owner matches it."""
+        record = await self.put(name, url, broker, **more)
         brokers = await projection.read(self.store, "brokers")
         wanted = {"uid": record["uid"], "generation": record["generation"]}
         names = [f"shop/{name}/{number}" for number in range(brokers[broker]["partitions"])]

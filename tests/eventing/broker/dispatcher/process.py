@@ -1,4 +1,4 @@
-"""One dispatcher as a process of its own: `python process.py SOCKET DIRECTORY`; it prints a line when ready."""
+"""One dispatcher as a process: `python process.py SOCKET DIRECTORY`; it prints a line when it is ready."""
 
 import asyncio
 import signal
@@ -22,7 +22,7 @@ async def main():
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runtime.stopping.set)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run(runtime))
-            while not runtime.is_ready:  # noqa: ASYNC110  a role says so by a flag
+            while not runtime.is_ready:
                 await asyncio.sleep(0.01)
             sys.stdout.write("ready\n")
             sys.stdout.flush()

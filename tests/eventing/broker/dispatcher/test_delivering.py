@@ -9,7 +9,8 @@ async def test_delivers_what_matches(bench, subscriber, eventually):
     await bench.trigger("mine", subscriber.url, filter={"type": "order"})
 
     await bench.send("1", type="other")
-    await bench.send("2", type="order", data=b'{"sku": "A1"}', datacontenttype="application/json", subject="s")
+    await bench.send("2", type="order", data=b'{"sku": "A1"}', datacontenttype="application/json",
+                     subject="s")
     await bench.send("3", type="order", data=None)
     await eventually(lambda: len(subscriber.received) == 2)
 
@@ -93,7 +94,7 @@ async def test_retries_survive_a_restart(bench, subscriber, eventually, delivery
     await bench.dispatcher()
     letters = await bench.letters("mine")
     await eventually(lambda: len(subscriber.received) == 3)
-    await bench.until(lambda: letters.find())
+    await bench.until(letters.find)
 
     assert len(subscriber.received) == 3
     assert [letter.attempts for letter in await letters.find()] == [3]
