@@ -2,8 +2,8 @@
 
 import pytest
 
-from eventing.control.field import render
 from eventing.control import delivery
+from eventing.control.field import render
 
 
 @pytest.mark.parametrize(
