@@ -85,7 +85,7 @@ async def test_retries_survive_a_restart(bench, subscriber, eventually, delivery
     """The next dispatcher goes on with the attempts that are left, and only those."""
     subscriber.answer = lambda exchange, event: exchange.respond(500)
     _, runtime = await bench.dispatcher()
-    await bench.trigger("mine", subscriber.url, delivery=delivery(retry=2, backoff_s=1.0))
+    await bench.trigger("mine", subscriber.url, delivery=delivery(retry=2, backoff_s=0.4))
     await bench.send("1")
     await eventually(lambda: len(subscriber.received) == 1)
 
