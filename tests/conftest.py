@@ -33,6 +33,8 @@ from eventing.control import resource
 from eventing.control.field import render
 from eventing.control.kind import Defaults, of
 from eventing.control.plane import Plane
+from tests.servers import kafka as kafka_server
+from tests.servers import provision
 
 
 def wait_for_socket(path: Path, process: subprocess.Popen) -> None:
@@ -73,6 +75,19 @@ async def store(valkey_socket):
     await client.function_flush()
     yield client
     await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def kafka():
+    """A Kafka broker: `kafka.plain` is its address (tests/servers/kafka.py)."""
+    with provision.needed("Kafka", kafka_server.serve) as server:
+        yield server
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The last lines of a run say which servers there were none of."""
+    for name, why in provision.missing.items():
+        terminalreporter.write_line(f"No {name} to test against: {why}", yellow=True)
 
 
 CLARION = Path(sys.executable).parent / "clarion"

@@ -1,0 +1,88 @@
+"""
+Where a real server for the tests comes from, and what happens where there is none.
+
+Each module beside this one starts one server, and looks for it in this order:
+
+    1 an environment variable with its address (CLARION_TEST_KAFKA ...): neither started nor stopped here
+    2 a program on PATH
+    3 the machine's package tools, into a directory that is kept: $XDG_CACHE_HOME/clarion, else .cache here
+
+Whatever fails there raises Missing with a sentence for a person. The tests that need the server are then
+skipped, and the last lines of the run say so; with CLARION_REQUIRE_SERVERS=1, as in CI, they fail.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+# What this run could not have, and why: said at its end.
+missing = {}
+
+_INSTALL_S = 900  # a build from source on two cores takes half of that
+
+
+class Missing(Exception):
+    """This machine cannot have that server; the message says what to do about it."""
+
+
+@contextlib.contextmanager
+def needed(name, serve):
+    """The server that the context manager *serve()* starts; skips, or fails, where there is none."""
+    if name in missing:
+        _go_without(name)
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(serve())
+        except Missing as why:
+            missing[name] = str(why)
+            _go_without(name)
+        yield server
+
+
+def _go_without(name):
+    if os.environ.get("CLARION_REQUIRE_SERVERS") == "1":
+        pytest.fail(f"{name}: {missing[name]}", pytrace=False)
+    pytest.skip(f"{name}: {missing[name]}")
+
+
+def cache(name):
+    """Directory in which *name* is kept between runs."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    root = Path(home) / "clarion" if home else Path(__file__).parents[2] / ".cache"
+    path = root / "servers" / name
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def program(name):
+    """Path of a program; Missing where PATH has none."""
+    found = shutil.which(name)
+    if found is None:
+        raise Missing(f"there is no {name} on PATH")
+    return found
+
+
+def install(*command, cwd):
+    """Run an install command; Missing with its last words if it fails."""
+    try:
+        done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              check=False, timeout=_INSTALL_S)
+    except subprocess.TimeoutExpired as error:
+        raise Missing(f"{command[0]} did not end within {_INSTALL_S} s") from error
+    if done.returncode:
+        words = (done.stdout + done.stderr).strip().splitlines()
+        raise Missing(f"{command[0]} failed: {words[-1] if words else done.returncode}")
+
+
+def free_ports(count):
+    """Loopback ports that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
