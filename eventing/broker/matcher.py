@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from eventing.broker.filters import Predicate, attribute, compile_filter
+from eventing.broker.filters import Predicate, attribute, compile_filter, visible
 
 Key = TypeVar("Key")
 # (kind, attribute, value), kind being a dialect.
@@ -78,6 +78,7 @@ class Matcher(Generic[Key]):
 
     def match(self, attributes: Mapping[str, str]) -> list[Key]:
         """Triggers that want an event with these attributes, each once, in no order."""
+        attributes = visible(attributes)
         wanted: list[Key] = []
         for bucket in self._buckets(attributes):
             for hung in bucket.values():

@@ -59,8 +59,15 @@ def attribute_values(wanted: object, path: str) -> dict[str, str]:
 
 
 def attribute(name: str) -> str:
-    """Name under which an event carries the attribute that a filter calls *name*."""
+    """Name under which a predicate finds the attribute that a filter calls *name*; see `visible`."""
     return _ALIASES.get(name, name)
+
+
+def visible(attributes: Mapping[str, str]) -> Mapping[str, str]:
+    """Attributes of an event as a predicate takes them: under one name, whatever CloudEvents version."""
+    if "schemaurl" in attributes:
+        return {**attributes, "dataschema": attributes["schemaurl"]}
+    return attributes
 
 
 def compile_one(element: object, path: str) -> Predicate:

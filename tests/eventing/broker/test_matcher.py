@@ -88,3 +88,13 @@ def test_leaves_nothing_behind():
         matcher.remove(kind)
 
     assert vars(matcher) == vars(Matcher())
+
+
+def test_one_attribute_whatever_the_version():
+    """`schemaurl` of CloudEvents 0.3 and `dataschema` of 1.0 are the same to a filter, by either name."""
+    matcher = Matcher()
+    for name in ("schemaurl", "dataschema"):
+        matcher.put(name, {"filter": {name: "http://s"}})
+
+    for event in ({"schemaurl": "http://s"}, {"dataschema": "http://s"}):
+        assert sorted(matcher.match(event)) == ["dataschema", "schemaurl"]
