@@ -17,7 +17,6 @@ from prometheus_client import CollectorRegistry
 
 from eventing.config import Config
 
-
 # Long enough for a task to end, short enough that nobody notices one that has to be told twice.
 _END_S = 0.1
 
