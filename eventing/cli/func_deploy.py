@@ -1,0 +1,163 @@
+"""
+From a function's folder to a Service that answers: bundle, apply, subscriptions, and the wait.
+
+What goes on is what the newest Revision's conditions say; a Service that says no for ERROR_WINDOW_S has
+failed, though the serving role goes on trying.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from eventing import apply as applying
+from eventing.cli import output
+from eventing.client import Client, Resource
+from eventing.errors import ClarionError, UsageError
+from serving import funcyaml
+
+# func's own: a worker that dies once at its start may well live the next time.
+ERROR_WINDOW_S = 2.0
+_POLL_S = 0.1
+_LINE_CHARACTERS = 100
+
+_SERVING = "/apis/serving.knative.dev/v1/namespaces/{}/{}"
+_TRIGGERS = "/apis/eventing.knative.dev/v1/namespaces/{}/triggers"
+
+
+class Deployment:
+    """One function on its way to one namespace."""
+
+    def __init__(self, client: Client, function: funcyaml.Function, folder: Path, namespace: str) -> None:
+        """Nothing is done yet."""
+        self._client = client
+        self._function = function
+        self._folder = folder
+        self._namespace = namespace
+        self._path = f"{_SERVING.format(namespace, 'services')}/{function.name}"
+        self._shown = ""
+        self.url = ""
+
+    def apply(self, changes: list[str], own: Mapping[str, str]) -> None:
+        """
+        Store the Service and its Triggers; Triggers of subscriptions that are no more go.
+
+        Args:
+            changes: of variables, NAME=VALUE or NAME-.
+            own: the environment of who deploys.
+
+        Raises:
+            UsageError: folder or func.yaml are not what they should be.
+            Refused: the API said no.
+        """
+        for field in self._function.ignored:
+            self._say(f"{self._function.place}: {field} means nothing on this machine and is left out")
+        wanted = funcyaml.service(self._function, own)
+        container = wanted["spec"]["template"]["spec"]["containers"][0]
+        if changes:
+            container["env"] = with_changes(container.get("env") or [], changes)
+        what, service = self._apply(wanted)
+        verb = {"created": "deployed", "configured": "updated"}.get(what, what)
+        self._say(f'Function {self._function.name} {verb} in namespace "{self._namespace}"')
+        self._subscribe(service)
+
+    def _apply(self, wanted: Resource) -> tuple[str, Resource]:
+        # The document is the folder's own, so that its image, func://., is the folder.
+        document = applying.Document(wanted, self._folder / funcyaml.FILE, self._function.place)
+        return applying.apply(document, self._client, self._namespace)
+
+    def _subscribe(self, service: Resource) -> None:
+        owner = {"apiVersion": service["apiVersion"], "kind": service["kind"],
+                 "name": service["metadata"]["name"], "uid": service["metadata"]["uid"]}
+        triggers = funcyaml.triggers(self._function)
+        for trigger in triggers:
+            trigger["metadata"]["ownerReferences"] = [owner]
+            what, _ = self._apply(trigger)
+            self._say(f"trigger/{trigger['metadata']['name']} {what}")
+        kept = {trigger["metadata"]["name"] for trigger in triggers}
+        path, prefix = _TRIGGERS.format(self._namespace), funcyaml.trigger_prefix(self._function.name)
+        for trigger in self._client.get(path)["items"]:
+            name, owners = trigger["metadata"]["name"], trigger["metadata"].get("ownerReferences") or ()
+            is_ours = name.startswith(prefix) and any(one["uid"] == owner["uid"] for one in owners)
+            if is_ours and name not in kept:
+                self._client.delete(f"{path}/{name}")
+                self._say(f"trigger/{name} deleted")
+
+    def wait(self, limit_s: float) -> None:
+        """
+        Return once the Service is Ready; its URL is `url` then.
+
+        Raises:
+            ClarionError: it is not, after *limit_s*, or it says that it cannot be.
+        """
+        deadline = time.monotonic() + limit_s
+        failing_since: float | None = None
+        while True:
+            service = self._client.get(self._path)
+            ready, text = self._progress(service)
+            now = time.monotonic()
+            if ready == "True":
+                self._show("")
+                self.url = service["status"]["url"]
+                return
+            failing_since = (failing_since or now) if ready == "False" else None
+            if failing_since is not None and now - failing_since >= ERROR_WINDOW_S:
+                self._show("")
+                raise ClarionError(f"{text} (see clarion logs {self._function.name} -n {self._namespace})")
+            if now >= deadline:
+                self._show("")
+                raise ClarionError(f"it is not ready after {limit_s:g} s: {text}")
+            self._show(text)
+            time.sleep(_POLL_S)
+
+    def _progress(self, service: Resource) -> tuple[str, str]:
+        """Status of the Service's Ready (Unknown while it is an older one's), and what there is to say."""
+        status = service.get("status") or {}
+        if status.get("observedGeneration") != service["metadata"]["generation"]:
+            return "Unknown", "waiting for the control plane"
+        ready = _conditions(service).get("Ready", {})
+        newest = status.get("latestCreatedRevisionName")
+        found = newest and self._client.find(f"{_SERVING.format(self._namespace, 'revisions')}/{newest}")
+        conditions = _conditions(found) if found else {}
+        for type_ in ("ResourcesAvailable", "ContainerHealthy"):
+            one = conditions.get(type_, {})
+            if one.get("status") not in {None, "True"} and one.get("reason"):
+                text = f"{one['reason']}: {one.get('message', '')}".rstrip(": ")
+                return ready.get("status", "Unknown"), text
+        text = f"{ready.get('reason', '')}: {ready.get('message', '')}".strip(": ")
+        return ready.get("status", "Unknown"), text or "waiting for the Revision"
+
+    def _show(self, text: str) -> None:
+        """Progress: one line that is rewritten on a terminal, elsewhere a line for each new text."""
+        if text == self._shown:
+            return
+        self._shown = text
+        line = " ".join(text.split())
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\033[K{line[:_LINE_CHARACTERS]}\r")
+            sys.stderr.flush()
+        elif line:
+            self._say(line)
+
+    @staticmethod
+    def _say(text: str) -> None:
+        sys.stderr.write(f"{output.dim(text)}\n")
+        sys.stderr.flush()
+
+
+def _conditions(item: Resource) -> dict[str, Resource]:
+    return {one["type"]: one for one in (item.get("status") or {}).get("conditions") or ()}
+
+
+def with_changes(env: list[Resource], changes: list[str]) -> list[Resource]:
+    """*env* of a container after *changes*, each NAME=VALUE or NAME-; UsageError for anything else."""
+    found = {one["name"]: one for one in env}
+    for change in changes:
+        name, is_set, value = change.partition("=")
+        if is_set and name:
+            found[name] = {"name": name, "value": value}
+        elif change.endswith("-") and len(change) > 1:
+            found.pop(change[:-1], None)
+        else:
+            raise UsageError(f"--env {change}: give NAME=VALUE, or NAME- to leave one out")
+    return list(found.values())
