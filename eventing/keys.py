@@ -43,7 +43,10 @@ Tables (T), their member names, and their one writer:
 | `revisions` | ns/name | see serving/revision.py | serving/revision |
 | `routes` | host | {"service", "targets": [{"revision": "ns/name", "percent", "tag"}]} | serving/route |
 | `scales` | ns/revision | see serving/revision.py | serving role |
-| `sources` | Kind/ns/name | {"uid", "generation", "spec", "source": CloudEvents' source, "sink": URL, "extensions": {..}} | sources/* kinds |
+| `sources` | Kind/ns/name | {"uid", "generation", "spec", "source": CloudEvents' source, "sink": URL, "extensions": {..}, \
+"delivery": DELIVERY or null, "secret_versions": [resourceVersion of each]} and what its kind adds | sources/* kinds |
+| `source-secrets` | Kind/ns/name | {name: text}: the secrets that a source refers to, in a table of their own so that no \
+listing of sources shows them | sources/* kinds |
 | `source-states` | Kind/ns/name | {"uid", "generation", "ready", "reason", "message"} | sources role |
 | `configs` | ns/name | data of a ConfigMap | control/core |
 

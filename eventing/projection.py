@@ -54,6 +54,12 @@ async def read(store: redis.asyncio.Redis, table: str) -> dict[str, Record]:
     return {name.decode(): orjson.loads(value) for name, value in raw.items()}
 
 
+async def read_one(store: redis.asyncio.Redis, table: str, name: str) -> Record | None:
+    """Record *name* of *table*, or None."""
+    value = await store.hget(keys.table(table), name)
+    return None if value is None else orjson.loads(value)
+
+
 def _heed_cancellation() -> None:
     """
     End if that was asked for while redis-py sent a command.

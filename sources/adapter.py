@@ -2,24 +2,50 @@
 The control side of every source kind: one reconcile for all of them.
 
 It resolves the sink, hands the spec to the sources role through the projection `sources`, and turns what the
-role reports in `source-states` into Knative's conditions. What a kind adds is its validation, its columns
-and the attributes of its events.
+role reports in `source-states` into Knative's conditions. What a kind adds is its validation, its columns,
+the attributes of its events, and perhaps secrets and what else its coroutine must know.
+
+Secrets are read here, by `secretKeyRef`, and reach the sources role in a table of their own; no record,
+condition or log line has their values. A source is started again when one of its Secrets changes.
 """
 
+import base64
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from eventing.control import address, destination, field, kind, resource
+from eventing.control import address, delivery, destination, field, kind, resource
 from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import Kind
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
+from eventing.errors import ClarionError
 from sources.source import CeAttributes
 
 _GROUP = "sources.knative.dev"
 _EXTENSION_NAME = re.compile(r"[a-zA-Z0-9]+")
-_DEPENDENTS = ("SinkProvided", "Deployed", "OIDCIdentityCreated")
+
+# What a `secretKeyRef` says: name, key, perhaps optional.
+SecretKeyRef = Mapping[str, Any]
+
+
+class _Unavailable(ClarionError):
+    """A Secret, or the key in it, is not there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Adapter:
+    """What one kind adds; see `source_kind`."""
+
+    ce_attributes: Callable[[Resource], CeAttributes]
+    secrets: Callable[[Resource], Mapping[str, SecretKeyRef]]
+    details: Callable[[Resource], Mapping[str, Any]]
+    running: str
+
+
+def _nothing(_source: Resource) -> dict[str, Any]:
+    return {}
 
 
 def source_kind(
@@ -30,23 +56,43 @@ def source_kind(
     default: kind.Default,
     validate: kind.Validate,
     ce_attributes: Callable[[Resource], CeAttributes],
+    secrets: Callable[[Resource], Mapping[str, SecretKeyRef]] = _nothing,
+    details: Callable[[Resource], Mapping[str, Any]] = _nothing,
+    running: str = "Deployed",
 ) -> Kind:
-    """Register the kind *name* of group sources.knative.dev; *columns* stand between Sink and Age."""
+    """
+    Register the kind *name* of group sources.knative.dev.
+
+    Args:
+        name: as in `PingSource`.
+        version: of the API; a kind may be registered in several.
+        columns: those between Sink and Age.
+        default: fills in what the kind adds to `sink` and `delivery`.
+        validate: what is wrong beyond `sink`, `ceOverrides` and `delivery`.
+        ce_attributes: `type` and `source` of the events; the first one's `source` is in the record.
+        secrets: each secretKeyRef of the object, by the name under which the coroutine finds the value.
+        details: what else the record must have.
+        running: the condition that says what the sources role reports.
+    """
+    adapter = _Adapter(ce_attributes=ce_attributes, secrets=secrets, details=details, running=running)
 
     async def reconcile(source: Resource, context: Context) -> None:
-        await _reconcile(source, context, ce_attributes(source))
+        await _reconcile(source, context, adapter)
 
     async def finalize(source: Resource, context: Context) -> None:
-        await context.project("sources", _record_name(source), None)
-        await context.project("source-states", _record_name(source), None)
+        for table in ("sources", "source-secrets", "source-states"):
+            await context.project(table, _record_name(source), None)
 
     def default_all(source: Resource, old: Resource | None, defaults: kind.Defaults) -> None:
-        destination.default(resource.spec(source).get("sink"), resource.namespace(source))
+        spec, namespace = resource.spec(source), resource.namespace(source)
+        destination.default(spec.get("sink"), namespace)
+        delivery.default(spec.get("delivery"), namespace)
         default(source, old, defaults)
 
     def validate_all(source: Resource, old: Resource | None, defaults: kind.Defaults) -> list[FieldError]:
         spec = resource.spec(source)
         errors = field.via_field(destination.validate(spec.get("sink")), "sink") + _validate_overrides(spec)
+        errors += field.via_field(delivery.validate(spec.get("delivery")), "delivery")
         return field.via_field(errors, "spec") + validate(source, old, defaults)
 
     return kind.register(Kind(
@@ -74,23 +120,19 @@ def _validate_overrides(spec: Mapping[str, Any]) -> list[FieldError]:
     return errors
 
 
-async def _reconcile(source: Resource, context: Context, attributes: CeAttributes) -> None:
-    spec, status = resource.spec(source), resource.status(source)
-    status["ceAttributes"] = attributes
+async def _reconcile(source: Resource, context: Context, adapter: _Adapter) -> None:
+    status = resource.status(source)
+    status["ceAttributes"] = adapter.ce_attributes(source)
     resource.set_condition(status, "OIDCIdentityCreated", TRUE, "authentication-oidc feature disabled",
                            now=context.now)
     sink = await _resolve_sink(source, context)
     if sink is None:
         await context.project("sources", _record_name(source), None)
-        resource.set_condition(status, "Deployed", UNKNOWN, now=context.now)
+        resource.set_condition(status, adapter.running, UNKNOWN, now=context.now)
     else:
-        await context.project("sources", _record_name(source), {
-            "uid": resource.uid(source), "generation": resource.generation(source), "spec": spec,
-            "source": attributes[0]["source"] if attributes else "", "sink": sink,
-            "extensions": (spec.get("ceOverrides") or {}).get("extensions") or {},
-        })
-        _set_deployed(source, context)
-    resource.compute_ready(status, _DEPENDENTS, now=context.now)
+        await _hand_over(source, context, adapter, sink)
+    dependents = ("SinkProvided", adapter.running, "OIDCIdentityCreated")
+    resource.compute_ready(status, dependents, now=context.now)
 
 
 async def _resolve_sink(source: Resource, context: Context) -> str | None:
@@ -107,15 +149,66 @@ async def _resolve_sink(source: Resource, context: Context) -> str | None:
     return sink
 
 
-def _set_deployed(source: Resource, context: Context) -> None:
-    """Deployed is what the sources role last reported, if it was about this object as it is now."""
+async def _hand_over(source: Resource, context: Context, adapter: _Adapter, sink: str) -> None:
+    """Project the source for the role that runs it, and say what that role reports."""
+    spec, status, name = resource.spec(source), resource.status(source), _record_name(source)
+    attributes = status["ceAttributes"]
+    try:
+        secrets, versions = await _read_secrets(source, context, adapter.secrets(source))
+        patience = await _delivery(source, context)
+    except (_Unavailable, address.Unresolved) as why:
+        reason = why.reason if isinstance(why, address.Unresolved) else "SecretNotFound"
+        await context.project("sources", name, None)
+        resource.set_condition(status, adapter.running, FALSE, reason, str(why), now=context.now)
+        return
+    await context.project("source-secrets", name, secrets or None)
+    await context.project("sources", name, {
+        "uid": resource.uid(source), "generation": resource.generation(source), "spec": spec,
+        "source": attributes[0]["source"] if attributes else "", "sink": sink,
+        "extensions": (spec.get("ceOverrides") or {}).get("extensions") or {},
+        "delivery": patience, "secret_versions": versions, **adapter.details(source),
+    })
+    _set_running(source, context, adapter.running)
+
+
+async def _read_secrets(source: Resource, context: Context,
+                        refs: Mapping[str, SecretKeyRef]) -> tuple[dict[str, str], list[str]]:
+    """Values by name, and the versions of the Secrets they are from; raises _Unavailable."""
+    values, versions, namespace = {}, {}, resource.namespace(source)
+    for name, ref in refs.items():
+        context.track("Secret", namespace, ref["name"])
+        found = await context.get("Secret", namespace, ref["name"])
+        encoded = ((found or {}).get("data") or {}).get(ref["key"])
+        if found is not None:
+            versions[ref["name"]] = resource.resource_version(found)
+        if encoded is not None:
+            values[name] = base64.b64decode(encoded).decode(errors="replace")
+        elif not ref.get("optional"):
+            what = f'secret "{ref["name"]}" not found' if found is None else \
+                f'secret "{ref["name"]}" has no key "{ref["key"]}"'
+            raise _Unavailable(f"failed to get {name}: {what} in namespace {namespace}")
+    return values, [f"{name}={version}" for name, version in sorted(versions.items())]
+
+
+async def _delivery(source: Resource, context: Context) -> dict[str, Any] | None:
+    """DELIVERY of eventing/keys.py; without a `retry` the sink is asked without end. Raises Unresolved."""
+    given = resource.spec(source).get("delivery")
+    if not given:
+        return None
+    sink = given.get("deadLetterSink")
+    url = await context.resolve(sink, resource.namespace(source)) if sink else None
+    return {**delivery.record(given, url), "retry": given.get("retry")}
+
+
+def _set_running(source: Resource, context: Context, condition: str) -> None:
+    """The condition is what the sources role last reported, if it was about this object as it is now."""
     status = resource.status(source)
     report = context.projected("source-states", _record_name(source)) or {}
     if report.get("uid") != resource.uid(source) or report.get("generation") != resource.generation(source):
-        resource.set_condition(status, "Deployed", UNKNOWN, "SourceNotStarted",
+        resource.set_condition(status, condition, UNKNOWN, "SourceNotStarted",
                                "The sources role has not taken this source up yet.", now=context.now)
     elif report["ready"]:
-        resource.set_condition(status, "Deployed", TRUE, now=context.now)
+        resource.set_condition(status, condition, TRUE, now=context.now)
     else:
-        resource.set_condition(status, "Deployed", FALSE, report["reason"], report["message"],
+        resource.set_condition(status, condition, FALSE, report["reason"], report["message"],
                                now=context.now)

@@ -5,16 +5,29 @@ A sink that is away, overloaded or fails is asked again, at first after 50 ms, t
 up to 5 s, for as long as it takes: a source only goes on when its event is safe, and what it reads
 from keeps the rest. `Retry-After` is honoured. A sink that refuses the event for good (a 4xx that Knative
 does not repeat) ends the attempt.
+
+A source whose spec has a `delivery` may say otherwise:
+
+    retry              that many repetitions, then the event counts as refused
+    backoffDelay,      the first wait and how it grows
+    backoffPolicy
+    timeout            of one attempt
+    deadLetterSink     takes what is refused, with Knative's extensions knativeerrordest, -code and -data;
+                       asked as the sink is. What it refuses too is skipped, with a log line and a count
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import base64
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import structlog
 
 from eventing import binding
 from eventing.event import Event
 from eventing.http.client import Client, NoAnswer
+from eventing.projection import Record
+from sources import tally
 from sources.source import Refused
 
 # 404: the broker may not be there yet. 409, 425, 429: "not now". 408: they were slow. (data-plane.md)
@@ -24,48 +37,127 @@ _FIRST_WAIT_S = 0.05  # Knative's sources begin with 50 ms
 _LONGEST_WAIT_S = 5.0
 _TIMEOUT_S = 30.0
 _ANSWER_LIMIT_BYTES = 64 * 1024  # only the status is of interest
+# Base64 makes 1024 characters of it, the most that `knativeerrordata` may have.
+_ERROR_DATA_BYTES = 768
 
 log = structlog.get_logger(__name__)
+
+
+class OnState(Protocol):
+    """Hears of a source's state."""
+
+    def __call__(self, reason: str = "", message: str = "") -> None:
+        """Without a *reason* it is well."""
 
 
 class Emitter:
     """One source's `emit`."""
 
-    def __init__(self, client: Client, sink: str, extensions: Mapping[str, str], *, name: str,
-                 on_ready: Callable[[], None]) -> None:
-        """Send to URL *sink*, with *extensions* overriding; *on_ready* hears of `ready`."""
+    def __init__(self, client: Client, record: Record, *, name: str, count: tally.Counts,
+                 on_state: OnState) -> None:
+        """Send to the sink in *record*; *on_state* hears of `ready` and `not_ready`."""
+        self.was_ready = False
         self._client = client
-        self._sink = sink
-        self._extensions = {key.lower(): value for key, value in extensions.items()}
-        self._log = log.bind(source=name, sink=sink)
-        self.ready = on_ready
+        self._sink: str = record["sink"]
+        self._extensions = {key.lower(): value for key, value in record["extensions"].items()}
+        self._patience = _Patience(record.get("delivery"))
+        self._count = count
+        self._on_state = on_state
+        self._unwell: set[str] = set()  # sinks that did not take the last event: said once, not for each
+        self._log = log.bind(source=name)
+
+    def ready(self) -> None:
+        """Say that the source is connected."""
+        self.was_ready = True
+        self._on_state()
+
+    def not_ready(self, reason: str, message: str) -> None:
+        """Say that the source has lost its connection."""
+        self._on_state(reason, message)
 
     async def __call__(self, event: Event) -> None:
         """Return once the sink has accepted *event*; raise Refused if it never will."""
-        headers, body = binding.to_http(Event({**event.attributes, **self._extensions}, event.data))
-        wait_s = _FIRST_WAIT_S
-        while True:
-            problem, retry_after_s = await self._attempt(headers, body)
-            if not problem:
-                return
-            self._log.warning("sink did not accept", id=event.attributes["id"], problem=problem,
-                              again_in_s=max(wait_s, retry_after_s))
-            await asyncio.sleep(max(wait_s, retry_after_s))
-            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+        await self._send(self._sink, Event({**event.attributes, **self._extensions}, event.data))
+        self._count[tally.ACCEPTED] += 1
 
-    async def _attempt(self, headers: list[tuple[bytes, bytes]], body: bytes) -> tuple[str, float]:
-        """What went wrong ("" if nothing did), and how long the sink asks to be left alone, in seconds."""
+    async def give_up(self, event: Event, refused: Refused) -> None:
+        """Send *event* to the dead letter sink, if there is one; else log and count that it was skipped."""
+        url = self._patience.dead_letter_url
+        problem = str(refused)
+        if url:
+            try:
+                await self._send(url, self._dead_letter(event, refused))
+            except Refused as again:
+                problem = f"{problem}; {again}"
+            else:
+                self._count[tally.DEAD_LETTERED] += 1
+                return
+        self._count[tally.SKIPPED] += 1
+        self._log.error("event skipped", id=event.attributes["id"], event_type=event.attributes["type"],
+                        problem=problem)
+
+    def _dead_letter(self, event: Event, refused: Refused) -> Event:
+        attributes = {**event.attributes, **self._extensions, "knativeerrordest": self._sink,
+                      "knativeerrorcode": str(refused.status or 500)}
+        if refused.body:
+            attributes["knativeerrordata"] = base64.b64encode(refused.body[:_ERROR_DATA_BYTES]).decode()
+        return Event(attributes, event.data)
+
+    async def _send(self, url: str, event: Event) -> None:
+        headers, body = binding.to_http(event)
+        attempt = 0
+        while True:
+            problem, status, retry_after_s = await self._attempt(url, headers, body)
+            if not problem:
+                self._is_well(url)
+                return
+            if attempt == self._patience.retry:
+                raise Refused(f"{url}: {problem}, after {attempt + 1} attempts", status, problem.encode())
+            wait_s = max(self._patience.wait_s(attempt), retry_after_s)
+            if url not in self._unwell:
+                self._unwell.add(url)
+                self._log.warning("sink did not accept", sink=url, id=event.attributes["id"], problem=problem)
+            await asyncio.sleep(wait_s)
+            attempt += 1
+
+    def _is_well(self, url: str) -> None:
+        if url in self._unwell:
+            self._unwell.discard(url)
+            self._log.info("sink accepts again", sink=url)
+
+    async def _attempt(self, url: str, headers: list[tuple[bytes, bytes]],
+                       body: bytes) -> tuple[str, int, float]:
+        """What went wrong ("" if nothing did), the status, and the wait that the sink asks for, in seconds."""
+        timeout_s = self._patience.timeout_s
         try:
-            answer = await self._client.request("POST", self._sink, headers, body, timeout_s=_TIMEOUT_S,
+            answer = await self._client.request("POST", url, headers, body, timeout_s=timeout_s,
                                                 max_answer_bytes=_ANSWER_LIMIT_BYTES)
         except NoAnswer as error:
-            return str(error), 0.0
+            return str(error), 0, 0.0
         if answer.status // 100 == 2:  # noqa: PLR2004  2xx is what accepted means
-            return "", 0.0
+            return "", answer.status, 0.0
         if answer.status not in _REPEATED:
             reason = answer.body[:200].decode(errors="replace").strip()
-            raise Refused(f"{self._sink} answered {answer.status}: {reason}")
-        return f"HTTP {answer.status}", _seconds(dict(answer.headers).get(b"retry-after"))
+            raise Refused(f"{url} answered {answer.status}: {reason}", answer.status, answer.body)
+        return f"HTTP {answer.status}", answer.status, _seconds(answer.header(b"retry-after"))
+
+
+class _Patience:
+    """How long and how often a sink is asked: DELIVERY of eventing/keys.py, or a source's own habits."""
+
+    def __init__(self, delivery: Mapping[str, Any] | None) -> None:
+        given = delivery or {}
+        self.retry: int | None = given.get("retry")  # None: without end
+        self.timeout_s: float = given.get("timeout_s") or _TIMEOUT_S
+        self.dead_letter_url: str | None = given.get("dead_letter_url")
+        self._first_wait_s: float = given.get("backoff_s") or _FIRST_WAIT_S
+        self._is_linear = given.get("backoff_policy") == "linear"
+
+    def wait_s(self, attempt: int) -> float:
+        """Seconds to wait after *attempt* (the first is 0)."""
+        # 2^20 times any first wait is beyond the bound already; more only overflows.
+        factor = attempt + 1 if self._is_linear else 2 ** min(attempt, 20)
+        return min(self._first_wait_s * factor, max(_LONGEST_WAIT_S, self._first_wait_s))
 
 
 def _seconds(retry_after: bytes | None) -> float:

@@ -2,9 +2,10 @@
 The sources role: keeps one coroutine alive for each object in the projection `sources`.
 
     record appears   -> its coroutine is started
-    record changes   -> cancelled, and started with the new one
+    record changes   -> cancelled, and once it has ended started with the new one
     record goes      -> cancelled
     coroutine raises -> reported as not ready with the reason; started again after 1 s, 2 s, 4 s .. 30 s
+                        (after 1 s again once it has been ready)
 
 One source's failure touches no other. States are reported in batches, and only when they differ from what
 is known, so 10,000 sources that come up together cost a few writes and idle ones none.
@@ -22,6 +23,7 @@ from eventing.projection import Record
 from eventing.runtime import Runtime
 from sources import source
 from sources.emitter import Emitter
+from sources.tally import Tally
 
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
@@ -37,6 +39,8 @@ class Sources:
         """Send through *client*."""
         self._store = runtime.store
         self._client = client
+        self._tally = Tally()
+        runtime.metrics.register(self._tally)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._states: dict[str, Record | None] = {}  # not written yet
         self._written: dict[str, Record] = {}
@@ -56,32 +60,47 @@ class Sources:
             await follower.run()
 
     def _on_change(self, name: str, record: Record | None) -> None:
-        if (running := self._running.pop(name, None)) is not None:
-            running.cancel()
+        if (before := self._running.pop(name, None)) is not None:
+            before.cancel()
         kind = source.named(name.partition("/")[0])
         if record is None or kind is None:
+            self._tally.forget(name)
             return
-        self._running[name] = self._tasks.create_task(self._keep(kind, name, record))
+        self._running[name] = self._tasks.create_task(self._keep(kind, name, record, before))
 
-    async def _keep(self, kind: source.Source, name: str, record: Record) -> None:
-        """Run one source, again and again if it fails."""
-        emit = Emitter(self._client, record["sink"], record["extensions"], name=name,
-                       on_ready=functools.partial(self._set_state, name, record, problem=""))
+    async def _keep(self, kind: source.Source, name: str, record: Record,
+                    before: asyncio.Task[None] | None) -> None:
+        """Run one source, once its run *before* has ended; again and again if it fails."""
+        if before is not None:
+            await asyncio.wait((before,))
+        emit = Emitter(self._client, record, name=name, count=self._tally.counts(name),
+                       on_state=functools.partial(self._set_state, name, record))
         wait_s = _FIRST_WAIT_S
         while True:
+            emit.was_ready = False
             try:
-                await kind.run(record, emit)
+                await kind.run(record | {"secrets": await self._secrets(name, record)}, emit)
+            except source.NotReady as error:
+                self._set_state(name, record, error.reason, str(error))
             except Exception as error:  # noqa: BLE001  whatever a source raises is its own failure only
-                log.warning("source failed", source=name, error=repr(error), again_in_s=wait_s)
-                self._set_state(name, record, problem=f"{type(error).__name__}: {error}")
+                self._set_state(name, record, "SourceFailed", f"{type(error).__name__}: {error}")
             else:
                 return  # a source that is done is done
+            wait_s = _FIRST_WAIT_S if emit.was_ready else wait_s
+            log.warning("source failed", source=name, again_in_s=wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
-    def _set_state(self, name: str, record: Record, *, problem: str) -> None:
-        state = {"uid": record["uid"], "generation": record["generation"], "ready": not problem,
-                 "reason": "SourceFailed" if problem else "", "message": problem}
+    async def _secrets(self, name: str, record: Record) -> Record:
+        """What the reconciler wrote into `source-secrets` before it wrote *record*."""
+        if not record.get("secret_versions"):
+            return {}
+        return await projection.read_one(self._store, "source-secrets", name) or {}
+
+    def _set_state(self, name: str, record: Record, reason: str = "", message: str = "") -> None:
+        """Report the state of one source; no *reason* means that it is well."""
+        state = {"uid": record["uid"], "generation": record["generation"], "ready": not reason,
+                 "reason": reason, "message": message}
         if self._written.get(name) == state:
             self._states.pop(name, None)
             return

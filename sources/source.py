@@ -1,11 +1,15 @@
 """
 What a source is: a kind's name and one coroutine, `run(record, emit)`.
 
-The coroutine runs until it is cancelled, which is how a source is edited, stopped or deleted. It calls
-`emit.ready()` once it is connected to what it reads from, and `await emit(event)` for each event: that
+The coroutine runs until it is cancelled, which is how a source is edited, stopped or deleted; its next run
+begins when it has ended. It calls `emit.ready()` once it is connected to what it reads from,
+`emit.not_ready(reason, message)` while it has lost that, and `await emit(event)` for each event: that
 returns when the sink has accepted it, so whatever the coroutine then commits (an offset, an
 acknowledgement) is never ahead of what is safe. What it raises is reported in the object's conditions, and
-it is started again after a while.
+it is started again after a while: NotReady with its reason, anything else as `SourceFailed`.
+
+An event that the sink will never take raises Refused; a source that reads from something which waits for it
+calls `await emit.give_up(event, refused)` and goes on.
 
 A new source is a new file in this folder with a coroutine under `@source("ItsKind")`; the file registers
 the kind of its objects too.
@@ -26,7 +30,26 @@ CeAttributes = list[dict[str, str]]
 
 
 class Refused(ClarionError):
-    """The sink will never take this event (a 4xx that no repetition changes)."""
+    """
+    The sink will never take this event: a 4xx that no repetition changes, or the retries are used up.
+
+    `status` is the sink's last answer, 0 if there was none; `body` what it said.
+    """
+
+    def __init__(self, message: str, status: int = 0, body: bytes = b"") -> None:
+        """*message* is for a person."""
+        super().__init__(message)
+        self.status = status
+        self.body = body
+
+
+class NotReady(ClarionError):
+    """The source cannot work now; `reason` and the message stand in its object's conditions."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """*reason* is one CamelCase word."""
+        super().__init__(message)
+        self.reason = reason
 
 
 class Emit(Protocol):
@@ -35,12 +58,18 @@ class Emit(Protocol):
     def ready(self) -> None:
         """Say that the source is connected; its object becomes Ready."""
 
+    def not_ready(self, reason: str, message: str) -> None:
+        """Say that it has lost what it reads from and tries to get it back; its object is not Ready."""
+
     async def __call__(self, event: Event) -> None:
         """
         Return once the sink has accepted *event*; waits and repeats as long as that takes.
 
         Raises Refused if the sink refuses it for good.
         """
+
+    async def give_up(self, event: Event, refused: Refused) -> None:
+        """Send *event* to the dead letter sink, if there is one; else log and count that it was skipped."""
 
 
 Run = Callable[[Record, Emit], Awaitable[None]]
@@ -77,6 +106,12 @@ def load() -> None:
     package = importlib.import_module("sources")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"sources.{module.name}")
+
+
+def secrets_of(record: Record) -> dict[str, str]:
+    """Values of the secrets that the object refers to, by the names its kind gave them; never logged."""
+    secrets: dict[str, str] = record.get("secrets") or {}
+    return secrets
 
 
 def spec_of(record: Record) -> dict[str, Any]:
