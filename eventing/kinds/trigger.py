@@ -12,8 +12,9 @@ Delivery is settled here, so that the data plane reads one record:
     dead letter sink, always     the Trigger's, else the Broker's
 
 What cannot be resolved for the moment (a subscriber that was deleted) leaves the last projection as it is:
-the events that come meanwhile are tried, retried and dead-lettered, not skipped. Only a Trigger that means
-nothing (no such Broker, a filter that does not compile) is taken from the data plane.
+the events that come meanwhile are tried, retried and dead-lettered, not skipped. A filter that does not
+compile matches nothing, and what waits for its Trigger stays. Only a Trigger without a Broker is taken from
+the data plane.
 
 Source: knative.dev/eventing `pkg/apis/eventing/v1` and `pkg/reconciler/broker/trigger`.
 """
@@ -41,6 +42,9 @@ _INJECTION_ELSEWHERE = ("The provided injection annotation is only used for defa
 _NO_OIDC = "authentication-oidc feature disabled"
 _CONDITIONS = ("BrokerReady", "SubscriptionReady", "DependencyReady", "SubscriberResolved",
                "DeadLetterSinkResolved", "OIDCIdentityCreated")
+# What is projected for a filter that means nothing: it matches no event, and what waits already for the
+# Trigger stays. Dropping the record would drop its retries and dead letters with it.
+_NOTHING: dict[str, Any] = {"filter": {}, "filters": [{"not": {}}]}
 # Annotations that mean something to the data plane.
 _PASSED_ON = ("clarion.dev/", "kafka.eventing.knative.dev/")
 
@@ -116,7 +120,7 @@ async def reconcile(trigger: Resource, context: Context) -> None:
     resource.set_condition(status, "OIDCIdentityCreated", TRUE, _NO_OIDC, now=now)
     broker = await _broker(trigger, context)
     await dependency.reconcile(trigger, context)
-    if broker is None or not _compiles(trigger, context):
+    if broker is None:
         await context.project("triggers", _member(trigger), None)
     else:
         await _subscribe(trigger, broker, context)
@@ -144,23 +148,19 @@ async def _broker(trigger: Resource, context: Context) -> Resource | None:
     return broker
 
 
-def _compiles(trigger: Resource, context: Context) -> bool:
-    """Whether the filter means something; if not, SubscriptionReady says where and why."""
-    try:
-        compile_filter(_filter(trigger))
-    except FilterInvalid as invalid:
-        resource.set_condition(
-            resource.status(trigger), "SubscriptionReady", FALSE, "FilterInvalid",
-            f"{invalid}; no event is delivered to this Trigger until its filter is corrected",
-            now=context.now)
-        return False
-    return True
-
-
 def _filter(trigger: Resource) -> dict[str, Any]:
     spec = resource.spec(trigger)
     attributes = (spec.get("filter") or {}).get("attributes")
     return {"filter": attributes or {}, "filters": spec.get("filters") or []}
+
+
+def _filter_problem(trigger: Resource) -> str:
+    """Where and why the filter means nothing; "" if it compiles."""
+    try:
+        compile_filter(_filter(trigger))
+    except FilterInvalid as invalid:
+        return str(invalid)
+    return ""
 
 
 async def _subscribe(trigger: Resource, broker: Resource, context: Context) -> None:
@@ -169,19 +169,24 @@ async def _subscribe(trigger: Resource, broker: Resource, context: Context) -> N
     is_resolved, dead_letter_url = await _dead_letter_sink(trigger, broker, context)
     if subscriber is None or not is_resolved:
         return
-    spec = resource.spec(trigger)
+    spec, problem = resource.spec(trigger), _filter_problem(trigger)
     chosen = spec["delivery"] if spec.get("delivery") is not None else resource.spec(broker).get("delivery")
     await context.project("triggers", _member(trigger), {
         "uid": resource.uid(trigger),
         "generation": resource.generation(trigger),
         "broker": f"{resource.namespace(broker)}/{resource.name(broker)}",
-        **_filter(trigger),
+        **(_NOTHING if problem else _filter(trigger)),
         "subscriber": subscriber,
         "delivery": delivery.record(chosen, dead_letter_url),
         "annotations": {key: value for key, value in resource.annotations(trigger).items()
                         if key.startswith(_PASSED_ON)},
     })
-    _report_lanes(trigger, brokers.partitions(broker), context)
+    if problem:
+        resource.set_condition(
+            resource.status(trigger), "SubscriptionReady", FALSE, "FilterInvalid",
+            f"{problem}; no event is delivered to this Trigger until its filter is corrected", now=context.now)
+    else:
+        _report_lanes(trigger, brokers.partitions(broker), context)
 
 
 async def _subscriber(trigger: Resource, context: Context) -> str | None:
