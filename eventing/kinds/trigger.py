@@ -184,7 +184,8 @@ async def _subscribe(trigger: Resource, broker: Resource, context: Context) -> N
     if problem:
         resource.set_condition(
             resource.status(trigger), "SubscriptionReady", FALSE, "FilterInvalid",
-            f"{problem}; no event is delivered to this Trigger until its filter is corrected", now=context.now)
+            f"{problem}; no event is delivered to this Trigger until its filter is corrected",
+            now=context.now)
     else:
         _report_lanes(trigger, brokers.partitions(broker), context)
 

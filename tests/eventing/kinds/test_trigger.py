@@ -2,6 +2,7 @@
 
 import pytest
 
+from eventing.broker.filters import compile_filter
 from eventing.control import resource
 
 TRIGGER = "Trigger.eventing.knative.dev"
