@@ -44,7 +44,7 @@ _CONDITIONS = ("BrokerReady", "SubscriptionReady", "DependencyReady", "Subscribe
                "DeadLetterSinkResolved", "OIDCIdentityCreated")
 # What is projected for a filter that means nothing: it matches no event, and what waits already for the
 # Trigger stays. Dropping the record would drop its retries and dead letters with it.
-_NOTHING: dict[str, Any] = {"filter": {}, "filters": [{"not": {}}]}
+_NOTHING: dict[str, Any] = {"filter": {}, "filters": [{"cesql": "FALSE"}]}
 # Annotations that mean something to the data plane.
 _PASSED_ON = ("clarion.dev/", "kafka.eventing.knative.dev/")
 
