@@ -157,6 +157,10 @@ class EventFunction:
         """How many events are being handled."""
         return f"<EventFunction [{self._running} running]>"
 
+    def close(self) -> None:
+        """Let go of idle threads; nothing is called any more."""
+        self._pool.shutdown(wait=False)
+
     def __call__(self, exchange: Exchange) -> None:
         """Take one request."""
         path = exchange.target.partition(b"?")[0]

@@ -1,13 +1,17 @@
 """
 What a freshly forked child does to become a process of its own, in this order:
 
+    detach, right after the fork
  1. own session and process group, so that all it starts can be ended with it;
  2. SIGKILL when the zygote dies: nobody would be left to reap and report it;
  3. signals as in a fresh process;
- 4. descriptors: /dev/null, its output twice, the listening socket, the report pipe; every other is closed;
- 5. limits, working directory, umask;
- 6. the environment: exactly what the revision says and what `environment` adds;
- 7. numpy's random numbers, if it was preloaded; Python's own reseed themselves.
+ 4. descriptors: every one is closed but those it was given;
+
+    become, once it is known what it is to be
+ 5. descriptors: /dev/null, its output twice, the listening socket, the report pipe;
+ 6. limits, working directory, umask;
+ 7. the environment: exactly what the revision says and what `environment` adds;
+ 8. numpy's random numbers, if it was preloaded; Python's own reseed themselves after a fork.
 
 It is isolation between well-meaning processes and not a container: it has the role's user, network
 and file system. What a Python reads from the environment only when it starts (PYTHONHASHSEED, PYTHONPATH,
@@ -34,6 +38,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 
 LISTENER, REPORT = 3, 4  # descriptors of every worker; a `command` gets neither
+SPARE_READY = b"ready"  # a spare's only packet; what it is answered matters by its descriptors
 _FIRST_FREE = 5
 _ABOVE_ALL = 1 << 20  # descriptors are fewer: Linux's default fs.nr_open
 
@@ -56,22 +61,27 @@ class Spec:
     threads: int = 40
 
 
-def become(spec: Spec, parent_pid: int, descriptors: Sequence[int]) -> None:
+def detach(parent_pid: int, descriptors: Sequence[int]) -> list[int]:
+    """Keep nothing of *parent_pid*, the zygote, but *descriptors*; returns the numbers they have now."""
+    os.setsid()
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it died before we asked to be told
+        os._exit(1)
+    _default_signals()
+    return _keep(descriptors)
+
+
+def become(spec: Spec, descriptors: Sequence[int]) -> None:
     """
-    Turn this child of *parent_pid* into the process that *spec* describes.
+    Turn this child, which has detached itself, into the process that *spec* describes.
 
     *descriptors*: output, report pipe, and the listening socket unless *spec* is a command.
 
     Raises:
         OSError: the folder is gone, or a limit cannot be set.
     """
-    os.setsid()
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # it died before we asked to be told
-        os._exit(1)
-    _LIBC.prctl(_PR_SET_NAME, spec.worker.encode()[:15])  # what `ps` shows; the kernel keeps 15 bytes
-    _default_signals()
-    _take_descriptors(descriptors)
+    _take(descriptors)
+    rename(spec.worker)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if spec.memory_bytes is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (spec.memory_bytes, spec.memory_bytes))
@@ -82,6 +92,11 @@ def become(spec: Spec, parent_pid: int, descriptors: Sequence[int]) -> None:
     os.environ.update(spec.env)
     time.tzset()
     _reseed_numpy()
+
+
+def rename(name: str) -> None:
+    """Have `ps` show *name* for this process, or the 15 bytes of it that the kernel keeps."""
+    _LIBC.prctl(_PR_SET_NAME, name.encode()[:15])
 
 
 def environment(asked: Mapping[str, str], *, port: int, service: str, configuration: str, revision: str,
@@ -121,19 +136,28 @@ def _default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _take_descriptors(descriptors: Sequence[int]) -> None:
-    # First out of the way: a received descriptor may have one of the numbers that are given out below.
-    output, *kept = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE) for number in descriptors]
+def _keep(descriptors: Sequence[int]) -> list[int]:
+    # First out of the way: a received descriptor may have one of the numbers that `_take` gives out.
+    kept = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE) for number in descriptors]
     null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
+    for number in range(_FIRST_FREE):
+        os.dup2(null, number, inheritable=number < LISTENER)
+    free = _FIRST_FREE
+    for number in [*sorted(kept), _ABOVE_ALL]:
+        os.closerange(free, number)
+        free = number + 1
+    return kept
+
+
+def _take(descriptors: Sequence[int]) -> None:
+    output, report, *listener = descriptors
     os.dup2(output, 1)
     os.dup2(output, 2)
-    report, *listener = kept
-    os.closerange(LISTENER, _FIRST_FREE)
     os.dup2(report, REPORT, inheritable=False)
     if listener:
         os.dup2(listener[0], LISTENER, inheritable=False)
-    os.closerange(_FIRST_FREE, _ABOVE_ALL)
+    for number in descriptors:
+        os.close(number)
 
 
 def _reseed_numpy() -> None:

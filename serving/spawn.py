@@ -1,5 +1,5 @@
 """
-The backend's end of one zygote: its process, the orders to it and what it reports.
+The backend's end of one zygote: its process, its spare, the orders to it and what it reports.
 
 Orders that are given before the zygote has finished its imports, or faster than it takes them, wait in
 the socket and then here; the descriptors that go with one are ours to close. When the zygote is gone, for
@@ -18,6 +18,8 @@ from typing import Any
 
 import orjson
 
+from serving.process import SPARE_READY
+
 _PACKET_BYTES = 4096
 _END_LIMIT_S = 5.0  # a zygote that lost its socket ends at once; one that does not is killed
 
@@ -32,8 +34,10 @@ class ZygoteGone(Exception):
 class Zygote:
     """A zygote with *modules* preloaded; its process starts in `run`."""
 
-    def __init__(self, modules: Sequence[str], on_report: Callable[[dict[str, Any]], None]) -> None:
-        """*on_report* gets what the zygote says, and must not raise."""
+    def __init__(self, modules: Sequence[str], on_report: Callable[[dict[str, Any]], None], *,
+                 python: str = sys.executable) -> None:
+        """*on_report* gets what the zygote says, and must not raise; *python* is its interpreter."""
+        self.python = python
         self.modules = tuple(modules)
         self._on_report = on_report
         self._loop = asyncio.get_running_loop()
@@ -41,6 +45,7 @@ class Zygote:
         self._control.setblocking(False)
         self._unsent: deque[tuple[bytes, Sequence[int]]] = deque()
         self._gone = asyncio.Event()
+        self._spare: _Spare | None = None
         self._loop.add_reader(self._control, self._receive)
         self.warm = asyncio.Event()
         self.pid = 0
@@ -57,12 +62,22 @@ class Zygote:
 
     def fork(self, worker: str, descriptors: Sequence[int]) -> None:
         """
-        Ask for a worker; *descriptors*: spec, output, report[, listener]. They are closed here in any case.
+        Have a worker: the spare, if there is one, else a new process.
+
+        *descriptors*: spec, output, report[, listener]. They are closed here in any case.
 
         Raises:
             ZygoteGone: ask another.
         """
-        self._order({"fork": worker}, descriptors)
+        spare = self._spare
+        if spare is None or not spare.is_ready:
+            self._order({"fork": worker}, descriptors)
+            return
+        self._spare = None
+        spare.become(descriptors)
+        _close_all(descriptors)
+        self._order({"adopt": worker, "pid": spare.pid}, ())
+        self._on_report({"forked": worker, "pid": spare.pid})
 
     def signal(self, worker: str, number: int, *, group: bool) -> None:
         """Send signal *number* to a worker, or all its *group*; nothing happens if it has ended."""
@@ -74,7 +89,7 @@ class Zygote:
         process = None
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-X", "utf8", "-m", "serving.zygote", str(self._theirs.fileno()),
+                self.python, "-P", "-X", "utf8", "-m", "serving.zygote", str(self._theirs.fileno()),
                 *self.modules, stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[self._theirs.fileno()], start_new_session=True,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ})
@@ -93,6 +108,8 @@ class Zygote:
             self._loop.remove_writer(self._control)
         self._control.close()
         self._theirs.close()
+        if self._spare is not None:
+            self._spare.close()
         for _, descriptors in self._unsent:
             _close_all(descriptors)
         self._unsent.clear()
@@ -127,7 +144,8 @@ class Zygote:
         with contextlib.suppress(BlockingIOError):
             while True:
                 try:
-                    packet = self._control.recv(_PACKET_BYTES)
+                    packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 1,
+                                                                socket.MSG_CMSG_CLOEXEC)
                 except ConnectionResetError:
                     packet = b""
                 if not packet:
@@ -136,8 +154,36 @@ class Zygote:
                 report = orjson.loads(packet)
                 if "warm" in report:
                     self.warm.set()
+                elif "spare" in report:
+                    self._spare = _Spare(report["spare"], socket.socket(fileno=descriptors[0]))
                 else:
                     self._on_report(report)
+
+
+class _Spare:
+    """A process that waits to be told what to become."""
+
+    def __init__(self, pid: int, control: socket.socket) -> None:
+        self.pid = pid
+        self._control = control
+        self._heard = b""
+        control.setblocking(False)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has rehearsed; one that has died since is noticed by the zygote."""
+        with contextlib.suppress(OSError):
+            self._heard = self._heard or self._control.recv(len(SPARE_READY))
+        return self._heard == SPARE_READY
+
+    def become(self, descriptors: Sequence[int]) -> None:
+        """Tell it, once; if it has died meanwhile, the zygote will say so."""
+        with self._control, contextlib.suppress(OSError):
+            socket.send_fds(self._control, [SPARE_READY], descriptors)
+
+    def close(self) -> None:
+        """Let it end."""
+        self._control.close()
 
 
 def _close_all(descriptors: Sequence[int]) -> None:

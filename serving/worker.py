@@ -71,8 +71,17 @@ class _Report:
         self._descriptor = -1
 
 
-def run(spec: Spec, trouble: str) -> int:
-    """Be the worker of *spec* until SIGTERM; the exit status. *trouble*: why the zygote cannot serve it."""
+def loop_runner() -> asyncio.Runner:
+    """What runs the loop of a worker; it has none before it is first used."""
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+def run(spec: Spec, trouble: str, runner: asyncio.Runner) -> int:
+    """
+    Be the worker of *spec* until SIGTERM, on the loop of *runner*; the exit status.
+
+    *trouble*: why the zygote cannot serve it.
+    """
     report = _Report(REPORT)
     if trouble:
         print(trouble, file=sys.stderr)  # noqa: T201  the worker's log
@@ -84,7 +93,7 @@ def run(spec: Spec, trouble: str) -> int:
     sys.path.insert(0, spec.folder)
     try:
         entry = find(Path(spec.folder), spec.entry)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with runner:
             runner.run(_serve(entry, spec, report))
     except NoEntry as error:
         print(error, file=sys.stderr)  # noqa: T201  the worker's log
@@ -139,6 +148,7 @@ async def _serve_events(entry: Entry, spec: Spec, listener: socket.socket, repor
         report.ready()
         await stopping.wait()
         await server.close(_NO_LIMIT_S)
+        function.close()
 
 
 class _Server(uvicorn.Server):
