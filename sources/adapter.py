@@ -42,6 +42,7 @@ class _Adapter:
     secrets: Callable[[Resource], Mapping[str, SecretKeyRef]]
     details: Callable[[Resource], Mapping[str, Any]]
     running: str
+    conditions: Mapping[str, frozenset[str]]
 
 
 def _nothing(_source: Resource) -> dict[str, Any]:
@@ -59,6 +60,7 @@ def source_kind(
     secrets: Callable[[Resource], Mapping[str, SecretKeyRef]] = _nothing,
     details: Callable[[Resource], Mapping[str, Any]] = _nothing,
     running: str = "Deployed",
+    conditions: Mapping[str, frozenset[str]] | None = None,
 ) -> Kind:
     """
     Register the kind *name* of group sources.knative.dev.
@@ -73,8 +75,10 @@ def source_kind(
         secrets: each secretKeyRef of the object, by the name under which the coroutine finds the value.
         details: what else the record must have.
         running: the condition that says what the sources role reports.
+        conditions: the kind's own on the way to *running*, in that order, each with the reasons that are its.
     """
-    adapter = _Adapter(ce_attributes=ce_attributes, secrets=secrets, details=details, running=running)
+    adapter = _Adapter(ce_attributes=ce_attributes, secrets=secrets, details=details, running=running,
+                       conditions=conditions or {})
 
     async def reconcile(source: Resource, context: Context) -> None:
         await _reconcile(source, context, adapter)
@@ -131,7 +135,8 @@ async def _reconcile(source: Resource, context: Context, adapter: _Adapter) -> N
         resource.set_condition(status, adapter.running, UNKNOWN, now=context.now)
     else:
         await _hand_over(source, context, adapter, sink)
-    dependents = ("SinkProvided", adapter.running, "OIDCIdentityCreated")
+    _set_own(status, adapter, context.now)
+    dependents = ("SinkProvided", adapter.running, "OIDCIdentityCreated", *adapter.conditions)
     resource.compute_ready(status, dependents, now=context.now)
 
 
@@ -212,3 +217,17 @@ def _set_running(source: Resource, context: Context, condition: str) -> None:
     else:
         resource.set_condition(status, condition, FALSE, report["reason"], report["message"],
                                now=context.now)
+
+
+def _set_own(status: dict[str, Any], adapter: _Adapter, now: float) -> None:
+    """The kind's own conditions, from the reason of the running one: those before its own hold."""
+    running = resource.condition(status, adapter.running) or {}
+    reason, message = running.get("reason", ""), running.get("message", "")
+    failed = next((name for name, reasons in adapter.conditions.items() if reason in reasons), None)
+    state = TRUE if failed or running.get("status") == TRUE else UNKNOWN
+    for name in adapter.conditions:
+        if name == failed:
+            resource.set_condition(status, name, FALSE, reason, message, now=now)
+            state = UNKNOWN
+        else:
+            resource.set_condition(status, name, state, now=now)

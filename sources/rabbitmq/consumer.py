@@ -1,0 +1,168 @@
+"""
+RabbitmqSource's coroutine: a message is acknowledged once its event has been accepted, and not before.
+
+    the sink                        the message
+    accepts (2xx)                   basic.ack
+    is away, slow, or says "later"  waits: RabbitMQ sends no more than `parallelism` messages ahead
+    refuses for good                goes to delivery.deadLetterSink if there is one, and is acknowledged; else
+                                    basic.reject without requeue: RabbitMQ moves it to the queue's dead
+                                    letter exchange, and drops it where the queue has none
+
+A connection that is lost, a queue that is deleted, a server that restarts: the run ends with the reason, and
+the sources role starts another after a while. RabbitMQ then delivers again what had not been acknowledged, so
+a crash anywhere repeats at most `parallelism` events and loses none.
+
+aio-pika is imported here only, when a source runs: nobody else pays for it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from eventing.projection import Record
+from sources.rabbitmq import address, topology
+from sources.rabbitmq.message import Message, to_event
+from sources.rabbitmq.topology import Topology
+from sources.source import Emit, NotReady, Refused, secrets_of, source, spec_of
+
+if TYPE_CHECKING:
+    from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+
+_CONNECT_S = 10.0
+_CLOSE_S = 2.0  # a server that is gone does not say goodbye
+# A peer that vanished without a word is noticed after three of these; RabbitMQ proposes 60.
+_HEARTBEAT_S = 10
+
+log = structlog.get_logger(__name__)
+
+
+@source("RabbitmqSource")
+async def rabbitmq(record: Record, emit: Emit) -> None:
+    """Consume until the connection ends; raises NotReady with the reason."""
+    wanted = topology.of(spec_of(record))
+    async with _connected(record) as connection:
+        channel = await _channel(connection, wanted)
+        queue = await _declared(channel, wanted)
+        await _Consumer(record, emit).run(channel, queue)
+
+
+class _Consumer:
+    """Messages of one connection, each on its way to the sink."""
+
+    def __init__(self, record: Record, emit: Emit) -> None:
+        self._source: str = record["source"]
+        self._has_dead_letter_sink = bool((record.get("delivery") or {}).get("dead_letter_url"))
+        self._emit = emit
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self, channel: "AbstractChannel", queue: "AbstractQueue") -> None:
+        """Until the channel closes or the server cancels the consumer."""
+        channel.close_callbacks.add(self._on_close)
+        underlay = await channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.add(self._on_cancel)
+        # The library runs `_take` as a task of the channel for each message; prefetch bounds their number.
+        await queue.consume(self._take)
+        self._emit.ready()
+        await self._ended
+
+    def _on_close(self, _channel: object, error: BaseException | None) -> None:
+        self._end(NotReady("ConnectionLost", f"the connection to RabbitMQ ended: {_said(error)}"))
+
+    def _on_cancel(self, _frame: object) -> None:
+        self._end(NotReady("QueueFailed", "RabbitMQ ended the consumer: the queue was deleted or has moved"))
+
+    def _end(self, error: Exception) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(error)
+
+    async def _take(self, delivered: "AbstractIncomingMessage") -> None:
+        """One message, whatever happens to it: an error ends the run, and so all that are in flight."""
+        try:
+            await self._pass_on(delivered)
+        except Exception as error:  # noqa: BLE001  it is raised again by `run`
+            self._end(error)
+
+    async def _pass_on(self, delivered: "AbstractIncomingMessage") -> None:
+        event = to_event(_message(delivered), self._source)
+        try:
+            await self._emit(event)
+        except Refused as refused:
+            if not self._has_dead_letter_sink:
+                log.warning("message rejected", id=event.attributes["id"], problem=str(refused))
+                await delivered.reject(requeue=False)
+                return
+            await self._emit.give_up(event, refused)
+        await delivered.ack()
+
+
+def _message(delivered: "AbstractIncomingMessage") -> Message:
+    return Message(delivered.body, delivered.headers, delivered.content_type, delivered.message_id,
+                   delivered.timestamp, bool(delivered.redelivered))
+
+
+@contextlib.asynccontextmanager
+async def _connected(record: Record) -> AsyncIterator["AbstractConnection"]:
+    try:
+        import aio_pika  # noqa: PLC0415  an extra; and half a second that only this process should pay
+    except ImportError:
+        raise NotReady("ExtraMissing", "aio-pika is not installed: pip install 'clarion[rabbitmq]'") from None
+    resources, _, _ = topology.blocks(spec_of(record))
+    at = address.of(secrets_of(record), resources.get("vhost") or "/")
+    options: dict[str, Any] = {"heartbeat": _HEARTBEAT_S, "name": f"clarion {record['source']}", **at.options}
+    with _failing("ConnectionFailed"):
+        connection = await aio_pika.connect(
+            host=at.host, port=at.port, login=at.login, password=at.password, virtualhost=at.virtualhost,
+            ssl=at.ssl, timeout=_CONNECT_S, **options)
+    try:
+        yield connection
+    finally:
+        with contextlib.suppress(*_errors()):
+            async with asyncio.timeout(_CLOSE_S):
+                await connection.close()
+
+
+async def _channel(connection: "AbstractConnection", wanted: Topology) -> "AbstractChannel":
+    with _failing("ConnectionFailed"):
+        channel = await connection.channel(publisher_confirms=False)
+        await channel.set_qos(prefetch_count=wanted.parallelism)
+    return channel
+
+
+async def _declared(channel: "AbstractChannel", wanted: Topology) -> "AbstractQueue":
+    """The queue, there and bound; declaring what is there already in the same way changes nothing."""
+    if wanted.is_predeclared:
+        with _failing("QueueFailed"):
+            return await channel.get_queue(wanted.queue, ensure=True)
+    with _failing("ExchangeFailed"):
+        exchange = await channel.declare_exchange(wanted.exchange, wanted.exchange_type,
+                                                  **wanted.exchange_options)
+    with _failing("QueueFailed"):
+        queue = await channel.declare_queue(wanted.queue, arguments=dict(wanted.queue_arguments),
+                                            **wanted.queue_options)
+        for key in wanted.routing_keys:
+            await queue.bind(exchange, key)
+    return queue
+
+
+@contextlib.contextmanager
+def _failing(reason: str) -> Iterator[None]:
+    """Errors of the library and the network become NotReady with that reason."""
+    try:
+        yield
+    except _errors() as error:
+        is_login = type(error).__name__ in {"ProbableAuthenticationError", "AuthenticationError"}
+        raise NotReady("AuthenticationFailed" if is_login else reason, _said(error)) from error
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What the library raises for a server that is away or says no."""
+    from aio_pika import exceptions  # noqa: PLC0415  imported by now
+
+    return TimeoutError, *exceptions.CONNECTION_EXCEPTIONS
+
+
+def _said(error: BaseException | None) -> str:
+    return str(error) or type(error).__name__ if error else "it was closed"
