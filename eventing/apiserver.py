@@ -21,7 +21,7 @@ import uvicorn
 from eventing import apply, instance
 from eventing.client import Client, Refused
 from eventing.config import Config
-from eventing.control import api, kind
+from eventing.control import api, kind, resource
 from eventing.control.plane import Plane
 from eventing.dashboard import bundles, feeds, health
 from eventing.errors import ClarionError
@@ -86,12 +86,6 @@ def register_kinds() -> None:
     for name in _FOLDERS:
         for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
             importlib.import_module(f"{name}.{module.name}")
-
-
-def _one_line(message: str) -> str:
-    """A message with a traceback in it: where it begins and where it ends."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return " ... ".join(lines if len(lines) <= 1 else (lines[0], lines[-1]))
 
 
 class Given:
@@ -174,13 +168,4 @@ class Given:
         found = self._plane.store.get(its_kind, home, wish["metadata"]["name"])
         if found is None:
             return ""  # somebody deleted it meanwhile: no longer wanted
-        status = found.get("status") or {}
-        if its_kind.reconcile is None or not its_kind.has_status or "conditions" not in status:
-            return "not reconciled yet" if its_kind.reconcile is not None and its_kind.has_status else ""
-        if status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
-            return "not reconciled yet"
-        for condition in status["conditions"]:
-            if condition["type"] == "Ready" and condition["status"] != "True":
-                reason = condition.get("reason") or "not Ready yet"
-                return f"{reason} {_one_line(condition.get('message', ''))}".strip()
-        return ""
+        return resource.not_ready(found) if its_kind.reconcile and its_kind.has_status else ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventing.cli import description, output, server
+from eventing.cli import description, output, readiness, server
 from eventing.client import Client, KindName, Refused, Resource
 from eventing.errors import ClarionError, NotFound, UsageError
 
@@ -31,11 +31,13 @@ Form = Annotated[str, typer.Option("--output", "-o", help="table, wide, json, ya
 def apply_files(
     *,
     files: Files = None,
+    wait: Annotated[bool, typer.Option(help="Return once everything is Ready.")] = True,
+    timeout: Annotated[str, typer.Option(help="How long to wait at most: 30s, 5m.")] = "60s",
     namespace: server.Namespace = "default",
     server_url: server.Server = None,
 ) -> None:
     """
-    Create or update what YAML files describe.
+    Create or update what YAML files describe, and wait until it is Ready.
 
     Folders that images name as func://./folder are packed and uploaded on the way.
 
@@ -44,19 +46,22 @@ def apply_files(
     documents = _documents(files)
     from eventing import apply as applying  # noqa: PLC0415  imported by now, by _documents
 
-    refused = 0
+    timeout_s = output.duration_s(timeout)
+    applied: dict[str, Resource] = {}
     with Client(server.find(server_url)) as client:
         for document in documents:
             try:
-                what, _ = applying.apply(document, client, namespace)
+                what, applied[document.label] = applying.apply(document, client, namespace)
             except Refused as error:
-                refused += 1
                 why = " ".join(str(error).split())
                 sys.stderr.write(f"clarion: {document.place}: {document.label}: {why}\n")
             else:
                 sys.stdout.write(f"{document.label} {what}\n")
                 sys.stdout.flush()
-    if refused:
+        unready = readiness.wait(applied, client, timeout_s) if wait else {}
+    for label, reason in unready.items():
+        sys.stderr.write(f"clarion: {label} was applied and is not Ready: {reason}\n")
+    if unready or len(applied) < len(documents):
         raise typer.Exit(1)
 
 

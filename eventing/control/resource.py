@@ -139,6 +139,17 @@ def is_ready(resource: Mapping[str, Any]) -> bool:
     return condition_status(found, READY) == TRUE and found.get("observedGeneration") == generation(resource)
 
 
+def not_ready(resource: Mapping[str, Any]) -> str:
+    """Why an object of a kind with conditions is not Ready, in one line; "" when it is."""
+    found = resource.get("status") or {}
+    if "conditions" not in found or found.get("observedGeneration", 0) < generation(resource):
+        return "not reconciled yet"
+    ready = condition(found, READY)
+    if ready is None or ready["status"] == TRUE:
+        return ""
+    return " ".join(f"{ready.get('reason') or 'not Ready yet'} {ready.get('message', '')}".split())
+
+
 def set_condition(status_: dict[str, Any], type_: str, value: str, reason: str = "", message: str = "", *,
                   now: float, severity: str = "") -> None:
     """

@@ -249,3 +249,35 @@ def test_metrics_of_all_roles(instance):
         assert f'role="{role}",index="0"' in text
     assert instance.get("/healthz") == (200, "ok\n")
     assert instance.get("/readyz") == (200, "ok\n")
+
+
+LONELY = OBJECTS.split("---", maxsplit=1)[0].replace("name: audit", "name: lonely").replace("broker: default",
+                                                                                            "broker: nobody")
+
+
+def test_apply_waits_and_says_what_is_not_ready(instance, tmp_path):
+    """What cannot become Ready is applied, told with its reason, and status 1; --no-wait does not look."""
+    path = tmp_path / "lonely.yaml"
+    path.write_text(LONELY)
+
+    waited = instance.run("apply", "-f", str(path))
+    again = instance.run("apply", "-f", str(path), "--no-wait")
+
+    instance.clarion("delete", "-f", str(path))
+    assert (waited.returncode, waited.stdout) == (1, "trigger/lonely created\n")
+    assert waited.stderr == ("clarion: trigger/lonely was applied and is not Ready: "
+                             'BrokerDoesNotExist Broker "nobody" does not exist\n')
+    assert (again.returncode, again.stdout) == (0, "trigger/lonely unchanged\n")
+
+
+def test_apply_waits_for_readiness(instance, tmp_path):
+    """Once apply has returned, what it applied is Ready."""
+    path = tmp_path / "objects.yaml"
+    path.write_text(OBJECTS)
+
+    instance.clarion("apply", "-f", str(path))
+
+    trigger = json.loads(instance.clarion("get", "trigger", "audit", "-o", "json"))
+    instance.clarion("delete", "-f", str(path))
+    ready = [c["status"] for c in trigger["status"]["conditions"] if c["type"] == "Ready"]
+    assert ready == ["True"]
