@@ -19,7 +19,7 @@ import orjson
 import redis.asyncio
 import redis.exceptions
 
-from eventing import keys
+from eventing import cancellation, keys
 
 Record = dict[str, Any]
 OnChange = Callable[[str, Record | None], None]
@@ -60,18 +60,6 @@ async def read_one(store: redis.asyncio.Redis, table: str, name: str) -> Record 
     return None if value is None else orjson.loads(value)
 
 
-def _heed_cancellation() -> None:
-    """
-    End if that was asked for while redis-py sent a command.
-
-    It does so inside `asyncio.wait_for`, which on Python 3.11 loses a cancellation that comes as the command
-    completes; a follower would listen for ever.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
 class Follower:
     """
     Copies of some tables in memory, kept up to date until `run` is cancelled.
@@ -104,7 +92,7 @@ class Follower:
                     await channel.subscribe(keys.TABLES_CHANNEL)
                     async for message in channel.listen():
                         await self._take(message)
-                        _heed_cancellation()
+                        cancellation.heed()
             await asyncio.sleep(_RECONNECT_S)
 
     async def _take(self, message: Mapping[str, Any]) -> None:

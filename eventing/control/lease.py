@@ -14,8 +14,7 @@ import socket
 import redis.asyncio
 import redis.exceptions
 
-from eventing import keys
-from eventing.control.store import stop_if_cancelled
+from eventing import cancellation, keys
 
 # Renewed three times within its life: one lost renewal, or a Valkey that restarts, does not lose it.
 _LIFE_MS = 6000
@@ -59,7 +58,7 @@ class Lease:
                 holder = seen.decode() if isinstance(seen, bytes) else seen
                 if (not holder or _is_dead(holder)) and await self._change(holder, _LIFE_MS):
                     return
-            stop_if_cancelled()
+            cancellation.heed()
             await asyncio.sleep(_TAKE_S)
 
     async def keep(self) -> None:
@@ -73,7 +72,7 @@ class Lease:
                 if not await self._change(self._self, _LIFE_MS) and not await self._change("", _LIFE_MS):
                     raise LeaseLost("another control process reconciles")
                 good_until = asked + _LIFE_MS / 1000
-            stop_if_cancelled()
+            cancellation.heed()
             if loop.time() > good_until:
                 raise LeaseLost("the lease could not be renewed in time")
 

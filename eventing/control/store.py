@@ -22,7 +22,7 @@ import redis.asyncio
 import redis.exceptions
 import structlog
 
-from eventing import keys
+from eventing import cancellation, keys
 from eventing.control import failure, selector
 from eventing.control.kind import Kind
 from eventing.control.mirror import ADDED, DELETED, MODIFIED, Change, Key, Mirror, dump
@@ -39,7 +39,7 @@ LOG_ENTRIES = 4096
 _WATCH_BACKLOG = 1024
 
 # One call a second costs 0.04 % of a core. Below redis-py's socket timeout of 5 s, which would end the read
-# as an error; and a cancellation that was swallowed (see stop_if_cancelled) is noticed after that time.
+# as an error; a cancellation that was swallowed (eventing/cancellation.py) is noticed after that time.
 _BLOCK_MS = 1000
 _RECONNECT_S = 0.2  # Valkey restarts in about 50 ms; five tries a second cost nothing
 _READ_AT_ONCE = 256  # entries; 400 kB at a time, and the loop stays free
@@ -54,18 +54,6 @@ _Streams = list[tuple[bytes, list[_Logged]]]
 
 class StoreLost(Exception):
     """Redis came back with less than it had acknowledged; only a fresh start sees what is left."""
-
-
-def stop_if_cancelled() -> None:
-    """
-    Raise CancelledError if this task was cancelled and a library swallowed it.
-
-    On Python 3.11 `asyncio.wait_for`, with which redis-py sends, does so when what it waited for is done in
-    the same moment: a loop that only awaits Redis would go on for ever.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def key_of(kind: Kind, resource: Resource) -> Key:
@@ -249,8 +237,8 @@ class Store:
                     await self.load()
                 while True:
                     await self._follow()
-                    stop_if_cancelled()
-            stop_if_cancelled()
+                    cancellation.heed()
+            cancellation.heed()
             await asyncio.sleep(_RECONNECT_S)
 
     async def _check_survived(self) -> None:
