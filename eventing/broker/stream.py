@@ -38,7 +38,7 @@ import redis.exceptions
 import structlog
 from redis.asyncio.connection import AbstractConnection as Connection
 
-from eventing import keys
+from eventing import cancellation, keys
 from eventing.broker import functions
 from eventing.errors import Unavailable
 from eventing.event import Event
@@ -234,9 +234,7 @@ class Stream:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             await connection.connect()  # type: ignore[no-untyped-call]
             await functions.load(self._store)
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():  # redis-py may swallow a cancellation while it connects
-            raise asyncio.CancelledError
+        cancellation.heed()
         self._is_open = True
         self.connected.set()
 
