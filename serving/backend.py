@@ -5,7 +5,7 @@ Two implementations: `local` (forked from zygotes on this machine) and `cluster`
 neither processes nor pods, and does not decide how many workers there should be: it starts one, stops
 one, and says truthfully what became of each.
 
-    start(name, record) -> Worker      at once; the worker is not ready yet
+    start(name, record) -> Worker      at once, unless its environment has to be built first; not ready yet
     worker.ready                       done: it accepts requests; StartFailed: it never will
     worker.exited                      done, with its exit status, when it is gone for whatever reason
     stop(worker, grace_s)              returns when it is gone
@@ -16,13 +16,18 @@ is reset and nothing of the request was processed.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from eventing.errors import ClarionError
 
 Address = tuple[str, int]  # host (an IP address) and port that the worker serves HTTP/1.1 on
+Progress = Callable[[str, str], None]  # reason (one word) and message of what a start waits for
+
+
+def silent(_reason: str, _message: str) -> None:
+    """A Progress that nobody looks at."""
 
 
 class StartFailed(ClarionError):
@@ -31,8 +36,8 @@ class StartFailed(ClarionError):
 
     Reasons: `ExitCodeN` (it ended by itself; the message holds the traceback's last lines), `SignalN`
     (killed before it was ready), `NoEntry` (no function in the bundle), `BundleMissing`, `BundleInvalid`,
-    `PreloadFailed`, `TooManyPreloads`, `ProgressDeadlineExceeded`, `Stopped` (by our own `stop`), and what is
-    not the author's fault: `StoreAway`, `DiskFailed`, `ForkFailed`, `ZygoteGone`.
+    `EnvironmentFailed`, `PreloadFailed`, `TooManyPreloads`, `ProgressDeadlineExceeded`, `Stopped` (by our own
+    `stop`), and what is not the author's fault: `StoreAway`, `DiskFailed`, `ForkFailed`, `ZygoteGone`.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -81,11 +86,12 @@ class Backend(Protocol):
     async def run(self) -> None:
         """Own everything that `start` makes, until cancelled; run it in a TaskGroup beside the callers."""
 
-    async def start(self, name: str, record: Mapping[str, Any]) -> Worker:
+    async def start(self, name: str, record: Mapping[str, Any], progress: Progress = silent) -> Worker:
         """
         Ask for a worker of revision *name* (`namespace/name`) as its *record* of table `revisions` says.
 
-        Returns as soon as the start is asked for. What goes wrong later comes through `Worker.ready`.
+        Returns as soon as the start is asked for. What goes wrong later comes through `Worker.ready`. Where
+        something has to be made first that takes long, *progress* hears of it, and of its end: ("", "").
 
         Raises:
             StartFailed: what is known at once: its bundle does not exist, the backend is closing.

@@ -1,9 +1,9 @@
 """
-The backend on this machine: zygotes, one for each set of preloaded modules, and the workers they forked.
+The backend on this machine: bundles, environments, zygotes, and the workers that these forked.
 
-    start(name, record)  bundle on disk? else fetch and unpack -> listening socket, pipes -> fork
-    zygote dies          the kernel kills its workers, we kill what they started; all are reported as
-                         exited; the default zygote is replaced at once, the others when they are asked for
+    start(name, record)  bundle on disk? else fetch and unpack -> its environment there? else build it
+                         -> listening socket, pipes -> fork
+    zygote dies          the kernel kills its workers, we kill what they started; all are reported as exited
     close                every zygote loses its socket, kills its workers and ends
 
 The listening socket is made here and kept by the worker alone: connections that nobody accepted are reset
@@ -17,7 +17,9 @@ import os
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +32,18 @@ from eventing.config import Config
 from eventing.errors import NotFound, Rejected
 from eventing.http.client import Client
 from serving import bundle, logs, probing
-from serving.backend import StartFailed, Worker
+from serving.backend import Progress, StartFailed, Worker, silent
 from serving.child import Child
+from serving.environment import REASON, Environment, Environments
 from serving.process import Spec, environment
 from serving.spawn import Zygote, ZygoteGone
+from serving.zygotes import Zygotes
 
 # Held requests arrive all at once; the kernel caps it at net.core.somaxconn.
 _BACKLOG = 4096
-# Zygotes beside the default one: each is 20 to 30 MB and more with what it preloads.
-_PRELOADED_LIMIT = 8
 # Threads for plain functions where containerConcurrency sets no limit: Starlette's number.
 _THREADS = 40
-# A zygote that dies again and again (a broken installation) is not replaced faster than this.
-_REPLACE_S = 1.0
+_PROGRESS_CHARACTERS = 200  # of a line of pip's; some name all versions there ever were
 _NAME_BYTES = 3  # of randomness in a worker's name, twice as many hex digits
 
 _log = structlog.get_logger(__name__)
@@ -56,7 +57,8 @@ class LocalBackend:
         self._data_dir = config.data_dir.absolute()
         self._store = store
         self._children: dict[str, Child] = {}
-        self._zygotes: dict[tuple[str, ...], Zygote] = {}
+        self._zygotes = Zygotes(self._report, self._lose, self._busy)
+        self._environments = Environments(self._data_dir)
         self._unpacking: dict[str, asyncio.Lock] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._client: Client | None = None
@@ -73,11 +75,10 @@ class LocalBackend:
         self._client = Client()
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                self._zygote(())
+                self._zygotes.open(self._tasks)
                 self._running.set()
                 await self._closing.wait()
-                for zygote in self._zygotes.values():
-                    zygote.close()
+                self._zygotes.close()
         finally:
             self._closing.set()
             await self._client.close()
@@ -92,22 +93,24 @@ class LocalBackend:
     async def warm(self) -> None:
         """Returns when the default zygote has done its imports: from now on a start costs a fork."""
         await self._running.wait()
-        await self._zygote(()).warm.wait()
+        await self._zygotes.default.warm.wait()
 
-    async def start(self, name: str, record: Mapping[str, Any]) -> Worker:
+    async def start(self, name: str, record: Mapping[str, Any], progress: Progress = silent) -> Worker:
         """See Backend.start. Raises OSError when this process may not have more descriptors."""
         folder = await self._folder(record)
+        own = await self._environment(name, record, folder, progress)
         await self._running.wait()
         if self._closing.is_set():
             raise StartFailed("Stopped", "this backend is closing")
-        zygote = self._zygote(tuple(sorted(record.get("preload") or ())))
         is_command = bool(record.get("command"))
+        python = own.python if own and not is_command else sys.executable
+        zygote = self._zygotes.of(python, tuple(sorted(record.get("preload") or ())))
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             if not is_command:
                 listener.listen(_BACKLOG)
             child = self._child(name, record, zygote, listener.getsockname())
-            spec = _spec(name, record, child.worker, folder)
+            spec = _spec(name, record, child.worker, folder, own)
             try:
                 descriptors = [_file(orjson.dumps(spec)), *child.descriptors]
             except OSError as error:
@@ -177,48 +180,28 @@ class LocalBackend:
         except OSError as error:
             raise StartFailed("DiskFailed", f"the bundle could not be unpacked: {error}") from error
 
-    def _zygote(self, modules: tuple[str, ...]) -> Zygote:
-        """The zygote that has *modules*, or a new one."""
-        zygote = self._zygotes.get(modules)
-        if zygote is None or zygote.is_gone:
-            assert self._tasks is not None
-            if len(self._zygotes) > _PRELOADED_LIMIT:
-                self._retire_one()
-            zygote = self._zygotes[modules] = Zygote(modules, self._report)
-            self._tasks.create_task(self._own(zygote))
-        return zygote
-
-    def _retire_one(self) -> None:
-        """End the oldest zygote with preloads that has no workers."""
-        busy = {child.zygote for child in self._children.values()}
-        for modules, zygote in self._zygotes.items():
-            if modules and zygote not in busy:
-                zygote.close()
-                return
-        raise StartFailed("TooManyPreloads", f"over {_PRELOADED_LIMIT} sets of preloaded modules are in use; "
-                                             "let revisions share theirs (annotation clarion.dev/preload)")
-
-    async def _own(self, zygote: Zygote) -> None:
-        began = asyncio.get_running_loop().time()
+    async def _environment(self, name: str, record: Mapping[str, Any], folder: Path,
+                           progress: Progress) -> Environment | None:
+        """The environment of a bundle, which is built if it has to be; what that prints is in the log."""
+        identity = record.get("bundle")
+        if not identity:
+            return None
+        if self._environments.knows(identity):
+            return await self._environments.of(folder, identity, _unheard)
+        namespace, _, revision = name.partition("/")
+        output = logs.Output(logs.path(self._data_dir, namespace, revision), f"{revision}-environment")
         try:
-            await zygote.run()
+            return await self._environments.of(folder, identity, partial(_tell, output, progress))
         finally:
-            self._lose(zygote)
-        if self._closing.is_set():
-            return
-        _log.warning("zygote ended", pid=zygote.pid, modules=zygote.modules)
-        if not zygote.modules:
-            lived_s = asyncio.get_running_loop().time() - began
-            try:
-                async with asyncio.timeout(max(0.0, _REPLACE_S - lived_s)):
-                    await self._closing.wait()
-            except TimeoutError:
-                self._zygote(())
+            output.close()
+            progress("", "")
+
+    def _busy(self) -> set[Zygote]:
+        """Zygotes that have workers."""
+        return {child.zygote for child in self._children.values()}
 
     def _lose(self, zygote: Zygote) -> None:
         """Report the workers of a *zygote* that is gone, and end what they may have left."""
-        if self._zygotes.get(zygote.modules) is zygote:
-            del self._zygotes[zygote.modules]
         for child in [child for child in self._children.values() if child.zygote is zygote]:
             if child.pid:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -242,11 +225,28 @@ class LocalBackend:
             _log.debug("worker ended", worker=child.worker.id, status=report["status"])
 
 
-def _spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path) -> Spec:
+def _unheard(_chunk: bytes) -> None:
+    """Nothing is printed where nothing is built."""
+
+
+def _tell(output: logs.Output, progress: Progress, chunk: bytes) -> None:
+    """What a build prints goes to the log; its last line says how far it is."""
+    output.feed(chunk)
+    lines = chunk.decode(errors="replace").split("\n")
+    said = [line.strip() for line in lines if line.strip()]
+    if said:
+        progress(REASON, said[-1][:_PROGRESS_CHARACTERS])
+
+
+def _spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path,
+          own: Environment | None) -> Spec:
     namespace, _, revision = name.partition("/")
     service = record.get("service") or ""
+    inherited = dict(os.environ)
+    if own is not None:
+        inherited["PATH"] = os.pathsep.join((own.path, inherited.get("PATH", os.defpath)))
     env = environment(record.get("env") or {}, port=worker.address[1], service=service,
-                      configuration=record.get("configuration") or "", revision=revision, own=os.environ)
+                      configuration=record.get("configuration") or "", revision=revision, own=inherited)
     command: Sequence[str] | None = record.get("command")
     return Spec(worker=worker.id, folder=str(folder), env=env, entry=record.get("entry"),
                 source=f"/apis/v1/namespaces/{namespace}/services/{service or revision}",

@@ -34,6 +34,8 @@ from serving import autoscaling, metadata, names, shape, template, workload
 
 _CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
 _DEPLOYING = (UNKNOWN, "Deploying", "")
+# Of a worker's start: what the revision lacks, and not what its code does.
+_LACKING = frozenset({"ProgressDeadlineExceeded", "EnvironmentFailed"})
 
 
 def default(revision: Resource, old: Resource | None, admission: Defaults) -> None:
@@ -149,12 +151,15 @@ def _report(revision: Resource, found: Mapping[str, Any] | None, now: float) -> 
     state = (TRUE, "", "") if found["healthy"] else _DEPLOYING
     for type_ in _CONDITIONS:
         resource.set_condition(status, type_, *state, now=now)
+    if found["healthy"] is None and found.get("reason"):  # what it waits for: its environment is being built
+        resource.set_condition(status, "ResourcesAvailable", UNKNOWN, found["reason"],
+                               found.get("message") or "", now=now)
 
 
 def _failed(revision: Resource, reason: str, message: str, now: float) -> None:
     """Its workers do not become ready: time ran out, the code is not there, or it says so itself."""
     status = resource.status(revision)
-    if reason == "ProgressDeadlineExceeded":
+    if reason in _LACKING:
         resource.set_condition(status, "ResourcesAvailable", FALSE, reason, message, now=now)
         return
     if reason == "BundleMissing":

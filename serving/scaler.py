@@ -56,6 +56,7 @@ class Scaler:
         self._changed = asyncio.Event()
         self._stopping = False
         self._workers = 0  # asked for and not gone yet
+        self._preparing: set[asyncio.Task[Any]] = set()  # starts whose worker is not forked yet
         self._nobody = asyncio.Event()
         self._nobody.set()
         self.pools: dict[str, Pool] = {}
@@ -172,7 +173,7 @@ class Scaler:
     async def _tend(self, pool: Pool) -> None:
         """Start one worker of *pool* and stay with it to its end."""
         try:
-            worker = await self._backend.start(pool.name, pool.record)
+            worker = await self._prepare(pool)
         except (StartFailed, OSError) as error:
             failure = error if isinstance(error, StartFailed) else StartFailed("StartFailed", str(error))
             pool.starting -= 1
@@ -184,6 +185,21 @@ class Scaler:
             self._workers -= 1
             if not self._workers:
                 self._nobody.set()
+
+    async def _prepare(self, pool: Pool) -> Worker:
+        """Ask for the worker. What that waits for is reported; a role that ends does not wait for it."""
+        def tell(reason: str, message: str) -> None:
+            if pool.healthy is None:
+                pool.reason, pool.message = reason, message
+                self._report(pool)
+
+        task = asyncio.current_task()
+        assert task is not None
+        self._preparing.add(task)
+        try:
+            return await self._backend.start(pool.name, pool.record, tell)
+        finally:
+            self._preparing.discard(task)
 
     async def _attend(self, pool: Pool, slot: Slot) -> None:
         # asyncio.wait, because awaiting the future itself would cancel it for everyone when we are cancelled.
@@ -286,6 +302,8 @@ class Scaler:
         for pool in self.awake:
             for slot in pool.staying:
                 self.retire(pool, slot)
+        for task in self._preparing:
+            task.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._nobody.wait(), limit_s)
 
