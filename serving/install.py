@@ -41,6 +41,8 @@ def main(place: Path, order: dict[str, object]) -> int:
         status = _install(place, order)
         if status == 0:
             (place / COMPLETE).touch()
+        else:
+            shutil.rmtree(place, ignore_errors=True)
         return status
 
 
