@@ -5,9 +5,9 @@ What a child of the zygote does from the fork on, until it is a worker.
     forked ahead, a spare   detach -> rehearse -> wait -> become -> worker.run
 
 A spare is nobody's worker yet: it has run no code of functions, belongs to no revision, holds /dev/null and
-the socket on which it waits, and ends when that closes or the zygote dies. Before it waits, it serves one
-event of its own to itself. After a fork every page that is written to is copied, and much is made only when
-it is first needed; in a rehearsal that happens before anybody waits for it.
+the socket on which it waits, and ends when that closes or the zygote dies. Before it waits, it becomes the
+worker of a function of our own, serves it one event, and forgets it. After a fork every page that is written
+to is copied, and much is made only when it is first needed; in a rehearsal that happens before anybody waits.
 
 What it is told is one packet with the descriptors that a zygote gets with an order to fork.
 """
@@ -15,20 +15,26 @@ What it is told is one packet with the descriptors that a zygote gets with an or
 import asyncio
 import contextlib
 import gc
+import os
 import socket
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import orjson
 
 import eventing.http.server as http
 from serving import worker
+from serving.entry import Entry, find
 from serving.function import EventFunction
-from serving.process import SPARE_READY, Spec, become, detach, rename
+from serving.process import SPARE_READY, Spec, become, detach
 
 _DESCRIPTORS = 4
-_EVENT = (b"POST / HTTP/1.1\r\nhost: localhost\r\nce-specversion: 1.0\r\nce-id: 0\r\nce-source: /rehearsal\r\n"
-          b"ce-type: rehearsal\r\nce-time: 2026-01-01T00:00:00Z\r\ncontent-type: application/json\r\n"
-          b"content-length: 7\r\n\r\n{\"a\":1}")
+# Not `func`: that may be a module somebody preloads.
+_FOLDER, _MODULE = Path(__file__).with_name("rehearsal"), "clarion_rehearsal"
+_EVENT = (b"POST / HTTP/1.1\r\nhost: localhost\r\nce-specversion: 1.0\r\nce-id: 0\r\nce-type: rehearsal\r\n"
+          b"ce-source: /rehearsal\r\nce-time: 2026-01-01T00:00:00Z\r\ncontent-type: application/json\r\n"
+          b'content-length: 7\r\n\r\n{"a":1}')
 _ANSWER_BYTES = 4096
 _LIMIT_S = 10.0  # for a rehearsal, which takes milliseconds
 
@@ -48,15 +54,14 @@ def live(birth: Birth, trouble: str) -> int:
     runner = worker.loop_runner()
     descriptors = detach(birth.parent_pid, birth.descriptors)
     if birth.is_spare:
-        rename("spare")
-        runner.run(_rehearse())
+        _rehearse(runner)
         gc.collect()
         gc.freeze()  # so that the first collection in a worker has little to look at
         descriptors = _wait(socket.socket(fileno=descriptors[0]))
         if not descriptors:
             return 0
     file, *rest = descriptors
-    with open(file, "rb") as text:
+    with os.fdopen(file, "rb") as text:
         spec = Spec(**orjson.loads(text.read()))
     become(spec, rest)
     return worker.run(spec, trouble, runner)
@@ -70,11 +75,22 @@ def _wait(control: socket.socket) -> list[int]:
     return []
 
 
-async def _rehearse() -> None:
+def _rehearse(runner: asyncio.Runner) -> None:
+    """Do once what the worker of a function does, as far as its first answer; nothing of it is left."""
+    null = [os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC) for _ in range(3)]
+    become(Spec(worker="spare", source="/", folder=str(_FOLDER), env={}), null)
+    sys.path.insert(0, str(_FOLDER))
+    runner.run(_serve_one(find(_FOLDER, _MODULE)))
+    sys.path.remove(str(_FOLDER))
+    del sys.path_importer_cache[str(_FOLDER)], sys.modules[_MODULE]
+    os.chdir("/")
+
+
+async def _serve_one(entry: Entry) -> None:
     """Serve one event over a socket, from its first byte to its answer."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(_LIMIT_S), asyncio.TaskGroup() as tasks:
-        function = EventFunction(_handle, source="/rehearsal", threads=1, tasks=tasks)
+        function = EventFunction(entry.target, source="/", threads=1, tasks=tasks)
         server = await http.serve(function)
         with socket.socket() as client:
             client.setblocking(False)
@@ -83,7 +99,3 @@ async def _rehearse() -> None:
             await loop.sock_recv(client, _ANSWER_BYTES)
         await server.close(_LIMIT_S)
         function.close()
-
-
-def _handle(_event: object) -> None:
-    pass
