@@ -58,17 +58,22 @@ def pack(folder: Path) -> bytes:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: not a folder; a function's code is a folder with func.py in it")
-    files = list(_files(folder, folder, _patterns(folder)))
-    if not files:
+    found = list(files(folder))
+    if not found:
         raise UsageError(f"{folder}: nothing to pack; put a func.py there")
-    _refuse_big(files, sum(path.lstat().st_size for path in files), UNPACKED_LIMIT_BYTES, folder)
+    _refuse_big(found, sum(path.lstat().st_size for path in found), UNPACKED_LIMIT_BYTES, folder)
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in files:
+        for path in found:
             _add(archive, path, folder)
     packed = gzip.compress(plain.getvalue(), compresslevel=6, mtime=0)
-    _refuse_big(files, len(packed), LIMIT_BYTES, folder)
+    _refuse_big(found, len(packed), LIMIT_BYTES, folder)
     return packed
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """Every file and symbolic link of *folder* that its bundle has, in the bundle's order."""
+    return _files(folder, folder, _patterns(folder))
 
 
 def digest(data: bytes) -> str:

@@ -17,7 +17,7 @@ Pure but for `load`: the caller's environment is handed in. Source: `schema/func
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def service(function: Function, own: Mapping[str, str]) -> Resource:
     resources, concurrency = _resources(function)
     if resources:
         container["resources"] = resources
-    labels, annotations = _labels(function, own), _annotations(function, own)
+    labels, annotations = _labels(function, own), annotations_of(function, own)
     of_service = {key: value for key, value in annotations.items() if not key.startswith(_OF_REVISIONS)}
     spec: Resource = {"containers": [container]}
     if concurrency is not None:
@@ -170,15 +170,16 @@ def trigger_prefix(name: str) -> str:
     return f"{name}-function-trigger-"
 
 
-def variables(function: Function, own: Mapping[str, str]) -> dict[str, str]:
+def variables(function: Function, own: Mapping[str, str], but: Collection[str]) -> dict[str, str]:
     """
-    The environment that `run.envs` makes where there is no store to look Secrets up in.
+    The environment that `run.envs` makes where no Secret can be looked up, without the variables in *but*.
 
     Raises:
         UsageError: a value comes from a Secret or a ConfigMap; names it.
     """
     env, env_from = _environment(function, own)
-    elsewhere = [one["name"] for one in env if "valueFrom" in one] + ["run.envs"] * bool(env_from)
+    env = [one for one in env if one["name"] not in but]
+    elsewhere = [one["name"] for one in env if "valueFrom" in one] + ["one of run.envs"] * bool(env_from)
     if elsewhere:
         raise UsageError(f"{function.place}: {elsewhere[0]} comes from a Secret or ConfigMap, which only a "
                          "deployed function has; set it for this run with --env NAME=VALUE")
@@ -274,7 +275,8 @@ def _labels(function: Function, own: Mapping[str, str]) -> dict[str, str]:
     return {**found, IS_FUNCTION: "true", NAME_LABEL: function.name, RUNTIME_LABEL: function.runtime}
 
 
-def _annotations(function: Function, own: Mapping[str, str]) -> dict[str, str]:
+def annotations_of(function: Function, own: Mapping[str, str]) -> dict[str, str]:
+    """`deploy.annotations`, and the one that func adds; UsageError if one cannot be had."""
     given = _section(function, "annotations", dict)
     texts = {str(key): _source(str(value), own, f"{function.place}: deploy.annotations.{key}")
              for key, value in given.items()}

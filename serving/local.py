@@ -35,7 +35,7 @@ from serving import bundle, logs, probing
 from serving.backend import Progress, StartFailed, Worker, silent
 from serving.child import Child
 from serving.environment import REASON, Environment, Environments
-from serving.process import Spec, environment
+from serving.process import Spec, environment, in_memory
 from serving.spawn import Zygote, ZygoteGone
 from serving.zygotes import Zygotes
 
@@ -112,7 +112,7 @@ class LocalBackend:
             child = self._child(name, record, zygote, listener.getsockname())
             spec = _spec(name, record, child.worker, folder, own)
             try:
-                descriptors = [_file(orjson.dumps(spec)), *child.descriptors]
+                descriptors = [in_memory(orjson.dumps(spec)), *child.descriptors]
             except OSError as error:
                 child.abandon(str(error))
                 raise
@@ -253,11 +253,3 @@ def _spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path,
                 command=[*command, *(record.get("args") or ())] if command else None,
                 memory_bytes=record.get("memory_bytes"),
                 threads=record.get("container_concurrency") or _THREADS)
-
-
-def _file(data: bytes) -> int:
-    """Descriptor of a file in memory that holds *data*, at its beginning."""
-    descriptor = os.memfd_create("spec", os.MFD_CLOEXEC)
-    os.write(descriptor, data)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor

@@ -118,6 +118,14 @@ def environment(asked: Mapping[str, str], *, port: int, service: str, configurat
     }
 
 
+def in_memory(data: bytes) -> int:
+    """Descriptor of a file in memory that holds *data*, at its beginning: how a Spec travels."""
+    descriptor = os.memfd_create("spec", os.MFD_CLOEXEC)
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
 def execute(command: Sequence[str]) -> None:
     """
     Become the program *command*; returns never.

@@ -37,7 +37,7 @@ class Zygote:
     def __init__(self, modules: Sequence[str], on_report: Callable[[dict[str, Any]], None], *,
                  python: str = sys.executable) -> None:
         """*on_report* gets what the zygote says, and must not raise; *python* is its interpreter."""
-        self.python = python
+        self._python = python
         self.modules = tuple(modules)
         self._on_report = on_report
         self._loop = asyncio.get_running_loop()
@@ -89,7 +89,7 @@ class Zygote:
         process = None
         try:
             process = await asyncio.create_subprocess_exec(
-                self.python, "-P", "-X", "utf8", "-m", "serving.zygote", str(self._theirs.fileno()),
+                self._python, "-P", "-X", "utf8", "-m", "serving.zygote", str(self._theirs.fileno()),
                 *self.modules, stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[self._theirs.fileno()], start_new_session=True,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ})

@@ -73,6 +73,27 @@ def new(
 
 
 @func.command()
+def run(
+    folder: Folder = Path(),
+    *,
+    env: Env = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(
+        "--port", min=0, max=65535, show_default="8080, or a free one", help="Port to listen on.")] = None,
+) -> None:
+    """
+    Serve a folder on this machine, anew whenever a file changes.
+
+    It needs no `clarion up`. What the function prints is printed; Ctrl-C ends it.
+
+    Example: clarion func run hello --env GREETING=Hi
+    """
+    from eventing.cli import func_run  # noqa: PLC0415  what serves takes a while to import
+
+    func_run.serve(folder, funcyaml.load(folder), env or [], host, port)
+
+
+@func.command()
 def deploy(
     folder: Folder = Path(),
     *,
