@@ -30,7 +30,6 @@ from eventing.errors import NotACloudEvent
 from eventing.http.wire import Header
 from serving.function import (
     BODY_LIMIT_BYTES,
-    EVENT_CLASSES,
     LIVENESS,
     READINESS,
     complaint,
@@ -39,6 +38,7 @@ from serving.function import (
     is_event,
     print_traceback,
 )
+from serving.legacy import modern
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -57,8 +57,9 @@ class Sender:
 
     async def __call__(self, what: Message | BaseCloudEvent) -> None:
         """Send an ASGI message, or an event as the whole answer."""
-        if isinstance(what, EVENT_CLASSES):
-            await self.structured(what)
+        event = modern(what)
+        if event is not None:
+            await self.structured(event)
         else:
             await self.http(cast("Message", what))
 
@@ -69,11 +70,11 @@ class Sender:
 
     async def structured(self, event: BaseCloudEvent, status: int = 200) -> None:
         """Answer with *event* in structured mode."""
-        await self.answer(status, *encode(event, self._source, structured=True))
+        await self.answer(status, *encode(modern(event) or event, self._source, structured=True))
 
     async def binary(self, event: BaseCloudEvent, status: int = 200) -> None:
         """Answer with *event* in binary mode."""
-        await self.answer(status, *encode(event, self._source))
+        await self.answer(status, *encode(modern(event) or event, self._source))
 
     async def answer(self, status: int, headers: list[Header], body: bytes) -> None:
         """Send a whole answer."""
@@ -127,7 +128,7 @@ class InstancedFunction:
         await sender.text(200 if passed else 503, str(said[0]) if said else "OK" if passed else "Not OK")
 
     async def _handle_event(self, scope: Scope, receive: Receive, sender: Sender) -> None:
-        body = await _read(receive, sender)
+        body = await read_body(receive, sender)
         if body is None:
             return
         try:
@@ -157,7 +158,7 @@ async def _call(function: Any, method: str, *arguments: Any, default: Any = None
     return await result if inspect.isawaitable(result) else result
 
 
-async def _read(receive: Receive, sender: Sender) -> bytes | None:
+async def read_body(receive: Receive, sender: Sender) -> bytes | None:
     """The whole body; None when it is over the limit, which is answered here, or the client has left."""
     chunks: list[bytes] = []
     size_bytes = 0

@@ -3,14 +3,15 @@ Which object of a bundle is the function, and what form it has.
 
 The module: what annotation `clarion.dev/entry` names (`module` or `module:name`), else `func` (func.py at
 the bundle's top), else the package `function` or its module `function.func` (as `func create -l python`
-lays it out). In it, unless the annotation names the object, the first of `new`, `app`, `handle` that is
-callable. Its form follows from its name and from the arguments it must be given:
+lays it out). In it, unless the annotation names the object, the first of `new`, `app`, `handle`, `main` that
+is callable. Its form follows from its name and from the arguments it must be given:
 
     name        must be given           form        is
     ----        -------------           ----        --
     new         nothing                 INSTANCED   Knative's: makes an object with such a handle()
     handle      one                     EVENT       event -> event or None, `def` or `async def`
     handle      scope, receive, send    STATIC      Knative's, without an instance
+    main        one                     LEGACY      context -> what a Flask view returns, or an event
     any other   scope, receive, send    ASGI        an app, as any ASGI server takes it
     any other   one                     EVENT
     any other   nothing                 INSTANCED
@@ -31,7 +32,7 @@ from typing import Any
 
 from eventing.errors import ClarionError
 
-_NAMES = ("new", "app", "handle")
+_NAMES = ("new", "app", "handle", "main")
 _ASGI_ARGUMENTS = 3
 
 
@@ -46,6 +47,7 @@ class Form(enum.Enum):
     INSTANCED = "instanced"
     STATIC = "static"
     ASGI = "asgi"
+    LEGACY = "legacy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +126,8 @@ def form_of(target: Callable[..., Any], name: str, full_name: str) -> Form:
     if must_have == _ASGI_ARGUMENTS:
         return Form.STATIC if name == "handle" else Form.ASGI
     if must_have == 1 and name != "new":
-        return Form.EVENT
-    if must_have == 0 and name != "handle":
+        return Form.LEGACY if name == "main" else Form.EVENT
+    if must_have == 0 and name not in {"handle", "main"}:
         return Form.INSTANCED
     raise NoEntry(f"{full_name}{_signature(target)}: expected handle(event), handle(scope, receive, send), "
                   "new() or an ASGI app")

@@ -34,14 +34,12 @@ import orjson
 from cloudevents.core.base import BaseCloudEvent
 from cloudevents.core.bindings.http import HTTPMessage, from_binary, from_structured, to_binary, to_structured
 from cloudevents.core.formats.json import JSONFormat
-from cloudevents.core.v03.event import CloudEvent as CloudEventV03
-from cloudevents.core.v1.event import CloudEvent
 
 from eventing.errors import NotACloudEvent
 from eventing.http.exchange import Exchange
 from eventing.http.wire import Header
+from serving.legacy import Event, EventV03, modern
 
-EVENT_CLASSES = (CloudEvent, CloudEventV03)  # the SDK's common type is no class that one can ask for
 LIVENESS, READINESS = b"/health/liveness", b"/health/readiness"  # func's and Knative's own paths
 
 # Sixteen times what the ingress accepts by default; an event has to fit into memory several times.
@@ -91,7 +89,7 @@ def _text(value: bytes) -> str:
 def _as_sent(attributes: dict[str, Any], data: Any) -> BaseCloudEvent:
     """The SDK invents a time where there is none; the function sees what was sent."""
     has_time = "time" in attributes
-    kind = CloudEventV03 if attributes.get("specversion") == "0.3" else CloudEvent
+    kind = EventV03 if attributes.get("specversion") == "0.3" else Event
     event = kind(attributes, data)
     if not has_time:
         event.get_attributes().pop("time", None)
@@ -219,12 +217,13 @@ class EventFunction:
         if reply is None:
             exchange.respond(202)
             return
-        if not isinstance(reply, EVENT_CLASSES):
-            self._refuse(exchange, f"handle returned {type(reply).__name__} {reprlib.repr(reply)}; "
-                                   "expected a cloudevents.core.v1.event.CloudEvent or None")
-            return
         try:
-            headers, body = encode(reply, self._source)
+            event = modern(reply)
+            if event is None:
+                self._refuse(exchange, f"handle returned {type(reply).__name__} {reprlib.repr(reply)}; "
+                                       "expected a cloudevents.core.v1.event.CloudEvent or None")
+                return
+            headers, body = encode(event, self._source)
         except Exception as error:  # noqa: BLE001  data of a person's own types, written by the SDK
             self._refuse(exchange, f"handle returned an event that cannot be encoded: {complaint(error)}")
             return

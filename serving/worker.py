@@ -128,6 +128,11 @@ async def _serve(entry: Entry, spec: Spec, report: _Report) -> None:
         await _serve_events(entry, spec, listener, report)
     elif entry.form is Form.ASGI:
         await _serve_asgi(entry.target, listener, report, lifespan="auto")
+    elif entry.form is Form.LEGACY:
+        from serving.parliament import LegacyFunction  # noqa: PLC0415  few need it
+
+        app = LegacyFunction(entry.target, spec.source, spec.threads)
+        await _serve_asgi(app, listener, report, lifespan="off")
     else:
         made = entry.target() if entry.form is Form.INSTANCED else SimpleNamespace(handle=entry.target)
         if not callable(getattr(made, "handle", None)):

@@ -48,6 +48,7 @@ from pathlib import Path
 
 import orjson
 
+from serving import legacy
 from serving.newborn import Birth, live
 
 _PACKET_BYTES = 4096  # ids and numbers; the long part of a spec is in its file
@@ -201,6 +202,7 @@ def preload(modules: Sequence[str]) -> str:
 
 def main(control: socket.socket, modules: Sequence[str]) -> int:
     """Be a zygote until *control* closes; in a child, be the worker. Returns the exit status."""
+    legacy.install()
     trouble = preload(modules)
     os.environ.clear()  # here, so that no child has to
     gc.collect()
