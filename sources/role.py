@@ -81,13 +81,14 @@ class Sources:
             try:
                 await kind.run(record | {"secrets": await self._secrets(name, record)}, emit)
             except source.NotReady as error:
-                self._set_state(name, record, error.reason, str(error))
+                problem = error.reason, str(error)
             except Exception as error:  # noqa: BLE001  whatever a source raises is its own failure only
-                self._set_state(name, record, "SourceFailed", f"{type(error).__name__}: {error}")
+                problem = "SourceFailed", f"{type(error).__name__}: {error}"
             else:
                 return  # a source that is done is done
+            self._set_state(name, record, *problem)
             wait_s = _FIRST_WAIT_S if emit.was_ready else wait_s
-            log.warning("source failed", source=name, again_in_s=wait_s)
+            log.warning("source failed", source=name, reason=problem[0], error=problem[1], again_in_s=wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 

@@ -30,7 +30,7 @@ _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
       errors.ClusterAuthorizationFailedError), "AuthorizationFailed"),
     ((errors.UnknownTopicOrPartitionError,), "TopicNotFound"),
     ((ssl.SSLCertVerificationError,), "CertificateInvalid"),
-    # A server that dislikes our certificate says so, or closes, in the middle of the handshake.
+    # A broker that dislikes our certificate says so in the handshake; with TLS 1.3 many only hang up.
     ((ssl.SSLError,), "AuthenticationFailed"),
     ((errors.KafkaConnectionError, errors.NodeNotReadyError, errors.KafkaTimeoutError,
       errors.RequestTimedOutError, OSError, TimeoutError), UNREACHABLE),
