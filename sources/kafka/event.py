@@ -66,7 +66,11 @@ def to_event(record: Record, source: str, key_type: str = "string") -> Event:
     """
     event = _contained(record) or _raw(record, source, key_type)
     place = {"knativekafkapartition": str(record.partition), "knativekafkaoffset": str(record.offset)}
-    return Event({**event.attributes, **place}, event.data)
+    attributes = {**event.attributes, **place}
+    if content_type := attributes.get("datacontenttype"):
+        # Line breaks between its parts are allowed in an event, not in the HTTP header that it becomes.
+        attributes["datacontenttype"] = " ".join(content_type.split())
+    return Event(attributes, event.data)
 
 
 def _contained(record: Record) -> Event | None:

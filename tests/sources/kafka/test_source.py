@@ -144,3 +144,20 @@ async def test_paused(stage):
     await stage.source(stage.kafka.topic(), consumers=0)
 
     await stage.state(ready=True)
+
+
+async def test_record_that_cannot_be_read(stage):
+    """Records whose checksum does not fit are passed by and counted; those before and behind arrive."""
+    topic = stage.kafka.topic()
+    for value in ("before", "broken-1", "broken-2", "behind"):
+        stage.produce(topic, value)
+    stage.kafka.stop()
+    (log,) = stage.kafka.directory.glob(f"data/{topic}-0/*.log")
+    log.write_bytes(log.read_bytes().replace(b"broken", b"brOken"))
+    stage.kafka.start()
+
+    await stage.source(topic)
+    await stage.arrived("before", "behind")
+
+    assert [event.data for event in stage.sink.events] == [b"before", b"behind"]
+    await stage.counted("skipped", 2)
