@@ -86,6 +86,9 @@ class Backend(Protocol):
     async def run(self) -> None:
         """Own everything that `start` makes, until cancelled; run it in a TaskGroup beside the callers."""
 
+    async def prepare(self, name: str, record: Mapping[str, Any]) -> None:
+        """Do what can be done before the first start of *name*; what goes wrong, `start` says."""
+
     async def start(self, name: str, record: Mapping[str, Any], progress: Progress = silent) -> Worker:
         """
         Ask for a worker of revision *name* (`namespace/name`) as its *record* of table `revisions` says.

@@ -44,6 +44,8 @@ _BACKLOG = 4096
 # Threads for plain functions where containerConcurrency sets no limit: Starlette's number.
 _THREADS = 40
 _PROGRESS_CHARACTERS = 200  # of a line of pip's; some name all versions there ever were
+# Bundles that are unpacked at once before they are needed: starts that somebody waits for come first.
+_AHEAD = 2
 _NAME_BYTES = 3  # of randomness in a worker's name, twice as many hex digits
 
 _log = structlog.get_logger(__name__)
@@ -60,6 +62,7 @@ class LocalBackend:
         self._zygotes = Zygotes(self._report, self._lose, self._busy)
         self._environments = Environments(self._data_dir)
         self._unpacking: dict[str, asyncio.Lock] = {}
+        self._ahead = asyncio.Semaphore(_AHEAD)
         self._tasks: asyncio.TaskGroup | None = None
         self._client: Client | None = None
         self._closing = asyncio.Event()
@@ -94,6 +97,13 @@ class LocalBackend:
         """Returns when the default zygote has done its imports: from now on a start costs a fork."""
         await self._running.wait()
         await self._zygotes.default.warm.wait()
+
+    async def prepare(self, name: str, record: Mapping[str, Any]) -> None:
+        """See Backend.prepare: its bundle is unpacked, and the environment that it needs is built."""
+        with contextlib.suppress(StartFailed, OSError):
+            async with self._ahead:
+                folder = await self._folder(record)
+            await self._environment(name, record, folder, silent)
 
     async def start(self, name: str, record: Mapping[str, Any], progress: Progress = silent) -> Worker:
         """See Backend.start. Raises OSError when this process may not have more descriptors."""

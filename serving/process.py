@@ -145,16 +145,24 @@ def _default_signals() -> None:
 
 
 def _keep(descriptors: Sequence[int]) -> list[int]:
-    # First out of the way: a received descriptor may have one of the numbers that `_take` gives out.
+    # First out of the way: any of them may have one of the numbers that are given out here and in `_take`.
     kept = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE) for number in descriptors]
-    null = os.open(os.devnull, os.O_RDWR)
-    for number in range(_FIRST_FREE):
-        os.dup2(null, number, inheritable=number < LISTENER)
+    reserve()
     free = _FIRST_FREE
     for number in [*sorted(kept), _ABOVE_ALL]:
         os.closerange(free, number)
         free = number + 1
     return kept
+
+
+def reserve() -> None:
+    """Have /dev/null at every number that `become` gives out, so that nothing else gets it meanwhile."""
+    opened = os.open(os.devnull, os.O_RDWR)
+    null = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+    os.close(opened)
+    for number in range(_FIRST_FREE):
+        os.dup2(null, number, inheritable=number < LISTENER)
+    os.close(null)
 
 
 def _take(descriptors: Sequence[int]) -> None:

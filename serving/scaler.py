@@ -56,7 +56,7 @@ class Scaler:
         self._changed = asyncio.Event()
         self._stopping = False
         self._workers = 0  # asked for and not gone yet
-        self._preparing: set[asyncio.Task[Any]] = set()  # starts whose worker is not forked yet
+        self._preparing: set[asyncio.Task[Any]] = set()  # whose worker is not forked yet
         self._nobody = asyncio.Event()
         self._nobody.set()
         self.pools: dict[str, Pool] = {}
@@ -69,6 +69,10 @@ class Scaler:
     def awake(self) -> list[Pool]:
         """The revisions that have workers, requests, or a wish for workers."""
         return list(self._awake)
+
+    def records(self) -> dict[str, Record]:
+        """The records of all revisions."""
+        return {name: pool.record for name, pool in self.pools.items()}
 
     # -- what others tell it
 
@@ -93,12 +97,15 @@ class Scaler:
         if record is None:
             return
         now = time.monotonic()
+        is_new = pool is None
         if pool is None:
             healthy = self._healthy.pop(name, None) == record["uid"]
             pool = self.pools[name] = Pool(name, record, self._settings, now, healthy=healthy)
         else:
             pool.update(record, self._settings)
         self.look(pool, now)
+        if is_new and not pool.starting:
+            self._prepare(pool)
 
     def config(self, name: str, data: Mapping[str, str] | None) -> None:
         """A ConfigMap has changed."""
@@ -173,7 +180,7 @@ class Scaler:
     async def _tend(self, pool: Pool) -> None:
         """Start one worker of *pool* and stay with it to its end."""
         try:
-            worker = await self._prepare(pool)
+            worker = await self._ask(pool)
         except (StartFailed, OSError) as error:
             failure = error if isinstance(error, StartFailed) else StartFailed("StartFailed", str(error))
             pool.starting -= 1
@@ -186,7 +193,13 @@ class Scaler:
             if not self._workers:
                 self._nobody.set()
 
-    async def _prepare(self, pool: Pool) -> Worker:
+    def _prepare(self, pool: Pool) -> None:
+        """Do now what the first start would have to wait for."""
+        task = self._tasks.create_task(self._backend.prepare(pool.name, pool.record))
+        self._preparing.add(task)
+        task.add_done_callback(self._preparing.discard)
+
+    async def _ask(self, pool: Pool) -> Worker:
         """Ask for the worker. What that waits for is reported; a role that ends does not wait for it."""
         def tell(reason: str, message: str) -> None:
             if pool.healthy is None:

@@ -193,7 +193,7 @@ async def test_no_descriptors_leak(stage):
         worker = await stage.backend.start(NAME, record)
         await stage.within(worker.ready)
         await stage.backend.stop(worker, 10)
-    assert descriptors() == before
+    await stage.until(lambda: descriptors() == before)
 
 
 async def test_descriptors_of_a_worker(stage):
