@@ -4,25 +4,35 @@ Route: which Revisions get the requests of a host, and in which shares.
     NAME.NAMESPACE.DOMAIN        all targets by percentage
     TAG-NAME.NAMESPACE.DOMAIN    the target of that tag
 
-A host only ever points at Revisions that are Ready: while a target is not, the projection `routes` stays as
-it is, and the old Revision serves. Revisions are told (label routingState) whether anybody routes to them.
+With label `networking.knative.dev/visibility: cluster-local` the domain is `svc.cluster.local`, and such a
+host is served to this machine's own roles only, and not at the data port.
+
+Where a duration is set, a new latest revision gets its share little by little (`rollout.py`); the Route is
+not Ready while it does, and its state stands in the status. A host only ever points at Revisions that are
+Ready: while a target is not, the projection `routes` stays as it is, and the old Revision serves. Revisions
+are told (label routingState) whether anybody routes to them.
 Sources: Knative Serving's `pkg/reconciler/{route,labeler}`.
 """
 
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from eventing.config import Config
 from eventing.control import field, resource
+from eventing.control.address import CLUSTER_DOMAIN
 from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import TRUE, UNKNOWN, Resource
-from serving import metadata, names, shape, traffic
+from serving import duration, metadata, names, rollout, settings, shape, traffic
 from serving.configuration import CONFIGURATION
 from serving.revision import REVISION
 
 _CONDITIONS = ("AllTrafficAssigned", "IngressReady", "CertificateProvisioned")
 _HTTP_PORT = 80  # the one that URLs leave out
+_LOCAL_DOMAIN = f"svc.{CLUSTER_DOMAIN}"
+_ROLLING = (UNKNOWN, "RolloutInProgress", "A gradual rollout of the latest revision(s) is in progress.")
 
 
 def default(route: Resource, old: Resource | None, _admission: Defaults) -> None:
@@ -44,11 +54,19 @@ def validate(route: Resource, old: Resource | None, _admission: Defaults) -> lis
 def host(route: Resource, config: Config, tag: str = "") -> str:
     """Host name of *route*, or of one of its tags, without a port."""
     label = f"{tag}-{resource.name(route)}" if tag else resource.name(route)
-    return f"{label}.{resource.namespace(route)}.{config.domain}"
+    domain = _LOCAL_DOMAIN if is_local(route) else config.domain
+    return f"{label}.{resource.namespace(route)}.{domain}"
+
+
+def is_local(route: Resource) -> bool:
+    """Whether *route* is for this machine's own roles only."""
+    return resource.labels(route).get(names.VISIBILITY) == "cluster-local"
 
 
 def url(route: Resource, config: Config, tag: str = "") -> str:
     """URL of *route*, or of one of its tags."""
+    if is_local(route):
+        return f"http://{host(route, config, tag)}"
     port = "" if config.port == _HTTP_PORT else f":{config.port}"
     return f"http://{host(route, config, tag)}{port}"
 
@@ -73,9 +91,13 @@ async def reconcile(route: Resource, context: Context) -> None:
                                now=now)
     else:
         resource.set_condition(status, "AllTrafficAssigned", TRUE, now=now)
-        await _project(route, assigned, context)
+        rollouts = await _roll(route, assigned, context)
+        await _project(route, assigned, rollouts, context)
         status["address"] = {"url": status["url"]}
-        resource.set_condition(status, "IngressReady", TRUE, now=now)
+        due_s = rollout.due_s(rollouts, _ns(now))
+        if due_s is not None:
+            context.requeue(due_s)
+        resource.set_condition(status, "IngressReady", *((TRUE,) if due_s is None else _ROLLING), now=now)
     await _tell_revisions(route, configurations, context)
     resource.compute_ready(status, _CONDITIONS, now=now)
 
@@ -99,20 +121,85 @@ async def _targets(route: Resource, context: Context) -> tuple[dict[str, Resourc
     return configurations, revisions
 
 
-async def _project(route: Resource, assigned: list[traffic.Assignment], context: Context) -> None:
+async def _roll(
+    route: Resource, assigned: list[traffic.Assignment], context: Context
+) -> list[rollout.Rollout]:
+    """The shares of the latest revisions as they are now, on their way to what is *assigned*."""
+    status = resource.status(route)
+    duration_s = _rollout_s(route, context)
+    said = dict(status.get("annotations") or {})
+    before = rollout.load(said.pop(rollout.STATE, "{}"))
+    gone = [name for each in before for name, _ in each.revisions
+            if await context.get(REVISION, resource.namespace(route), name) is None]
+    rollouts = rollout.step(traffic.goals(assigned), before, _ns(context.now), duration_s, gone)
+    if duration_s > 0:
+        said[rollout.STATE] = rollout.dump(rollouts)
+    status.pop("annotations", None)
+    if said:
+        status["annotations"] = said
+    return rollouts
+
+
+def _rollout_s(route: Resource, context: Context) -> float:
+    """How long a rollout takes: the annotation, else `config-network`; 0: it is done at once."""
+    found = names.first(resource.annotations(route), names.ROLLOUT_DURATION)
+    network = context.config_data(settings.NAMESPACE, "config-network")
+    if found is not None and found[1]:
+        return duration.parse_s(found[1])
+    return settings.rollout_s(network)
+
+
+def _ns(unix_s: float) -> int:
+    return int(unix_s * duration.SECOND_NS)
+
+
+async def _project(route: Resource, assigned: list[traffic.Assignment], rollouts: list[rollout.Rollout],
+                   context: Context) -> None:
     """Write the hosts that are, drop those that were, and say so in the status."""
     status, config = resource.status(route), context.config
+    shares = traffic.shares(assigned, rollouts)
+    hosts = {host(route, config, tag): tag for tag in shares}
+    for old in _hosts(status) - hosts.keys():
+        await context.project("routes", old, None)
+    by_header = _by_header(shares, resource.namespace(route)) if _routes_by_header(context) else None
+    for name, tag in hosts.items():
+        await context.project("routes", name, _record(route, tag, shares[tag], by_header))
+    status["traffic"] = [_entry(route, each, config) for each in traffic.spread(assigned, rollouts)]
+
+
+def _record(route: Resource, tag: str, targets: list[rollout.Share],
+            by_header: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The record of one host: see eventing/keys.py."""
     namespace, service = resource.namespace(route), resource.labels(route).get(names.SERVICE, "")
-    shares = traffic.shares(assigned)
-    for tag in _tags(status) - shares.keys():
-        await context.project("routes", host(route, config, tag), None)
-    for tag, targets in shares.items():
-        await context.project("routes", host(route, config, tag), {
-            "service": f"{namespace}/{service or resource.name(route)}",
-            "targets": [{"revision": f"{namespace}/{revision}", "percent": percent, "tag": tag}
-                        for revision, percent in targets],
-        })
-    status["traffic"] = [_entry(route, each, config) for each in assigned]
+    record: dict[str, Any] = {"service": f"{namespace}/{service or resource.name(route)}",
+                              "targets": _targets_of(targets, tag, namespace)}
+    if is_local(route):
+        record["visibility"] = "cluster-local"
+    if by_header is not None:
+        record["tags"] = by_header
+    return record
+
+
+def _targets_of(shares: list[rollout.Share], tag: str, namespace: str) -> list[dict[str, Any]]:
+    return [{"revision": f"{namespace}/{revision}", "percent": percent, "tag": tag}
+            for revision, percent in shares]
+
+
+def _routes_by_header(context: Context) -> bool:
+    """Whether the feature tag-header-based-routing is on."""
+    flags = context.config_data(settings.NAMESPACE, "config-features")
+    return settings.Features(flags).enabled("tag-header-based-routing")
+
+
+def _by_header(shares: Mapping[str, list[rollout.Share]], namespace: str) -> dict[str, Any]:
+    """Targets by the value of header Knative-Serving-Tag."""
+    return {tag: _targets_of(targets, tag, namespace) for tag, targets in shares.items() if tag}
+
+
+def _hosts(status: Mapping[str, Any]) -> set[str]:
+    """Hosts that the status says are served: the Route's own, and those of its tags."""
+    holders = [status.get("address") or {}, *(status.get("traffic") or ())]
+    return {urlsplit(each["url"]).hostname or "" for each in holders if each.get("url")}
 
 
 def _entry(route: Resource, each: traffic.Assignment, config: Config) -> dict[str, Any]:
@@ -120,11 +207,6 @@ def _entry(route: Resource, each: traffic.Assignment, config: Config) -> dict[st
     entry: dict[str, Any] = {"revisionName": each.revision, "percent": each.percent,
                              "latestRevision": each.is_latest}
     return entry | {"tag": each.tag, "url": url(route, config, each.tag)} if each.tag else entry
-
-
-def _tags(holder: dict[str, Any]) -> set[str]:
-    """Tags of the traffic in a status or a spec."""
-    return {target["tag"] for target in holder.get("traffic") or () if target.get("tag")}
 
 
 async def _tell_revisions(route: Resource, configurations: dict[str, Resource], context: Context) -> None:
@@ -168,9 +250,10 @@ async def _mark(route: Resource, wanted: set[str], context: Context) -> None:
 
 async def finalize(route: Resource, context: Context) -> None:
     """Forget the hosts, and let the Revisions go to zero."""
-    tags = {"", *_tags(resource.status(route)), *_tags(resource.spec(route))}
-    for tag in tags:
-        await context.project("routes", host(route, context.config, tag), None)
+    tags = {target.get("tag") or "" for target in resource.spec(route).get("traffic") or ()}
+    hosts = {host(route, context.config, tag) for tag in {"", *tags}} | _hosts(resource.status(route))
+    for name in hosts:
+        await context.project("routes", name, None)
     await _mark(route, set(), context)
 
 

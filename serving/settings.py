@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from eventing.control.kind import Defaults
-from serving import autoscaling, quantity
+from serving import autoscaling, duration, quantity
 
 NAMESPACE = "knative-serving"
 
@@ -106,6 +106,15 @@ def _check(made: RevisionDefaults) -> None:
         raise ValueError(f"expected 1 <= {limit} <= {2**31 - 1}: container-concurrency-max-limit")
     if not 0 <= made.container_concurrency <= limit:
         raise ValueError(f"expected 0 <= {made.container_concurrency} <= {limit}: container-concurrency")
+
+
+def rollout_s(network: Mapping[str, str]) -> float:
+    """`rollout-duration` of `config-network`: seconds, or a duration; one that cannot be read is none."""
+    text = network.get("rollout-duration", "0")
+    try:
+        return max(0.0, float(text) if text.isdecimal() else duration.parse_s(text))
+    except ValueError:
+        return 0.0
 
 
 def of_revisions(defaults: Defaults) -> RevisionDefaults:

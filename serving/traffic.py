@@ -9,14 +9,15 @@ Pure: `route.py` looks up the Configurations and Revisions and performs the assi
 Serving's `pkg/apis/serving/v1/route_{defaults,validation}.go` and `pkg/reconciler/route/traffic`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eventing.control import field, resource
 from eventing.control.field import FieldError
 from eventing.control.resource import FALSE, UNKNOWN, Resource
 from serving import names
+from serving.rollout import Rollout, Share
 
 Target = Mapping[str, Any]
 
@@ -93,6 +94,7 @@ class Assignment:
     percent: int
     tag: str
     is_latest: bool
+    configuration: str = ""  # whose latest revision it is
 
 
 def assign(
@@ -117,7 +119,8 @@ def assign(
                 wrong = problem
             continue
         found = _merged(found, Assignment(revision, target.get("percent") or 0, target.get("tag") or "",
-                                          bool(target.get("latestRevision"))))
+                                          bool(target.get("latestRevision")),
+                                          target.get("configurationName") or ""))
     if wrong is not None:
         raise wrong
     return found
@@ -127,7 +130,7 @@ def _merged(found: list[Assignment], new: Assignment) -> list[Assignment]:
     """Targets of one tag that meet in one revision are one target."""
     for index, other in enumerate(found):
         if (other.tag, other.revision, other.is_latest) == (new.tag, new.revision, new.is_latest):
-            merged = Assignment(new.revision, other.percent + new.percent, new.tag, new.is_latest)
+            merged = replace(new, percent=other.percent + new.percent)
             return [*found[:index], merged, *found[index + 1:]]
     return [*found, new]
 
@@ -173,7 +176,18 @@ def is_failed(found: Resource) -> bool:
     return resource.condition_status(found.get("status") or {}, resource.READY) == FALSE
 
 
-def shares(assignments: list[Assignment]) -> dict[str, list[tuple[str, int]]]:
+def goals(assignments: list[Assignment]) -> list[Rollout]:
+    """Where each latest revision's share should lead, at the untagged host and at that of its tag."""
+    found: dict[tuple[str, str], Rollout] = {}
+    for each in assignments:
+        for tag in {"", each.tag} if each.is_latest else ():
+            goal = Rollout(each.configuration, tag, 0, ())
+            percent = 100 if tag else each.percent + found.get(goal.key, goal).percent
+            found[goal.key] = replace(goal, percent=percent, revisions=((each.revision, percent),))
+    return list(found.values())
+
+
+def shares(assignments: list[Assignment], rollouts: list[Rollout]) -> dict[str, list[Share]]:
     """
     Revisions and percentages by tag; the default target is "".
 
@@ -181,11 +195,41 @@ def shares(assignments: list[Assignment]) -> dict[str, list[tuple[str, int]]]:
     """
     grouped: dict[str, dict[str, int]] = {"": {}}
     for each in assignments:
-        for tag in {"", each.tag}:
-            share = grouped.setdefault(tag, {})
-            share[each.revision] = share.get(each.revision, 0) + each.percent
+        for tag in {"", each.tag} if not each.is_latest else ():
+            _add(grouped.setdefault(tag, {}), [(each.revision, each.percent)])
+    for rollout in rollouts:
+        _add(grouped.setdefault(rollout.tag, {}), rollout.revisions)
     result = {}
     for tag, share in grouped.items():
         kept = {name: percent for name, percent in share.items() if percent or tag}
         result[tag] = [(name, 100 if len(kept) == 1 else percent) for name, percent in kept.items()]
+    return result
+
+
+def _add(grouped: dict[str, int], found: Iterable[Share]) -> None:
+    for revision, percent in found:
+        grouped[revision] = grouped.get(revision, 0) + percent
+
+
+def spread(assignments: list[Assignment], rollouts: list[Rollout]) -> list[Assignment]:
+    """What holds during rollouts: a target of a latest revision stands there once for each revision."""
+    left = {each.configuration: list(each.revisions) for each in rollouts if not each.tag}
+    result: list[Assignment] = []
+    for each in assignments:
+        found = left.get(each.configuration) if each.is_latest and each.percent else None
+        result += _split(each, found) if found else [each]
+    return result
+
+
+def _split(target: Assignment, left: list[Share]) -> list[Assignment]:
+    """*target* as it is now; what it takes of the shares in *left* is gone from there."""
+    result, rest = [], target.percent
+    while rest and left:
+        revision, percent = left.pop(0)
+        part = min(percent, rest)
+        rest -= part
+        result.append(replace(target, revision=revision, percent=part,
+                              is_latest=revision == target.revision))
+        if percent > part:
+            left.insert(0, (revision, percent - part))
     return result

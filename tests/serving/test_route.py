@@ -69,6 +69,100 @@ async def test_route_by_itself(cluster):
     assert resource.labels(revision)[f"{GROUP}/routingState"] == "reserve"
 
 
+ROUTE = """
+apiVersion: serving.knative.dev/v1
+kind: Route
+metadata: {{name: r, annotations: {annotations}, labels: {labels}}}
+spec: {{traffic: [{{configurationName: c, percent: 100, tag: t}}]}}
+"""
+
+
+def route(annotations="{}", labels="{}"):
+    """A Route to configuration c, as YAML."""
+    return ROUTE.format(annotations=annotations, labels=labels)
+
+
+def targets(routes, host="r.default.localhost"):
+    """Percent by revision of one host."""
+    return {each["revision"]: each["percent"] for each in routes.get(host, {"targets": ()})["targets"]}
+
+
+async def test_rollout(cluster):
+    """A new latest revision gets 1 % first; the Route is not Ready until it has all."""
+    await cluster.apply(configuration())
+    await healthy(cluster, "c-00001")
+    await cluster.apply(route("{serving.knative.dev/rollout-duration: 1h}"))
+    await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
+    await cluster.apply(configuration(env="2"))
+    await healthy(cluster, "c-00002")
+    rolling = await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="Unknown")
+
+    assert (rolling["reason"], rolling["message"]) == (
+        "RolloutInProgress", "A gradual rollout of the latest revision(s) is in progress.")
+    routes = await cluster.projected("routes")
+    assert targets(routes) == {"default/c-00001": 99, "default/c-00002": 1}
+    assert targets(routes, "t-r.default.localhost") == targets(routes)
+    status = cluster.get(f"Route.{GROUP}", "r")["status"]
+    url = f"http://t-r.default.localhost:{cluster.config.port}"
+    assert status["traffic"] == [
+        {"revisionName": "c-00001", "percent": 99, "latestRevision": False, "tag": "t", "url": url},
+        {"revisionName": "c-00002", "percent": 1, "latestRevision": True, "tag": "t", "url": url}]
+    first = cluster.get(f"Revision.{GROUP}", "c-00001")
+    assert resource.labels(first)[f"{GROUP}/routingState"] == "active"
+
+    await cluster.apply(route())
+    await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
+    assert targets(await cluster.projected("routes")) == {"default/c-00002": 100}
+    assert "annotations" not in cluster.get(f"Route.{GROUP}", "r")["status"]
+
+
+async def test_rollout_goes_on_by_itself(cluster):
+    """Steps come when they are due; the duration may stand in config-network."""
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-network, namespace: "
+                        "knative-serving}, data: {rollout-duration: '2'}}")
+    await cluster.apply(configuration())
+    await healthy(cluster, "c-00001")
+    await cluster.apply(route())
+    await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
+    await cluster.apply(configuration(env="2"))
+    await healthy(cluster, "c-00002")
+
+    await cluster.until_projected("routes", lambda routes: targets(routes) == {"default/c-00002": 100})
+    await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
+
+
+async def test_cluster_local(cluster):
+    """A Route that is for inner use has an inner name only; when it is opened, that goes."""
+    await cluster.apply(configuration())
+    await healthy(cluster, "c-00001")
+    await cluster.apply(route(labels="{networking.knative.dev/visibility: cluster-local}"))
+    await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
+
+    status = cluster.get(f"Route.{GROUP}", "r")["status"]
+    assert status["url"] == status["address"]["url"] == "http://r.default.svc.cluster.local"
+    routes = await cluster.projected("routes")
+    assert {host: record["visibility"] for host, record in routes.items()} == {
+        "r.default.svc.cluster.local": "cluster-local", "t-r.default.svc.cluster.local": "cluster-local"}
+
+    await cluster.apply(route())
+    await cluster.until_projected("routes", lambda routes: set(routes) == {
+        "r.default.localhost", "t-r.default.localhost"})
+
+
+async def test_tags_by_header(cluster):
+    """With the feature on, every host knows what each tag stands for."""
+    await cluster.apply(configuration())
+    await healthy(cluster, "c-00001")
+    await cluster.apply(route())
+    await cluster.until_projected("routes", lambda routes: len(routes) == 2)
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-features, namespace: "
+                        "knative-serving}, data: {tag-header-based-routing: enabled}}")
+
+    tagged = {"t": [{"revision": "default/c-00001", "percent": 100, "tag": "t"}]}
+    await cluster.until_projected("routes", lambda routes: all(
+        record.get("tags") == tagged for record in routes.values()))
+
+
 def test_route_is_judged(admit):
     """A Route's traffic is judged with its path."""
     made, errors, _ = admit(

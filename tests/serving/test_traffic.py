@@ -5,7 +5,8 @@ import yaml
 
 from eventing.control.field import render
 from serving import traffic
-from serving.traffic import Assignment, Unassigned, assign, shares
+from serving.rollout import Rollout
+from serving.traffic import Assignment, Unassigned, assign, goals, shares, spread
 
 
 @pytest.mark.parametrize(
@@ -174,11 +175,32 @@ def test_assigned():
 
     assert assigned == [
         Assignment("r1", 50, "", is_latest=False),
-        Assignment("r2", 50, "new", is_latest=True),
+        Assignment("r2", 50, "new", is_latest=True, configuration="c"),
         Assignment("r3", 0, "old", is_latest=False),
     ]
-    assert shares(assigned) == {
+    assert shares(assigned, goals(assigned)) == {
         "": [("r1", 50), ("r2", 50)],
         "new": [("r2", 100)],
         "old": [("r3", 100)],
+    }
+
+
+def test_spread():
+    """During a rollout a target of the latest revision stands for each one that has part of its share."""
+    pinned = Assignment("r1", 20, "", is_latest=False)
+    latest = Assignment("new", 50, "", is_latest=True, configuration="c")
+    tagged = Assignment("new", 30, "t", is_latest=True, configuration="c")
+    idle = Assignment("new", 0, "u", is_latest=True, configuration="c")
+    rolling = [Rollout("c", "", 80, (("old", 60), ("new", 20))), Rollout("c", "t", 100, (("new", 100),))]
+
+    assert spread([pinned, latest, tagged, idle], rolling) == [
+        pinned,
+        Assignment("old", 50, "", is_latest=False, configuration="c"),
+        Assignment("old", 10, "t", is_latest=False, configuration="c"),
+        Assignment("new", 20, "t", is_latest=True, configuration="c"),
+        idle,
+    ]
+    assert shares([pinned, latest, tagged, idle], rolling) == {
+        "": [("r1", 20), ("old", 60), ("new", 20)],
+        "t": [("new", 100)],
     }
