@@ -241,6 +241,7 @@ async def put(store: redis.asyncio.Redis, name: str, data: bytes) -> None:
     if digest(data) != name:
         raise BundleInvalid(f"the bundle's SHA-256 is {digest(data)}, not {name}")
     await store.set(keys.bundle(name), data, nx=True)
+    await store.touch(keys.bundle(name))  # it is wanted now, though it may have been there for long
 
 
 async def get(store: redis.asyncio.Redis, name: str) -> bytes:

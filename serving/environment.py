@@ -56,6 +56,7 @@ _PASSED = re.compile(r"PATH|HOME|TMPDIR|LANG|LC_\w+|PIP_\w+|PYTHONPATH|LD_LIBRAR
 _NO_NETWORK = re.compile("Failed to establish a new connection|Temporary failure in name resolution|"
                          "Max retries exceeded|No route to host|Network is unreachable|getaddrinfo failed",
                          re.IGNORECASE)
+_TELLING = re.compile(r"ERROR: (?!ResolutionImpossible)|\s+(The user requested|\S+ \S+ depends on) ")
 _NOISE = re.compile(r"\[notice\]|\s*$")
 
 Say = Callable[[bytes], None]
@@ -81,7 +82,7 @@ class Environment:
 def digest(wanted: Dependencies, identity: str) -> str:
     """Name of the environment for *wanted*; *identity* is the folder's, for what lies in it."""
     there = sorted(entry.name for folder in site_folders() for entry in Path(folder).glob("*.dist-info"))
-    facts = [_FORMAT, wanted.lines, wanted.file_lines, identity if wanted.is_local else "",
+    facts = [_FORMAT, sorted(wanted.lines), wanted.file_lines, identity if wanted.is_local else "",
              sys.version, sys.prefix, there]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
@@ -161,6 +162,22 @@ class Environments:
                 raise
             self._failed.pop(place.name, None)
 
+    def place(self, folder: Path, identity: str) -> Path | None:
+        """
+        Where the environment of *folder* is, or will be; None: it needs none. Reads files.
+
+        Raises:
+            StartFailed: EnvironmentFailed: it asks for what cannot be read.
+        """
+        if identity in self._known:
+            known = self._known[identity]
+            return known.place if known else None
+        try:
+            wanted, name = _needs(folder, identity)
+        except DependenciesInvalid as error:
+            raise StartFailed(FAILED, str(error)) from error
+        return self.folder / name if wanted else None
+
     def forget(self, identities: Iterable[str]) -> None:
         """Drop what is known of folders that are gone."""
         for identity in identities:
@@ -211,7 +228,7 @@ async def build(wanted: Dependencies, folder: Path, place: Path, say: Say) -> No
 def complaint(text: str) -> str:
     """What a person needs of what a failed pip printed."""
     lines = [line for line in text.splitlines() if not _NOISE.match(line)]
-    errors = [line for line in lines if line.startswith("ERROR:")] or lines
+    errors = [line for line in lines if _TELLING.match(line)] or lines
     told = "\n".join(errors[-_MESSAGE_LINES:])[-_MESSAGE_CHARACTERS:]
     if _NO_NETWORK.search(text):
         return f"the package index cannot be reached (no network?), and not everything is there: {told}"

@@ -93,6 +93,15 @@ class LocalBackend:
         if self._running.is_set():
             await self._ended.wait()
 
+    @property
+    def environments(self) -> Environments:
+        """Those of its data directory."""
+        return self._environments
+
+    def retire(self, gone: Environment) -> None:
+        """Let go of what runs in an environment that is no more."""
+        self._zygotes.retire(gone.python)
+
     async def warm(self) -> None:
         """Returns when the default zygote has done its imports: from now on a start costs a fork."""
         await self._running.wait()
@@ -261,5 +270,5 @@ def _spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path,
     return Spec(worker=worker.id, folder=str(folder), env=env, entry=record.get("entry"),
                 source=f"/apis/v1/namespaces/{namespace}/services/{service or revision}",
                 command=[*command, *(record.get("args") or ())] if command else None,
-                memory_bytes=record.get("memory_bytes"),
+                memory_bytes=record.get("memory_bytes"), cpu=record.get("cpu"),
                 threads=record.get("container_concurrency") or _THREADS)

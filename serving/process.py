@@ -20,11 +20,18 @@ LD_PRELOAD) has no effect on a function; `command` programs see all of it.
 Memory is limited by RLIMIT_DATA, which counts private writable memory. RLIMIT_AS would count mapped
 libraries and the 64 MiB that every thread's arena reserves and never touches. A function over its limit
 gets MemoryError and answers 500; it is not killed, unlike in a container.
+
+CPU is limited in whole cores: a worker may run on as many as its limit says, rounded up, chosen by chance. A
+limit below one core is a weight: nothing where nobody else wants the core, and where somebody does, the
+share that it asked for against one without a limit. RLIMIT_CPU ends a process after so much time in all,
+which is no limit for a server; a quota (cgroup) would need a delegated cgroup, which few machines give.
 """
 
 import ctypes
 import fcntl
+import math
 import os
+import random
 import resource
 import signal
 import sys
@@ -45,6 +52,7 @@ _ABOVE_ALL = 1 << 20  # descriptors are fewer: Linux's default fs.nr_open
 # A thread's stack counts as data in full; 8 MiB (glibc's default) for each of 40 would eat a small limit.
 _LIMITED_STACK_BYTES = 1024 * 1024
 _UMASK = 0o022
+_LEAST_PRIORITY = 19
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +66,7 @@ class Spec:
     entry: str | None = None
     command: Sequence[str] | None = None
     memory_bytes: int | None = None
+    cpu: float | None = None  # cores
     threads: int = 40
 
 
@@ -86,12 +95,24 @@ def become(spec: Spec, descriptors: Sequence[int]) -> None:
     if spec.memory_bytes is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (spec.memory_bytes, spec.memory_bytes))
         threading.stack_size(_LIMITED_STACK_BYTES)
+    if spec.cpu is not None:
+        _limit_cpu(spec.cpu)
     os.umask(_UMASK)
     os.chdir(spec.folder)
     os.environ.clear()
     os.environ.update(spec.env)
     time.tzset()
     _reseed_numpy()
+
+
+def _limit_cpu(cores: float) -> None:
+    allowed = sorted(os.sched_getaffinity(0))
+    count = max(1, math.ceil(cores))
+    if count < len(allowed):
+        os.sched_setaffinity(0, random.sample(allowed, count))
+    if 0 < cores < 1:
+        # Each step of nice is worth a factor of 1.25 (the kernel's own table).
+        os.nice(min(_LEAST_PRIORITY, round(math.log(1 / cores, 1.25))))
 
 
 def rename(name: str) -> None:

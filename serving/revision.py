@@ -10,7 +10,8 @@ A record of `revisions` (JSON; the data plane reads nothing else):
     uid, service ("" without one), configuration, image
     bundle (SHA-256 hex or null), entry ("module:name" or null), command (list or null), args, env, preload
     container_concurrency (0: no limit), timeout_s, response_start_timeout_s, idle_timeout_s (null: none)
-    memory_bytes, port (null: none), readiness, liveness (probes as Kubernetes has them, or null)
+    memory_bytes, cpu (cores; both null: no limit), port (null: none)
+    readiness, liveness (probes as Kubernetes has them, or null)
     annotations (autoscaling.knative.dev/* as written), reachable (a Route points at it, or may soon)
 
 A record of `scales`:
@@ -120,6 +121,7 @@ def record(revision: Resource, code: workload.Code, environment: Mapping[str, st
         "response_start_timeout_s": _seconds(spec.get("responseStartTimeoutSeconds")),
         "idle_timeout_s": _seconds(spec.get("idleTimeoutSeconds")),
         "memory_bytes": workload.memory_bytes(container),
+        "cpu": workload.cpu(container),
         "port": workload.port(container),
         "readiness": container.get("readinessProbe"),
         "liveness": container.get("livenessProbe"),

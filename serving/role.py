@@ -20,6 +20,7 @@ from serving.activator import Activator
 from serving.gauges import Gauges, cold_starts
 from serving.local import LocalBackend
 from serving.scaler import Scaler
+from serving.sweep import Sweeper
 
 # A request has a descriptor on either side, and the usual soft limit of 1024 would be used up by 500.
 _DESCRIPTORS = 10_000
@@ -45,7 +46,9 @@ async def run(runtime: Runtime) -> None:
         owned = [tasks.create_task(follower.run())]
         await follower.loaded.wait()
         scaler.loaded()
-        owned += [tasks.create_task(scaler.tick()), tasks.create_task(scaler.publish())]
+        sweeper = Sweeper(config.data_dir, runtime.store, backend, scaler.records)
+        owned += [tasks.create_task(scaler.tick()), tasks.create_task(scaler.publish()),
+                  tasks.create_task(sweeper.run())]
         config.activator_socket.parent.mkdir(parents=True, exist_ok=True)
         config.activator_socket.unlink(missing_ok=True)
         listener = await serve(activator.handle, path=config.activator_socket, limits=_LIMITS)

@@ -86,6 +86,12 @@ def memory_bytes(container: Mapping[str, Any]) -> int | None:
     return None if limit is None else quantity.whole_bytes(limit)
 
 
+def cpu(container: Mapping[str, Any]) -> float | None:
+    """`resources.limits.cpu` in cores; None where there is no limit."""
+    limit = ((container.get("resources") or {}).get("limits") or {}).get("cpu")
+    return None if limit is None else float(quantity.parse(limit))
+
+
 def references(container: Mapping[str, Any]) -> set[tuple[str, str]]:
     """(kind, name) of every ConfigMap and Secret that the variables of *container* come from."""
     sources = [*(container.get("envFrom") or ()),

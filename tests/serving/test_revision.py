@@ -51,7 +51,7 @@ async def test_record(cluster):
     stored = await cluster.apply(
         revision(
             "command: [python, -m, app], args: [-v], env: [{name: A, value: b}], "
-            "ports: [{containerPort: 9000}], resources: {limits: {memory: 64Mi}}, "
+            "ports: [{containerPort: 9000}], resources: {limits: {memory: 64Mi, cpu: 500m}}, "
             "livenessProbe: {httpGet: {path: /live}}",
             "containerConcurrency: 3, timeoutSeconds: 20, responseStartTimeoutSeconds: 10, "
             "idleTimeoutSeconds: 5",
@@ -77,6 +77,7 @@ async def test_record(cluster):
         "response_start_timeout_s": 10.0,
         "idle_timeout_s": 5.0,
         "memory_bytes": 64 * 2**20,
+        "cpu": 0.5,
         "port": 9000,
         "readiness": {"tcpSocket": {}, "successThreshold": 1},
         "liveness": {"httpGet": {"path": "/live"}},

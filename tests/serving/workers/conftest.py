@@ -36,6 +36,10 @@ class Stage:
         for name, text in (files or {"func.py": code}).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(dedent(text))
+        return await self.pack(folder, **fields)
+
+    async def pack(self, folder, **fields):
+        """The record of a revision whose bundle is *folder*."""
         data = bundle.pack(folder)
         await bundle.put(self._store, bundle.digest(data), data)
         return {
