@@ -1,7 +1,7 @@
 """
 The activator: every request for a Service passes here, and is held while there is nobody to take it.
 
-    Host -> table `routes` -> Route.choose --.
+    Host -> table `routes` -> Route.choose --.      (and Knative-Serving-Tag, see router.py)
     Knative-Serving-Revision, -Namespace -----+--> revision -> pool -> Passage -> worker
 
 Unlike Knative's it is always in the path, which costs little (`benchmarks/`) and means that a limit of
@@ -34,18 +34,18 @@ from eventing.http.wire import Header
 from serving.breaker import Slot
 from serving.passage import Passage
 from serving.pool import Pool
-from serving.router import Route
+from serving.router import DEFAULT_ROUTE, TAG, Route
 from serving.scaler import Scaler
 
 _REVISION, _NAMESPACE = b"knative-serving-revision", b"knative-serving-namespace"
 _NETWORK_PROBE, _KUBELET_PROBE = b"k-network-probe", b"k-kubelet-probe"
 _FORWARDED, _SENDERS = b"forwarded", b"x-forwarded-for"
 # What the worker does not get: meant for one hop, answered by our server, or ours to say.
-_OURS = frozenset({b"k-proxy-request", _REVISION, _NAMESPACE})
+_OURS = frozenset({b"k-proxy-request", _REVISION, _NAMESPACE, DEFAULT_ROUTE})
 _DROPPED = wire.HOP_BY_HOP | _OURS | {b"expect"}
 # What decides where the request goes, and how.
 _NOTED = frozenset({b"host", b"user-agent", b"upgrade", b"connection", _REVISION, _NAMESPACE, _NETWORK_PROBE,
-                    _KUBELET_PROBE, _FORWARDED, _SENDERS})
+                    _KUBELET_PROBE, _FORWARDED, _SENDERS, TAG})
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive"})
 _PROXIED = (b"k-proxy-request", b"activator")
 
@@ -97,14 +97,18 @@ class Activator:
             name_ = f"{noted[_NAMESPACE].decode('latin-1')}/{noted[_REVISION].decode('latin-1')}"
             self._pass(exchange, name_, headers)
         else:
-            self._pass(exchange, self._by_host(exchange, noted.get(b"host", b"")), headers)
+            self._pass(exchange, self._by_host(exchange, noted, headers), headers)
 
-    def _by_host(self, exchange: Exchange, host: bytes) -> str | None:
-        """The revision whose turn it is at *host*; None: nobody answers there, and the client was told."""
+    def _by_host(self, exchange: Exchange, noted: Mapping[bytes, bytes], headers: list[Header]) -> str | None:
+        """The revision whose turn it is at the host; None: nobody answers there, and the client was told."""
+        host = noted.get(b"host", b"")
         route = self._routes.get(host)
         if route is None:
             bare = host.rpartition(b":")[0] if b":" in host and not host.endswith(b"]") else host
             route = self._routes.get(bare.lower())
+        if route is not None and route.mark is not None:
+            route = route.tagged(noted.get(TAG))
+            _set_mark(headers, route.mark)
         name = route.choose() if route is not None else None
         if name is None:
             self._refuse(exchange, 404, f"no Service answers at host {host.decode('latin-1')!r}")
@@ -153,6 +157,11 @@ class Activator:
         """A request ran out of time at a worker whose concurrency is limited: it may never get free."""
         self._scaler.retire(pool, slot)
         self._scaler.look(pool, time.monotonic())
+
+
+def _set_mark(headers: list[Header], mark: Header | None) -> None:
+    if mark is not None:
+        headers[:] = [*(header for header in headers if header[0] != mark[0]), mark]
 
 
 def _is_probe(noted: Mapping[bytes, bytes]) -> bool:

@@ -163,20 +163,20 @@ async def _project(route: Resource, assigned: list[traffic.Assignment], rollouts
         await context.project("routes", old, None)
     by_header = _by_header(shares, resource.namespace(route)) if _routes_by_header(context) else None
     for name, tag in hosts.items():
-        await context.project("routes", name, _record(route, tag, shares[tag], by_header))
+        record = _record(route, tag, shares[tag])
+        if by_header is not None:  # at the host of a tag, a header changes nothing
+            record["tags"] = {} if tag else by_header
+        await context.project("routes", name, record)
     status["traffic"] = [_entry(route, each, config) for each in traffic.spread(assigned, rollouts)]
 
 
-def _record(route: Resource, tag: str, targets: list[rollout.Share],
-            by_header: Mapping[str, Any] | None) -> dict[str, Any]:
+def _record(route: Resource, tag: str, targets: list[rollout.Share]) -> dict[str, Any]:
     """The record of one host: see eventing/keys.py."""
     namespace, service = resource.namespace(route), resource.labels(route).get(names.SERVICE, "")
     record: dict[str, Any] = {"service": f"{namespace}/{service or resource.name(route)}",
                               "targets": _targets_of(targets, tag, namespace)}
     if is_local(route):
         record["visibility"] = "cluster-local"
-    if by_header is not None:
-        record["tags"] = by_header
     return record
 
 

@@ -58,3 +58,24 @@ def test_every_hundred_in_a_row_are_split_exactly(percents, skipped):
         split.choose()
     expected = {f"ns/r{number}": percent for number, percent in enumerate(percents) if percent}
     assert Counter(split.choose() for _ in range(100)) == expected
+
+
+def targets(tag, revision):
+    """All of a host for one revision."""
+    return [{"revision": f"ns/{revision}", "percent": 100, "tag": tag}]
+
+
+def test_tag_of_a_request():
+    """A known tag chooses its revision, an unknown one the default; the host of a tag has one only."""
+    default = Route({"service": "ns/s", "targets": targets("", "a"), "tags": {"t": targets("t", "b")}})
+    of_tag = Route({"service": "ns/s", "targets": targets("t", "b"), "tags": {}})
+
+    assert (default.tagged(b"t").choose(), default.tagged(b"t").mark) == ("ns/b", None)
+    assert (default.tagged(b"u").choose(), default.tagged(None).choose()) == ("ns/a", "ns/a")
+    assert default.tagged(b"u").mark == (b"knative-serving-default-route", b"true")
+    assert (of_tag.tagged(b"x").choose(), of_tag.mark) == ("ns/b", (b"knative-serving-tag", b"t"))
+
+
+def test_feature_is_off():
+    """Without it a request's tag means nothing."""
+    assert Route({"service": "ns/s", "targets": targets("", "a")}).mark is None

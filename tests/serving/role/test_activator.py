@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from eventing import projection
+
 
 async def test_unknown_host_and_revision(house):
     """Nobody answers there: 404 that says so."""
@@ -53,6 +55,32 @@ async def test_split_is_exact(house):
     await house.until(is_known)
     answers = [json.loads((await house.ask("split")).body)["revision"] for _ in range(20)]
     assert (answers.count("a"), answers.count("b")) == (15, 5)
+
+
+async def test_tag_of_a_request(house):
+    """Where the feature is on, a header chooses the tag, and the function is told how it was chosen."""
+    await house.revision("a")
+    await house.revision("b")
+    tagged = [{"revision": "default/b", "percent": 100, "tag": "t"}]
+    record = {"service": "default/s", "targets": [{"revision": "default/a", "percent": 100, "tag": ""}]}
+    await projection.write(house.store, "routes", "s", record | {"tags": {"t": tagged}})
+    await projection.write(house.store, "routes", "t-s", {"service": "s", "targets": tagged, "tags": {}})
+
+    async def is_known():
+        return (await house.ask("t-s")).status == 200
+
+    async def seen(host, *headers):
+        body = json.loads((await house.ask(host, headers=headers)).body)
+        marks = {name: value for name, value in body["headers"].items() if name.startswith("knative-")}
+        return body["revision"], marks
+
+    await house.until(is_known)
+    forged = (b"knative-serving-default-route", b"true")
+    assert await seen("s") == ("a", {"knative-serving-default-route": "true"})
+    assert await seen("s", (b"knative-serving-tag", b"t"), forged) == ("b", {"knative-serving-tag": "t"})
+    assert await seen("s", (b"knative-serving-tag", b"u")) == (
+        "a", {"knative-serving-tag": "u", "knative-serving-default-route": "true"})
+    assert await seen("t-s", (b"knative-serving-tag", b"u")) == ("b", {"knative-serving-tag": "t"})
 
 
 @pytest.mark.parametrize(("headers", "status", "body"), [
