@@ -81,8 +81,8 @@ class Ingress:
             self._brokers[target] = (name, max(1, int(record.get("partitions") or 1)))
 
     def on_route(self, host: str, record: Record | None) -> None:
-        """Projection `routes`: *host* has no port."""
-        if record is None:
+        """Projection `routes`: *host* has no port; one for inner use is not served here."""
+        if record is None or record.get("visibility") == "cluster-local":
             self._hosts.discard(host.lower().encode())
         else:
             self._hosts.add(host.lower().encode())
