@@ -33,7 +33,7 @@ class Sender:
     def __init__(self, config: Config) -> None:
         """Connect as *config* says our own hosts are reached."""
         self._config = config
-        self._service_suffix = f".{config.domain}"
+        self._service_suffix = config.service_suffixes
         # Windows bound what is open; all Services share one address, so it gets as many.
         self._client = Client(limits=ClientLimits(connections=2 * OPEN_LIMIT), dial=self._dial)
 
