@@ -79,7 +79,7 @@ class Config(BaseSettings):
 
         A `Dial` of eventing.http.client: names of ours are never looked up, and the ingress is no hop.
         """
-        is_service = port == self.port and host.endswith(f".{self.domain}")
+        is_service = port in (_HTTP_PORT, self.port) and host.endswith(self.service_suffixes)
         return str(self.activator_socket) if is_service else None
 
     def admin_socket(self, role: str, index: int = 0) -> Path:
