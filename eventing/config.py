@@ -73,6 +73,11 @@ class Config(BaseSettings):
         """Unix socket on which the serving role's activator takes requests for Services."""
         return self.socket_dir / "activator.sock"
 
+    @property
+    def service_suffixes(self) -> tuple[str, str]:
+        """What the host names of our own Services end in: the public ones, and those of inner use."""
+        return f".{self.domain}", INNER_SUFFIX
+
     def dial(self, host: str, port: int) -> str | None:
         """
         Where an inner hop to one of our own Services goes: the activator's socket; None for anybody else.
