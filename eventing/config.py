@@ -19,6 +19,9 @@ ROLES = ("ingress", "dispatcher", "control", "sources", "serving")
 # A unix socket's path may have 107 bytes on Linux; the longest name below is 24.
 _SOCKET_DIR_LIMIT_BYTES = 80
 
+_HTTP_PORT = 80  # of a URL without one
+INNER_SUFFIX = ".svc.cluster.local"  # Kubernetes' own names, NAME.NAMESPACE.svc.cluster.local, mean ours here
+
 
 class Config(BaseSettings):
     """Settings of one process; field names are the options of `clarion up` with `_` for `-`."""
