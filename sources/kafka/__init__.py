@@ -16,6 +16,7 @@ offered. Knative's `ordered` and `unordered`, its fields, words and events:
 knative.dev/eventing-kafka-broker, KafkaSource.
 """
 
+import json
 import uuid
 from typing import Any
 
@@ -131,10 +132,15 @@ def _details(kafkasource: Resource) -> dict[str, Any]:
     return {"key_type": resource.labels(kafkasource).get(KEY_TYPE_LABEL, KEY_TYPES[0])}
 
 
+def _list_column(name: str, member: str) -> Column:
+    """A list of texts, printed as Kubernetes prints one."""
+    return Column(name, lambda kafkasource: json.dumps(resource.spec(kafkasource).get(member)))
+
+
 def _register(version: str) -> Kind:
     return source_kind(
         "KafkaSource", version=version, running="ConsumerGroup",
-        columns=(Column("Topics", ".spec.topics"), Column("BootstrapServers", ".spec.bootstrapServers")),
+        columns=(_list_column("Topics", "topics"), _list_column("BootstrapServers", "bootstrapServers")),
         default=_default, validate=_validate, ce_attributes=_ce_attributes, details=_details,
         secrets=lambda kafkasource: connection.secret_refs(resource.spec(kafkasource)))
 

@@ -8,14 +8,18 @@ A Kafka broker of one node (KRaft) on free loopback ports, with every way to con
 
 Taken from CLARION_TEST_KAFKA=HOST:PORT (the plain listener alone), from `kafka-server-start.sh` on PATH, or
 installed by Maven (43 MB, once). It takes 4 to 10 s to start and 310 MB.
+
+    python -m tests.servers.kafka [--port 9092]       one to try things with, until Ctrl-C
 """
 
+import argparse
 import base64
 import contextlib
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -73,10 +77,11 @@ ssl.client.auth=required
 class Kafka:
     """A running broker; `plain`, `sasl` and `tls` are bootstrap addresses."""
 
-    def __init__(self, class_path, directory):
-        """Nothing is started yet."""
+    def __init__(self, class_path, directory, port=None):
+        """Nothing is started yet; the plain listener will be on *port*, else on a free one."""
         self.directory = directory
         self.ports = dict(zip(("plain", "sasl", "tls", "control"), provision.free_ports(4), strict=True))
+        self.ports["plain"] = port or self.ports["plain"]
         self.plain, self.sasl, self.tls, _ = (f"127.0.0.1:{port}" for port in self.ports.values())
         self.admin = AdminClient({"bootstrap.servers": self.plain, "log_level": 0})
         self._class_path = class_path
@@ -184,7 +189,7 @@ class Elsewhere(Kafka):
 
 
 @contextlib.contextmanager
-def serve():
+def serve(port=None):
     """A broker, for as long as the context is open; raises provision.Missing."""
     address = os.environ.get("CLARION_TEST_KAFKA")
     if address:
@@ -192,7 +197,7 @@ def serve():
         return
     provision.program("java")
     directory = Path(tempfile.mkdtemp(prefix="ck-"))
-    server = Kafka(_class_path(), directory)
+    server = Kafka(_class_path(), directory, port)
     try:
         server.prepare()
         server.start()
@@ -214,3 +219,17 @@ def _class_path():
                           f"-DoutputDirectory={home}/libs", cwd=home)
         done.touch()
     return f"{home}/libs/*"
+
+
+def main():
+    """A broker for a person."""
+    parser = argparse.ArgumentParser(prog="python -m tests.servers.kafka", description=main.__doc__)
+    parser.add_argument("--port", type=int, help="of the plain listener (default: a free one)")
+    with contextlib.suppress(KeyboardInterrupt), serve(parser.parse_args().port) as server:
+        sys.stdout.write(f"Kafka {VERSION} listens on {server.plain}; Ctrl-C ends it\n")
+        sys.stdout.flush()
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()
