@@ -11,10 +11,12 @@ Delivery is settled here, so that the data plane reads one record:
     it has none                  the Broker's
     dead letter sink, always     the Trigger's, else the Broker's
 
-What cannot be resolved for the moment (a subscriber that was deleted) leaves the last projection as it is:
-the events that come meanwhile are tried, retried and dead-lettered, not skipped. A filter that does not
-compile matches nothing, and what waits for its Trigger stays. Only a Trigger without a Broker is taken from
-the data plane.
+What cannot be resolved for the moment, a function that does not start or a Service that was not applied yet,
+is projected all the same: events that match wait in retry, and become dead letters when no retry is left.
+Knative skips them, since a Trigger that is not Ready has no Subscription; we promised that what was
+accepted is not lost. A dead letter sink that is not known keeps its letters with the Trigger. A filter that
+does not compile matches nothing, and what waits for its Trigger stays. Only a Trigger without a Broker is
+taken from the data plane.
 
 Source: knative.dev/eventing `pkg/apis/eventing/v1` and `pkg/reconciler/broker/trigger`.
 """
@@ -166,9 +168,7 @@ def _filter_problem(trigger: Resource) -> str:
 async def _subscribe(trigger: Resource, broker: Resource, context: Context) -> None:
     """Resolve the addresses, project, and report the lanes."""
     subscriber = await _subscriber(trigger, context)
-    is_resolved, dead_letter_url = await _dead_letter_sink(trigger, broker, context)
-    if subscriber is None or not is_resolved:
-        return
+    dead_letter_url = await _dead_letter_sink(trigger, broker, context)
     spec, problem = resource.spec(trigger), _filter_problem(trigger)
     chosen = spec["delivery"] if spec.get("delivery") is not None else resource.spec(broker).get("delivery")
     await context.project("triggers", _member(trigger), {
@@ -176,7 +176,7 @@ async def _subscribe(trigger: Resource, broker: Resource, context: Context) -> N
         "generation": resource.generation(trigger),
         "broker": f"{resource.namespace(broker)}/{resource.name(broker)}",
         **(_NOTHING if problem else _filter(trigger)),
-        "subscriber": subscriber,
+        "subscriber": subscriber or "",
         "delivery": delivery.record(chosen, dead_letter_url),
         "annotations": {key: value for key, value in resource.annotations(trigger).items()
                         if key.startswith(_PASSED_ON)},
@@ -206,15 +206,15 @@ async def _subscriber(trigger: Resource, context: Context) -> str | None:
 
 async def _dead_letter_sink(
     trigger: Resource, broker: Resource, context: Context
-) -> tuple[bool, str | None]:
-    """Whether the dead letter sink is known, and its URL if there is one: the Trigger's, or the Broker's."""
+) -> str | None:
+    """The URL of the dead letter sink, the Trigger's or the Broker's; None where none is set or known."""
     status, now = resource.status(trigger), context.now
     status.pop("deadLetterSinkUri", None)
     own = (resource.spec(trigger).get("delivery") or {}).get("deadLetterSink")
     brokers_own = (resource.spec(broker).get("delivery") or {}).get("deadLetterSink")
     if not own and not brokers_own:
         resource.set_condition(status, "DeadLetterSinkResolved", TRUE, *delivery.NO_SINK, now=now)
-        return True, None
+        return None
     url: str | None = (broker.get("status") or {}).get("deadLetterSinkUri")
     reason, message = f"Broker {resource.name(broker)} didn't set status.deadLetterSinkURI", ""
     if own:
@@ -225,10 +225,10 @@ async def _dead_letter_sink(
             url, message = None, unresolved.message
     if url is None:
         resource.set_condition(status, "DeadLetterSinkResolved", FALSE, reason, message, now=now)
-        return False, None
+        return None
     status["deadLetterSinkUri"] = url
     resource.set_condition(status, "DeadLetterSinkResolved", TRUE, now=now)
-    return True, url
+    return url
 
 
 def _report_lanes(trigger: Resource, partitions: int, context: Context) -> None:
