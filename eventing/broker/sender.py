@@ -1,30 +1,42 @@
 """
-One attempt: an event out by POST, an Answer back. Whatever goes wrong on the way is an Answer too.
+One attempt: a message out by POST, an Answer back. Whatever goes wrong on the way is an Answer too.
 
-The message is binary, or structured where the trigger's delivery says `format: json`. Headers beside the
-event's own (eventing.md 2.6): `Kn-Namespace` always, `Prefer: reply` towards subscribers, whether they
-reply or not. Trace context travels as the event's attributes `traceparent` and `tracestate`, and as plain
-headers.
+    route = sender.route(url, namespace, wants_reply=True)     once for each trigger
+    call = sender.send(route, head, body, timeout_s=1, then=f, tasks=tasks)     f(answer) follows, never at once
+
+Headers beside the event's own (message.py; eventing.md 2.6): `Kn-Namespace` always, `Prefer: reply` towards
+subscribers, whether they reply or not.
+
+An attempt on a connection that is open is neither a task nor a future nor a timer: it is written at once, and
+the connection calls back. (A task, a future and a timer an attempt, and headers made anew for each, cost
+twice the CPU.) Only what has to wait for a connection is a task. One clock for all looks every `_TICK_S` for
+attempts whose time is over.
 
 Hosts of our own are not looked up: Services are dialled at the activator's socket, which wakes them.
 Redirects are not followed; they are no success. An answer larger than the largest event is none.
 """
 
+import asyncio
+from collections.abc import Callable
+
 from eventing import binding
-from eventing.broker.delivery import NO_ANSWER, Answer, Policy
-from eventing.broker.lane import OPEN_LIMIT
+from eventing.broker.delivery import NO_ANSWER, Answer
+from eventing.broker.lane import OPEN_LIMIT, Route
 from eventing.config import Config
 from eventing.errors import NoAnswer, NotACloudEvent
-from eventing.event import Event
+from eventing.http import wire
+from eventing.http.address import parse
 from eventing.http.client import Address, Client, ClientLimits
-from eventing.http.client import Answer as Response
+from eventing.http.upstream import Upstream
+from eventing.http.wire import Header
 
 _HTTP_PORT = 80
-_PREFER = (b"prefer", b"reply")
-_TRACE = ("traceparent", "tracestate")
 _EVENT_TYPES = b"application/cloudevents"
 # A reply may be as large as an event may be, and in JSON base64 makes a third more of it.
 _ANSWER_FACTOR = 2
+_TICK_S = 0.05  # how late a time-out may be; it is never early
+
+Then = Callable[[Answer], None]
 
 
 class Sender:
@@ -35,34 +47,65 @@ class Sender:
         self._config = config
         self._service_suffix = config.service_suffixes
         # Windows bound what is open; all Services share one address, so it gets as many.
-        self._client = Client(limits=ClientLimits(connections=2 * OPEN_LIMIT), dial=self._dial)
+        self.client = Client(limits=ClientLimits(connections=2 * OPEN_LIMIT), dial=self._dial)
+        self.answer_bytes = _ANSWER_FACTOR * config.body_limit_bytes
+        self._loop = asyncio.get_running_loop()
+        self._calls: set[Call] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        """Connections."""
-        return f"<Sender [{self._client!r}]>"
+        """Attempts and connections."""
+        return f"<Sender [{len(self._calls)} open | {self.client!r}]>"
 
-    async def attempt(
-        self, url: str, event: Event, *, namespace: str, policy: Policy, wants_reply: bool
-    ) -> Answer:
-        """Send *event* to *url* once."""
+    def route(self, url: str, namespace: str, *, wants_reply: bool) -> Route:
+        """Take *url* apart, once for all messages that go there; "" is an address that is not known yet."""
+        if not url:
+            return Route("", b"", "its address is not known: the Trigger's conditions say why")
         try:
-            headers, body = binding.to_http(event, policy.structured)
-            headers.append((b"kn-namespace", namespace.encode()))
-            if wants_reply:
-                headers.append(_PREFER)
-            for name in _TRACE:
-                if name in event.attributes:
-                    headers.append((name.encode(), event.attributes[name].encode()))
-            response = await self._client.request(
-                "POST", url, headers, body, timeout_s=policy.timeout_s,
-                max_answer_bytes=_ANSWER_FACTOR * self._config.body_limit_bytes)
+            place = parse(url)
         except NoAnswer as error:
-            return Answer(NO_ANSWER, None, str(error).encode())
-        return _read(response)
+            return Route("", b"", str(error))
+        prefer = b"prefer: reply\r\n" if wants_reply else b""
+        start = b"POST %b HTTP/1.1\r\nhost: %b\r\nkn-namespace: %b\r\n%b" % (
+            place.target, place.authority, namespace.encode(), prefer)
+        return Route(self.client.address(place.host, place.port), start)
+
+    def send(
+        self, route: Route, head: bytes, body: bytes, *,
+        timeout_s: float, then: Then, tasks: asyncio.TaskGroup,
+    ) -> "Call":
+        """Send a message of header lines *head* and *body*; *tasks* own the wait for a connection."""
+        request = b"%b%bcontent-length: %d\r\n\r\n%b" % (route.start, head, len(body), body)
+        call = Call(self, route, request, then, tasks)
+        call.deadline = self._loop.time() + timeout_s
+        self._calls.add(call)
+        if self._timer is None:
+            self._timer = self._loop.call_later(_TICK_S, self._tick)
+        if route.problem:
+            self._loop.call_soon(call.failed, NoAnswer("bad-url", route.problem))
+            return call
+        upstream = self.client.idle(route.address)
+        if upstream is None:
+            call.connect(fresh=False)
+        else:
+            call.start(upstream)
+        return call
+
+    def forget(self, call: "Call") -> None:
+        """*call* has ended."""
+        self._calls.discard(call)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.client.close()
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        for call in [call for call in self._calls if call.deadline <= now]:
+            call.expire()
+        self._timer = self._loop.call_later(_TICK_S, self._tick) if self._calls else None
 
     def _dial(self, host: str, port: int) -> Address | None:
         if host.endswith(self._service_suffix) and port in (_HTTP_PORT, self._config.port):
@@ -72,13 +115,106 @@ class Sender:
         return None
 
 
-def _read(response: Response) -> Answer:
+class Call:
+    """One attempt under way; receives its own answer."""
+
+    __slots__ = ("_chunks", "_headers", "_is_fresh", "_request", "_route", "_sender", "_size_bytes",
+                 "_status", "_task", "_tasks", "_then", "_upstream", "deadline")
+
+    def __init__(
+        self, sender: Sender, route: Route, request: bytes, then: Then, tasks: asyncio.TaskGroup
+    ) -> None:
+        """Made by Sender.send."""
+        self._sender = sender
+        self._route = route
+        self._request = request
+        self._then: Then | None = then
+        self._tasks = tasks
+        self._upstream: Upstream | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_fresh = False  # on a connection of its own making: there is no second try
+        self._chunks: list[bytes] = []
+        self._size_bytes = 0
+        self.deadline = 0.0  # loop time
+
+    def start(self, upstream: Upstream) -> None:
+        """Write the request."""
+        self._upstream = upstream
+        upstream.send(self._request, self)
+
+    def connect(self, *, fresh: bool) -> None:
+        """Write the request once there is a connection for it; *fresh*: a new one."""
+        self._is_fresh = fresh
+        self._task = self._tasks.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        try:
+            upstream = await self._sender.client.connect(self._route.address, fresh=self._is_fresh)
+        except NoAnswer as error:
+            self._end(Answer(NO_ANSWER, None, str(error).encode()))
+        else:
+            self._task = None
+            self.start(upstream)
+
+    def abort(self) -> None:
+        """Give up; nobody is told."""
+        self._then = None
+        self._sender.forget(self)
+        if self._task is not None:
+            self._task.cancel()
+        elif self._upstream is not None:
+            self._upstream.abort()
+
+    def expire(self) -> None:
+        """Its time is over."""
+        if self._task is not None:
+            self._task.cancel()
+            self._end(Answer(NO_ANSWER, None, b"timeout: no connection in time"))
+        elif self._upstream is not None:
+            self._upstream.fail("timeout", "no answer in time")
+
+    def _end(self, answer: Answer) -> None:
+        then, self._then = self._then, None
+        self._sender.forget(self)
+        if then is not None:
+            then(answer)
+
+    # -- AnswerReceiver -----------------------------------------------------------------------------------
+
+    def head(self, status: int, headers: list[Header]) -> None:
+        """Final status and headers."""
+        self._status = status
+        self._headers = headers
+
+    def data(self, chunk: bytes) -> None:
+        """More of the body."""
+        self._size_bytes += len(chunk)
+        if self._size_bytes <= self._sender.answer_bytes:
+            self._chunks.append(chunk)
+        elif self._upstream is not None:
+            self._chunks.clear()
+            self._upstream.fail("too-large", f"the answer is larger than {self._sender.answer_bytes} bytes")
+
+    def end(self) -> None:
+        """That was the whole answer."""
+        self._end(_read(self._status, self._headers, b"".join(self._chunks)))
+
+    def failed(self, error: NoAnswer) -> None:
+        """There is no answer. One that an old connection took with it is asked for again on a new one."""
+        upstream, self._upstream = self._upstream, None
+        is_stale = error.reason == "closed" and upstream is not None and upstream.is_stale
+        if is_stale and not self._is_fresh and self._then is not None:
+            self.connect(fresh=True)
+        else:
+            self._end(Answer(NO_ANSWER, None, str(error).encode()))
+
+
+def _read(status: int, headers: list[Header], body: bytes) -> Answer:
     """Take the event out of an answer, if it is a success and carries one."""
-    status, headers, body = response
     if not 200 <= status < 300:  # noqa: PLR2004  HTTP's own classes
-        return Answer(status, None, body)
-    is_event = response.header(b"ce-specversion") is not None or \
-        (response.header(b"content-type") or b"").lstrip().lower().startswith(_EVENT_TYPES)
+        return Answer(status, None, body, wire.find(headers, b"retry-after"))
+    is_event = wire.find(headers, b"ce-specversion") is not None or \
+        (wire.find(headers, b"content-type") or b"").lstrip().lower().startswith(_EVENT_TYPES)
     if not is_event:
         return Answer(status, None, body)
     try:
