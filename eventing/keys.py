@@ -16,6 +16,10 @@ slot of a Redis Cluster and one server-side function may touch them together.
 | `clarion:control:lease` | string | `host pid token` of the process that reconciles | control | 6 s after its last renewal |
 | `clarion:dispatchers` | sorted set | name of a living dispatcher, scored by the Unix ms until which that holds | dispatcher | 2 s after its dispatcher |
 | `{ns/broker/p}:events` | stream | one entry an event: `a` attributes JSON, `d` data | append | retention |
+| `{ns/broker/p}:held` | stream | entries like those of `events`, not due yet | append | moved to `events` when due |
+| `{ns/broker/p}:due` | sorted set | id in `held`, scored by the Unix ms at which it is due | append | likewise |
+| `{ns/broker/p}:seen` | sorted set | digest of source and id, scored by the Unix ms until which a repeat is known; \
+500,000 at most | append | the broker's dedup window later |
 | `{ns/broker/p}:lease` | string | name of the dispatcher that owns the partition | owner | 3 s after the last renewal |
 | `{ns/broker/p}:epoch` | string | number of the present ownership: who writes with another is refused | acquire | with the broker |
 | `{ns/broker/p}:state` | hash | `floor`: id, everything at or below it is settled or held below; `commit`: `epoch/number` of the last one | commit | with the broker |
@@ -36,7 +40,8 @@ Tables (T), their member names, and their one writer:
 
 | T | member | value | writer |
 |---|---|---|---|
-| `brokers` | ns/name | {"uid", "partitions", "delivery": DELIVERY or null} | kinds/broker |
+| `brokers` | ns/name | {"uid", "partitions", "delivery": DELIVERY or null, "dedup_window_s": float (0: off), \
+"retention_s": float or null, "retention_bytes": int (of all partitions) or null} | kinds/broker |
 | `triggers` | ns/name | {"uid", "generation", "broker": "ns/name", "filter": {attribute: value}, "filters": [..], \
 "subscriber": URL, "delivery": DELIVERY, "annotations": {..}} | kinds/trigger |
 | `lanes` | ns/trigger/p | {"uid", "generation"}: the owner of partition p now matches that generation | dispatcher |

@@ -19,6 +19,7 @@ import redis.exceptions
 
 from eventing import keys
 from eventing.broker import functions
+from eventing.broker.settings import RETENTION_AGE_S, RETENTION_BYTES
 from eventing.broker.stream import decode
 from eventing.event import Event
 
@@ -29,9 +30,7 @@ _PAGE_ENTRIES = 100  # 100 KiB of typical events, at most 100 MiB of the largest
 _BLOCK_MS = 1000  # a follower asks again after that long; shorter than any client's own time out
 _AWAY_S = 0.2  # the store restarts in about 50 ms
 
-RETENTION_AGE_S = 7 * 24 * 3600.0  # "last Tuesday's events"; Kafka's default, too
 RETENTION_ENTRIES = 1_000_000  # a partition; more only when events are tiny
-RETENTION_BYTES = 256 * 1024 * 1024  # a partition; the store holds its streams in memory
 RETAIN_BATCH_ENTRIES = 10_000  # removing that many takes the store a few ms
 
 
@@ -127,13 +126,14 @@ async def _newest(store: redis.asyncio.Redis, key: bytes) -> str:
 
 
 async def retain(
-    store: redis.asyncio.Redis, broker: str, partition: int, *, needed: str, now: float
+    store: redis.asyncio.Redis, broker: str, partition: int, *, needed: str, now: float,
+    age_s: float = RETENTION_AGE_S, size_bytes: int = RETENTION_BYTES,
 ) -> int:
     """
-    Remove what is older or more than is kept, but nothing at or after id *needed*; returns how many.
+    Remove what is older than *age_s* or more than *size_bytes*, but nothing at or after id *needed*.
 
-    RETAIN_BATCH_ENTRIES is the most in one call. Raises what redis-py raises.
+    Returns how many entries; RETAIN_BATCH_ENTRIES is the most in one call. Raises what redis-py raises.
     """
     removed: int = await functions.call(store, "clarion_retain", [keys.events(broker, partition)], [
-        needed, id_at(now - RETENTION_AGE_S), RETENTION_ENTRIES, RETENTION_BYTES, RETAIN_BATCH_ENTRIES])
+        needed, id_at(now - age_s), RETENTION_ENTRIES, size_bytes, RETAIN_BATCH_ENTRIES])
     return removed

@@ -5,6 +5,8 @@ What happens to an event's attributes when it enters a broker: its hops are coun
                          n                          becomes n - 1
                          n - 1 <= 0                 the event goes no further
     knativearrivaltime   always                     becomes the time of this arrival, RFC 3339 in UTC
+    delay                a duration: PT90S, 90s     becomes deliverat: this arrival and the delay
+    deliverat            RFC 3339                   stays; the event is not delivered before that time
 
 The dispatcher takes `knativebrokerttl` away before a subscriber sees the event, and gives the same value
 to the reply before that enters: so a loop of triggers ends after 255 rounds. (Knative's broker ingress and
@@ -16,13 +18,18 @@ import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from eventing.errors import Rejected
+from eventing import duration
+from eventing.errors import NotACloudEvent, Rejected
 from eventing.event import Event
 
 TTL = "knativebrokerttl"
 ARRIVAL_TIME = "knativearrivaltime"
+DELAY = "delay"
+DELIVER_AT = "deliverat"
 
 TTL_DEFAULT = 255  # Knative's MAX_TTL
+# Whoever means to wait longer has mistaken a unit; and it is stored, in memory, all that time.
+LONGEST_DELAY_S = 366 * 86400.0
 
 
 class TooManyHops(Rejected):
@@ -30,9 +37,45 @@ class TooManyHops(Rejected):
 
 
 def stamp(event: Event, now: float) -> Event:
-    """Return *event* as it is stored when it arrives at *now* (Unix time, seconds); raises TooManyHops."""
+    """
+    Return *event* as it is stored when it arrives at *now* (Unix time, seconds).
+
+    Raises TooManyHops; NotACloudEvent when it says in no readable way when it is to be delivered.
+    """
     attributes = {**event.attributes, TTL: _hop(event.attributes), ARRIVAL_TIME: _rfc3339(now)}
+    if DELAY in attributes or DELIVER_AT in attributes:
+        _schedule(attributes, now)
     return Event(attributes, event.data)
+
+
+def due_ms(deliver_at: str) -> int:
+    """Unix time, ms, that attribute `deliverat` of a stamped event names."""
+    return int(datetime.fromisoformat(deliver_at.upper()).timestamp() * 1000)
+
+
+def _schedule(attributes: dict[str, str], now: float) -> None:
+    """Check when the event is to be delivered, and say it as a time."""
+    delay = attributes.pop(DELAY, None)
+    if delay is not None:
+        if DELIVER_AT in attributes:
+            raise NotACloudEvent(f"{DELAY}: {DELIVER_AT} is given too; send one of the two")
+        try:
+            delay_s = duration.either(delay)
+        except ValueError as error:
+            raise NotACloudEvent(f"{DELAY}: {error}") from error
+        if delay_s > LONGEST_DELAY_S:
+            raise NotACloudEvent(f"{DELAY}: {_TOO_LATE}")
+        attributes[DELIVER_AT] = _rfc3339(now + delay_s)
+        return
+    try:
+        later_s = due_ms(attributes[DELIVER_AT]) / 1000 - now
+    except (ValueError, OverflowError) as error:
+        raise NotACloudEvent(f"{DELIVER_AT}: is not a time as in 2026-01-31T23:59:59Z (RFC 3339)") from error
+    if later_s > LONGEST_DELAY_S:
+        raise NotACloudEvent(f"{DELIVER_AT}: {_TOO_LATE}")
+
+
+_TOO_LATE = f"is more than {LONGEST_DELAY_S / 86400:.0f} days from now"
 
 
 def _hop(attributes: Mapping[str, str]) -> str:

@@ -9,12 +9,18 @@ Checks, in Knative's order (its broker ingress; a bad event for an unknown broke
     any method but POST                    405
     target is "/"                          404
     target is not /namespace/broker        400     one trailing slash and a query string are tolerated
-    body over the limit                    413
+    body over the limit                    413     as it came, and after inflation
+    Content-Encoding is not gzip           415
     not a CloudEvent                       400     the line names the attribute
     no such broker                         404
     knativebrokerttl used up               400
     the store is away, full or read-only   503     with Retry-After; the event may be sent again as it is
     stored                                 202
+
+A batch (`application/cloudevents-batch+json`) is checked event by event and stored whole or not at all; the
+line that refuses one begins with the index of the event. OPTIONS is the handshake of CloudEvents' webhooks:
+every origin may send, at any rate. A `traceparent` that comes as a header travels on as the event's own,
+unless the event has one (CloudEvents' distributed tracing extension).
 
 Every answer carries `Allow: POST, OPTIONS`, and every refusal one line of text (Knative sends none).
 
@@ -30,11 +36,15 @@ import time
 import structlog
 
 from eventing import binding
+from eventing.broker import body as bodies
 from eventing.broker.arrival import stamp
+from eventing.broker.group import BATCH_LIMIT_EVENTS
+from eventing.broker.settings import Settings, settings_of
 from eventing.broker.stream import Stream, partition_of
 from eventing.broker.traffic import Traffic
 from eventing.config import Config
-from eventing.errors import NotFound, Rejected, Unavailable
+from eventing.errors import NotFound, Rejected, TooLarge, Unavailable
+from eventing.event import Event
 from eventing.http import server
 from eventing.http.client import Client
 from eventing.http.exchange import Exchange
@@ -50,6 +60,11 @@ _WEBHOOK = (_ALLOW, (b"webhook-allowed-origin", b"*"), (b"webhook-allowed-rate",
 _LINE = (_ALLOW, (b"content-type", b"text/plain; charset=utf-8"))
 # An embedded store is back in less than that, and whole seconds are all that the header can say.
 _RETRY_AFTER = (*_LINE, (b"retry-after", b"1"))
+_SEND_PLAIN = (*_LINE, (b"accept-encoding", bodies.ACCEPTED))
+
+_BATCH = binding.BATCH.encode()
+# W3C Trace Context, section 3.2: version, trace-id, parent-id, flags.
+_TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 log = structlog.get_logger(__name__)
 
@@ -59,13 +74,13 @@ class Ingress:
 
     def __init__(self, config: Config, stream: Stream, proxy: Proxy, traffic: Traffic) -> None:
         """Store through *stream*, forward Services' requests through *proxy*, count in *traffic*."""
-        self._body_limit_bytes = config.body_limit_bytes
+        self.body_limit_bytes = config.body_limit_bytes
         self._service_suffix = f".{config.domain}".lower().encode()
         self._activator = str(config.activator_socket)
         self.stream = stream
         self._proxy = proxy
         self.traffic = traffic
-        self._brokers: dict[bytes, tuple[str, int]] = {}  # target -> ns/name, partitions
+        self._brokers: dict[bytes, tuple[str, Settings]] = {}  # target -> ns/name and the rest
         self._hosts: set[bytes] = set()
 
     def __repr__(self) -> str:
@@ -78,7 +93,7 @@ class Ingress:
         if record is None:
             self._brokers.pop(target, None)
         else:
-            self._brokers[target] = (name, max(1, int(record.get("partitions") or 1)))
+            self._brokers[target] = (name, settings_of(record))
 
     def on_route(self, host: str, record: Record | None) -> None:
         """Projection `routes`: *host* has no port; one for inner use is not served here."""
@@ -110,10 +125,10 @@ class Ingress:
         if not _BROKER.fullmatch(broker):
             self._reject(exchange, 400, "path", "POST events to /namespace/broker")
             return
-        exchange.collect(self._body_limit_bytes, _Arrival(self, exchange, broker).take)
+        exchange.collect(self.body_limit_bytes, _Arrival(self, exchange, broker).take)
 
-    def find(self, target: bytes) -> tuple[str, int]:
-        """Name and number of partitions of the broker at *target*; raises NotFound."""
+    def find(self, target: bytes) -> tuple[str, Settings]:
+        """Name and settings of the broker at *target*; raises NotFound."""
         found = self._brokers.get(target)
         if found is None:
             raise NotFound(f"there is no broker {target[1:].decode('latin-1')}")
@@ -126,13 +141,13 @@ class Ingress:
 
 class _Arrival:
     """
-    One event between its head and its answer.
+    One event, or batch, between its head and its answer.
 
     An exchange holds on to whoever takes its body: so the exchange is let go here once it is answered, and a
     request leaves no cycle for the garbage collector.
     """
 
-    __slots__ = ("_began_s", "_broker", "_exchange", "_ingress", "_target")
+    __slots__ = ("_began_s", "_broker", "_events", "_exchange", "_ingress", "_target")
 
     def __init__(self, ingress: Ingress, exchange: Exchange, target: bytes) -> None:
         self._began_s = time.perf_counter()
@@ -140,18 +155,50 @@ class _Arrival:
         self._exchange = exchange
         self._target = target
         self._broker = ""
+        self._events = 1
 
     def take(self, body: bytes) -> None:
         """The body is here: check, stamp, and have it stored."""
-        ingress = self._ingress
+        headers = dict(self._exchange.headers)
         try:
-            event = binding.from_http(self._exchange.headers, body)
-            self._broker, partitions = ingress.find(self._target)
-            event = stamp(event, time.time())
+            encoding = headers.get(b"content-encoding")
+            if encoding is not None:
+                body = bodies.plain(body, encoding, self._ingress.body_limit_bytes)
+            if headers.get(b"content-type", b"").lstrip()[:len(_BATCH)].lower() == _BATCH:
+                self._take_batch(headers, body)
+            else:
+                self._take_one(headers, body)
+        except bodies.UnknownEncoding as error:
+            self._refuse(error, _SEND_PLAIN)
         except Rejected as error:
             self._refuse(error, _LINE)
+
+    def _take_one(self, headers: dict[bytes, bytes], body: bytes) -> None:
+        ingress = self._ingress
+        event = binding.from_http(self._exchange.headers, body)
+        self._broker, settings = ingress.find(self._target)
+        event = stamp(event if b"traceparent" not in headers else _traced(event, headers), time.time())
+        ingress.stream.offer(self._broker, partition_of(event, settings.partitions), event, self._stored,
+                             settings.dedup_window_ms)
+
+    def _take_batch(self, headers: dict[bytes, bytes], body: bytes) -> None:
+        events = binding.from_batch(body)
+        if len(events) > BATCH_LIMIT_EVENTS:
+            raise TooLarge(f"a batch of {len(events)} events is over the limit of {BATCH_LIMIT_EVENTS}")
+        self._events = len(events)
+        self._broker, settings = self._ingress.find(self._target)
+        now = time.time()
+        placed: list[tuple[int, Event]] = []
+        for index, event in enumerate(events):
+            try:
+                stamped = stamp(_traced(event, headers), now)
+            except Rejected as error:
+                raise type(error)(f"event {index}: {error}") from error
+            placed.append((partition_of(stamped, settings.partitions), stamped))
+        if not placed:
+            self._stored(None)  # it is valid, and there is nothing to store
             return
-        ingress.stream.offer(self._broker, partition_of(event, partitions), event, self._stored)
+        self._ingress.stream.offer_all(self._broker, placed, self._stored, settings.dedup_window_ms)
 
     def _stored(self, error: Unavailable | None) -> None:
         if error is not None:
@@ -159,12 +206,24 @@ class _Arrival:
             return
         self._exchange.respond(202, _ACCEPTED)
         del self._exchange
-        self._ingress.traffic.accepted(self._broker, time.perf_counter() - self._began_s)
+        self._ingress.traffic.accepted(self._broker, self._events, time.perf_counter() - self._began_s)
 
     def _refuse(self, error: Rejected, headers: tuple[Header, ...]) -> None:
         self._ingress.traffic.rejected(type(error).__name__)
         self._exchange.respond(error.status, headers, f"{error}\n".encode())
         del self._exchange
+
+
+def _traced(event: Event, headers: dict[bytes, bytes]) -> Event:
+    """*event* with the trace that the request belongs to, unless it has one of its own."""
+    parent = headers.get(b"traceparent")
+    if parent is None or "traceparent" in event.attributes or _TRACE_PARENT.fullmatch(parent) is None:
+        return event
+    attributes = {**event.attributes, "traceparent": parent.decode()}
+    state = headers.get(b"tracestate", b"")
+    if state and state.isascii():
+        attributes["tracestate"] = state.decode()
+    return Event(attributes, event.data)
 
 
 def _without_port(host: bytes) -> bytes:

@@ -9,13 +9,17 @@ Group commit: all events that arrive while an append is under way wait, and go t
     offer -> [waiting: a group per partition] -> one FCALL a group, one write -> reply after fsync -> told
 
 A flight is every group that waits, up to a limit of bytes; one is on the way at a time, over a connection
-that stays open: whatever arrives meanwhile makes the next one larger. (Two on the way make smaller groups and
-more fsyncs, and were not faster.) The next one leaves before those of the last are told. The store answers after its fsync
-(`appendfsync always`), so a reply means "on disk".
+that stays open: whatever arrives meanwhile makes the next one larger. (Two on the way make smaller groups
+and more fsyncs, and were not faster.) The next one leaves before those of the last are told. The store
+answers after its fsync (`appendfsync always`), so a reply means "on disk".
+
+A batch is a group of its own, on however many partitions: it is stored whole or not at all. An event whose
+`deliverat` is to come is held (`scripts/release.lua` moves it to the stream); one that was sent before,
+within the window that its broker remembers, is not stored again and counts as stored.
 
 What the store answers, and what the one who offered the event is told:
 
-    id of the last entry                               None: stored
+    how many were repeats                              None: stored, now or before
     OOM, READONLY, MISCONF, BUSY, any other error      Unavailable: not stored
     Function not found                                 nothing yet: functions are loaded, the group goes again
     nothing (connection lost, LOADING, time out)       Unavailable: not known, perhaps stored
@@ -29,7 +33,7 @@ import asyncio
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -40,15 +44,13 @@ from redis.asyncio.connection import AbstractConnection as Connection
 
 from eventing import cancellation, keys
 from eventing.broker import functions
+from eventing.broker.arrival import DELIVER_AT, due_ms
+from eventing.broker.group import GROUP_LIMIT_EVENTS, Group, OnStored
 from eventing.errors import Unavailable
 from eventing.event import Event
 
-OnStored = Callable[[Unavailable | None], None]
-
 QUEUE_LIMIT_EVENTS = 20_000  # a second of a fast machine's ingest; more only makes producers wait longer
 QUEUE_LIMIT_BYTES = 64 * 1024 * 1024  # what a role may hold in memory on behalf of producers
-GROUP_LIMIT_EVENTS = 512  # one call blocks the store for about 1 ms
-GROUP_LIMIT_BYTES = 1024 * 1024  # likewise; one event may be larger, and goes alone
 _FLIGHT_LIMIT_BYTES = 4 * 1024 * 1024  # what is written at once
 _REPLY_TIMEOUT_S = 5.0  # an fsync of a busy disk takes tens of ms; a store that needs seconds is away
 _CONNECT_TIMEOUT_S = 2.0
@@ -93,11 +95,24 @@ def decode(fields: Mapping[bytes, bytes]) -> Event:
 class Counts:
     """What has happened since the start of the process, for /metrics."""
 
-    stored: int = 0
-    refused: int = 0
+    stored: int = 0  # with repeats
+    repeats: int = 0
+    refused: int = 0  # one an event or batch
     # groups[i]: calls that carried fewer than 2**i events (and at least 2**(i-1)).
     groups: list[int] = field(default_factory=lambda: [0] * (GROUP_LIMIT_EVENTS.bit_length() + 1))
     flight_s: float = 0.0  # from write to reply, over all calls
+
+
+def _put(group: Group, broker: str, partition: int, event: Event) -> int:
+    """Add *event* to *group*; returns its size in bytes."""
+    attributes = event.attributes
+    due = None
+    if DELIVER_AT in attributes:
+        due = due_ms(attributes[DELIVER_AT])
+        if due <= time.time() * 1000:
+            due = None
+    identity = f"{attributes['source']}\n{attributes['id']}" if group.window_ms else None
+    return group.add(keys.events(broker, partition), *encode(event), due=due, identity=identity)
 
 
 def _kind(error: redis.exceptions.ResponseError) -> str:
@@ -109,40 +124,6 @@ def _kind(error: redis.exceptions.ResponseError) -> str:
     return str(error).split(" ", 1)[0]
 
 
-class _Group:
-    """Events of one partition that go in one call."""
-
-    __slots__ = ("arguments", "is_second_try", "key", "shapes", "size_bytes", "waiters")
-
-    def __init__(self, key: bytes) -> None:
-        self.key = key
-        self.shapes = bytearray()
-        self.arguments: list[bytes] = []
-        self.waiters: list[OnStored] = []
-        self.size_bytes = 0
-        self.is_second_try = False  # the store had lost the functions when it went the first time
-
-    def add(self, event: Event, on_stored: OnStored) -> int:
-        """Take one event; returns its size in bytes."""
-        attributes, data = encode(event)
-        self.arguments.append(attributes)
-        size_bytes = len(attributes)
-        if data is None:
-            self.shapes += b"-"
-        else:
-            self.shapes += b"d"
-            self.arguments.append(data)
-            size_bytes += len(data)
-        self.waiters.append(on_stored)
-        self.size_bytes += size_bytes
-        return size_bytes
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the next event starts another group."""
-        return self.size_bytes >= GROUP_LIMIT_BYTES or len(self.waiters) >= GROUP_LIMIT_EVENTS
-
-
 class Stream:
     """Appends events for one process; `run` is its task, and the only one that talks to the store."""
 
@@ -150,9 +131,9 @@ class Stream:
         """Append through a connection of its own, made as *store* makes its connections."""
         self._store = store
         self._is_open = False
-        self._waiting: deque[_Group] = deque()
-        self._open_groups: dict[tuple[str, int], _Group] = {}  # the newest waiting group of a partition
-        self._flying: deque[_Group] = deque()
+        self._waiting: deque[Group] = deque()
+        self._open_groups: dict[tuple[str, int, int], Group] = {}  # the newest waiting group of a partition
+        self._flying: deque[Group] = deque()
         self._departed = 0.0
         self._queued_events = 0
         self._queued_bytes = 0
@@ -162,33 +143,58 @@ class Stream:
 
     def __repr__(self) -> str:
         """Counts of events."""
-        flying = sum(len(group.waiters) for group in self._flying)
+        flying = sum(group.events for group in self._flying)
         return (f"<Stream [{self._queued_events - flying} waiting | {flying} in flight | "
                 f"{self.counts.stored} stored | {self.counts.refused} refused]>")
 
-    def offer(self, broker: str, partition: int, event: Event, on_stored: OnStored) -> None:
+    def offer(
+        self, broker: str, partition: int, event: Event, on_stored: OnStored, window_ms: int = 0
+    ) -> None:
         """
         Queue *event*; *on_stored* is called once: with None when it is on disk, or with why it may not be.
 
         It may be called before this returns (the store is away, the queue is full), and must not raise.
+        *window_ms* is for how long the broker knows an event that is sent again; 0: it does not.
         """
+        if self._refuses(on_stored):
+            return
+        where = (broker, partition, window_ms)
+        group = self._open_groups.get(where)
+        if group is None or group.is_full:
+            group = self._open_groups[where] = Group(window_ms)
+            self._waiting.append(group)
+        self._queued_bytes += _put(group, broker, partition, event)
+        self._queued_events += 1
+        group.waiters.append(on_stored)
+        if not self._flying:  # else `_land` takes it
+            self._wanted.set()
+
+    def offer_all(
+        self, broker: str, placed: Sequence[tuple[int, Event]], on_stored: OnStored, window_ms: int = 0
+    ) -> None:
+        """Queue events, each with its partition, to be stored all or none; otherwise like `offer`."""
+        if self._refuses(on_stored):
+            return
+        group = Group(window_ms)
+        for partition, event in placed:
+            self._queued_bytes += _put(group, broker, partition, event)
+        self._queued_events += group.events
+        group.waiters.append(on_stored)
+        self._waiting.append(group)
+        if not self._flying:
+            self._wanted.set()
+
+    def _refuses(self, on_stored: OnStored) -> bool:
         if not self._is_open:
             self._refuse(on_stored, _AWAY)
         elif self._queued_events >= QUEUE_LIMIT_EVENTS or self._queued_bytes >= QUEUE_LIMIT_BYTES:
             self._refuse(on_stored, "too many events wait to be stored")
         else:
-            where = (broker, partition)
-            group = self._open_groups.get(where)
-            if group is None or group.is_full:
-                group = self._open_groups[where] = _Group(keys.events(broker, partition).encode())
-                self._waiting.append(group)
-            self._queued_bytes += group.add(event, on_stored)
-            self._queued_events += 1
-            if not self._flying:  # else `_land` takes it
-                self._wanted.set()
+            return False
+        return True
 
-    async def append(self, broker: str, partition: int, event: Event) -> None:
-        """Return when *event* is on disk; raises Unavailable when it is not, or may not be."""
+    async def append(self, broker: str, partition: int, event: Event, window_ms: int = 0) -> None:
+        """Return when *event* is on disk; raises Unavailable when it is not, or may not be. See `offer`."""
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def on_stored(error: Unavailable | None) -> None:
@@ -199,7 +205,7 @@ class Stream:
             else:
                 told.set_exception(error)
 
-        self.offer(broker, partition, event, on_stored)
+        self.offer(broker, partition, event, on_stored, window_ms)
         await told
 
     async def run(self) -> None:
@@ -256,18 +262,19 @@ class Stream:
 
     async def _next_reply(self, connection: Connection) -> None:
         refusal: redis.exceptions.ResponseError | None = None
+        repeats = 0
         try:
-            await connection.read_response()
+            repeats = await connection.read_response()
         except redis.exceptions.ResponseError as error:
             refusal = error
         group = self._flying.popleft()
         if not self._flying:
             self._patience.reschedule(None)
             self.counts.flight_s += time.monotonic() - self._departed
-            # Before anybody is told: the store works on the next flight while the answers of this one are written.
+            # Before anybody is told: the store works on the next flight while this one's answers are written.
             await self._take_off(connection)
         if refusal is None:
-            self._stored(group)
+            self._stored(group, repeats)
         else:
             await self._refused(group, refusal)
 
@@ -281,8 +288,7 @@ class Stream:
             group = self._waiting.popleft()
             size_bytes += group.size_bytes
             self._flying.append(group)
-            packed += connection.pack_command(
-                "FCALL", "clarion_append", 1, group.key, bytes(group.shapes), *group.arguments)
+            packed += connection.pack_command("FCALL", "clarion_append", *group.arguments())
         self._open_groups = {where: group for where, group in self._open_groups.items()
                              if group in self._waiting}
         self._departed = time.monotonic()
@@ -291,14 +297,15 @@ class Stream:
             raise redis.exceptions.ConnectionError("the connection is closed")
         await connection.send_packed_command(packed, check_health=False)
 
-    def _stored(self, group: _Group) -> None:
+    def _stored(self, group: Group, repeats: int) -> None:
         self._forget(group)
-        self.counts.stored += len(group.waiters)
-        self.counts.groups[len(group.waiters).bit_length()] += 1
+        self.counts.stored += group.events
+        self.counts.repeats += repeats
+        self.counts.groups[group.events.bit_length()] += 1
         for told in group.waiters:
             told(None)
 
-    async def _refused(self, group: _Group, error: redis.exceptions.ResponseError) -> None:
+    async def _refused(self, group: Group, error: redis.exceptions.ResponseError) -> None:
         if functions.is_unknown(error) and not group.is_second_try:
             group.is_second_try = True
             await functions.load(self._store)
@@ -314,7 +321,7 @@ class Stream:
         self._waiting.clear()
         self._open_groups.clear()
 
-    def _fail(self, group: _Group, reason: str) -> None:
+    def _fail(self, group: Group, reason: str) -> None:
         self._forget(group)
         for told in group.waiters:
             self._refuse(told, reason)
@@ -323,6 +330,6 @@ class Stream:
         self.counts.refused += 1
         told(Unavailable(f"{reason}; try again"))
 
-    def _forget(self, group: _Group) -> None:
-        self._queued_events -= len(group.waiters)
+    def _forget(self, group: Group) -> None:
+        self._queued_events -= group.events
         self._queued_bytes -= group.size_bytes

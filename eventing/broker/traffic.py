@@ -28,9 +28,9 @@ class Traffic(Collector):
         self._latency = [0] * (len(LATENCY_BUCKETS_S) + 1)
         self._latency_sum_s = 0.0
 
-    def accepted(self, broker: str, took_s: float) -> None:
-        """One event of *broker* is on disk and answered."""
-        self._accepted[broker] += 1
+    def accepted(self, broker: str, events: int, took_s: float) -> None:
+        """One request with *events* of *broker* is on disk and answered."""
+        self._accepted[broker] += events
         self._latency[bisect_left(LATENCY_BUCKETS_S, took_s)] += 1
         self._latency_sum_s += took_s
 
@@ -45,6 +45,10 @@ class Traffic(Collector):
         for broker, count in self._accepted.items():
             accepted.add_metric([broker], count)
         yield accepted
+        repeats = CounterMetricFamily(
+            "clarion_append_repeats", "Events that were stored already: sent again within the dedup window.")
+        repeats.add_metric([], self._stream.counts.repeats)
+        yield repeats
         rejected = CounterMetricFamily(
             "clarion_ingress_requests_rejected", "Requests that were not accepted.", labels=["reason"])
         for reason, count in self._rejected.items():

@@ -17,6 +17,7 @@ import redis.exceptions
 from eventing import keys
 from eventing.broker import archive, functions
 from eventing.broker.lease import LEASE_S, RENEW_S, Lease
+from eventing.broker.settings import Settings
 
 _COUNT_S = 5.0  # more often than anybody scrapes
 _RETAIN_S = 30.0  # a partition grows by some 100 MB meanwhile, at the very most
@@ -41,6 +42,7 @@ class Upkeep:
     ) -> None:
         """*on_due* is told when the next retry is due, Unix ms."""
         self.kept = Kept()
+        self.settings = Settings()  # of the broker: how much is retained
         self._store = store
         self._broker = broker
         self._partition = partition
@@ -82,7 +84,8 @@ class Upkeep:
         removed = archive.RETAIN_BATCH_ENTRIES
         while removed >= archive.RETAIN_BATCH_ENTRIES:
             removed = await archive.retain(
-                self._store, self._broker, self._partition, needed=oldest, now=time.time())
+                self._store, self._broker, self._partition, needed=oldest, now=time.time(),
+                age_s=self.settings.retention_age_s, size_bytes=self.settings.retention_bytes)
 
     async def _call(self, name: str) -> Any:
         return await functions.call(

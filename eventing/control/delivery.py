@@ -1,31 +1,17 @@
 """
 How an event is delivered, as people write it: DeliverySpec, its errors, and the record it becomes.
 
-    ISO 8601 duration      seconds
-    PT0.2S                 0.2
-    PT1M30S, P1DT2H        90, 93600
-    P1Y, P1M, P1W          365.2425 days, a twelfth of that, 7 days
-    -PT1S                  -1: it parses, as in Knative, and whoever cannot use it says so
-
-Pure. Whose DeliverySpec counts is decided by the Trigger (trigger.py); what is done after an attempt by
-`eventing/broker/delivery.py`. Source: knative.dev/eventing `pkg/apis/duck/v1/delivery_types.go`.
+Durations are ISO 8601 (eventing/duration.py). Pure. Whose DeliverySpec counts is decided by the Trigger
+(trigger.py); what is done after an attempt by `eventing/broker/delivery.py`. Source: knative.dev/eventing
+`pkg/apis/duck/v1/delivery_types.go`.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from eventing.control import destination
 from eventing.control.field import FieldError, disallowed_fields, invalid_value, via_field
-
-_DAY_S = 86400.0
-_YEAR_S = 365.2425 * _DAY_S  # Gregorian mean; who writes years means "about"
-_UNITS_S = (_YEAR_S, _YEAR_S / 12, 7 * _DAY_S, _DAY_S, 3600.0, 60.0, 1.0)
-_NUMBER = r"(?:([-+]?\d+(?:[.,]\d+)?){})?"
-_PERIOD = re.compile(
-    r"([-+]?)P(?=[-+\d]|T[-+\d])" + "".join(_NUMBER.format(unit) for unit in "YMWD")
-    + r"(?:T(?=[-+\d])" + "".join(_NUMBER.format(unit) for unit in "HMS") + ")?")
-_ZERO = re.compile(r"[-+]?P0")  # the parser that Knative uses takes a zero without a unit
+from eventing.duration import seconds
 
 # Conditions that whoever has a DeliverySpec reports: (reason, message), and a reason.
 NO_SINK = ("DeadLetterSinkNotConfigured", "No dead letter sink is configured.")
@@ -33,19 +19,6 @@ SINK_UNRESOLVED = "Unable to get the dead letter sink's URI"
 
 _POLICIES = {"linear", "exponential"}
 _FORMATS = {"json", "binary"}
-
-
-def seconds(period: str) -> float:
-    """Seconds in an ISO 8601 duration such as `PT0.2S`; ValueError if *period* is not one."""
-    if _ZERO.fullmatch(period):
-        return 0.0
-    match = _PERIOD.fullmatch(period)
-    if match is None:
-        raise ValueError(f'"{period}" is no ISO 8601 duration, such as PT0.2S or P1DT2H')
-    sign, *numbers = match.groups()
-    total = sum(float(number.replace(",", ".")) * unit_s
-                for number, unit_s in zip(numbers, _UNITS_S, strict=True) if number)
-    return -total if sign == "-" else total
 
 
 def default(delivery: Any, namespace: str) -> None:

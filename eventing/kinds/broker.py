@@ -2,7 +2,8 @@
 Broker: where events of a namespace are accepted and kept.
 
     default      class and config and delivery from config-br-defaults (broker_defaults.py)
-    validate     class is there and stays; spec stays but for `delivery`; `clarion.dev/partitions` only grows
+    validate     class is there and stays; spec stays but for `delivery`; `clarion.dev/partitions` only grows;
+                 what is kept and for how long (broker_keeping.py)
     reconcile    address, dead letter sink, and the projection `brokers`; the data plane does the rest
 
 All classes of Knative (MTChannelBasedBroker, Kafka, KafkaNamespaced, RabbitMQBroker) are accepted and are
@@ -18,7 +19,7 @@ from eventing.control.destination import validate_reference
 from eventing.control.field import FieldError
 from eventing.control.kind import AGE, READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, TRUE, Resource
-from eventing.kinds import broker_defaults
+from eventing.kinds import broker_defaults, broker_keeping
 from eventing.kinds.broker_defaults import BrokerDefaults
 
 CLASS = "eventing.knative.dev/broker.class"
@@ -71,7 +72,8 @@ def validate(broker: Resource, old: Resource | None, defaults: Defaults) -> list
             wrong += _other_namespace(config, namespace)
         errors += field.via_field(wrong, "spec", "config")
     errors += field.via_field(delivery.validate(spec.get("delivery")), "spec", "delivery")
-    return errors + _partitions_errors(broker, old) + (_immutable(broker, old) if old else [])
+    errors += _partitions_errors(broker, old) + broker_keeping.validate(resource.annotations(broker))
+    return errors + (_immutable(broker, old) if old else [])
 
 
 def _other_namespace(reference: Mapping[str, Any], namespace: str) -> list[FieldError]:
@@ -127,6 +129,7 @@ async def reconcile(broker: Resource, context: Context) -> None:
         "uid": resource.uid(broker),
         "partitions": partitions(broker),
         "delivery": delivery.record(resource.spec(broker).get("delivery"), url),
+        **broker_keeping.record(resource.annotations(broker)),
     })
     resource.compute_ready(status, _CONDITIONS, now=now)
 

@@ -1,25 +1,93 @@
 #!lua name=clarion_append
--- clarion_append: add events to the end of one partition, all or none.
+-- clarion_append: add events to the end of partitions, all or none.
 --
--- KEYS[1]  {ns/broker/p}:events, the stream of the partition
--- ARGV[1]  one character an event, in order: "d" it has data, "-" it has none
--- ARGV[2]  attributes of the first event, a JSON object of strings
--- ARGV[3]  data of the first event, if it has data
--- ...      attributes, and data if any, of the next events
+-- KEYS  {ns/broker/p}:events, the stream of each partition that gets some; several only for a batch
+-- ARGV  for each key in turn
+--         shapes  one character an event, in order: "-" no data, "d" data,
+--                 "N" and "D" the same for an event that is held until it is due
+--         window  ms for which an event that is sent again is known; "0": repeats are not looked for
+--         for each event in turn
+--           digest      of source and id, if there is a window
+--           due         Unix ms, if it is held
+--           attributes  a JSON object of strings
+--           data        if it has data
 --
--- Returns the id of the last entry. The clock stands still while a function runs, so the ids before it
--- are the same millisecond with sequence numbers that count down by one.
+-- Returns how many events had been sent before: they are not stored again.
+--
+-- The clock stands still while a function runs. What is known of repeats is written with the events, so it
+-- is as durable. It is bounded: SEEN a partition, the oldest are forgotten first.
 -- Refused before anything is written: out of memory, read-only replica, disk that cannot be written.
+local SEEN = 500000 -- about 60 MB
+local SWEEP = 2     -- expired digests removed for each event: more than come in, and never many at once
+
+local function clock()
+  local now = redis.call('TIME')
+  return tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+end
+
+-- Whether *digest* has been seen within the window; from now on it has.
+local function is_repeat(seen, digest, now, window)
+  local known = redis.call('ZSCORE', seen, digest)
+  if known and tonumber(known) > now then
+    return true
+  end
+  redis.call('ZADD', seen, now + window, digest)
+  return false
+end
+
+local function sweep(seen, events, now, window)
+  local old = redis.call('ZRANGEBYSCORE', seen, '-inf', now, 'LIMIT', 0, SWEEP * events)
+  if #old > 0 then
+    redis.call('ZREM', seen, unpack(old))
+  end
+  local excess = redis.call('ZCARD', seen) - SEEN
+  if excess > 0 then
+    redis.call('ZPOPMIN', seen, excess)
+  end
+  redis.call('PEXPIRE', seen, window)
+end
+
+local function hold(tag, due, ...)
+  redis.call('ZADD', tag .. ':due', due, redis.call('XADD', tag .. ':held', '*', ...))
+end
+
 redis.register_function('clarion_append', function(keys, args)
-  local stream, shapes, at, id = keys[1], args[1], 2, nil
-  for i = 1, #shapes do
-    if shapes:byte(i) == 100 then -- "d"
-      id = redis.call('XADD', stream, '*', 'a', args[at], 'd', args[at + 1])
-      at = at + 2
-    else
-      id = redis.call('XADD', stream, '*', 'a', args[at])
+  local at, repeats = 1, 0
+  for _, stream in ipairs(keys) do
+    local shapes, window = args[at], tonumber(args[at + 1])
+    local tag = stream:sub(1, -8) -- without ":events"
+    local seen, now = tag .. ':seen', window > 0 and clock()
+    at = at + 2
+    for i = 1, #shapes do
+      local shape = shapes:byte(i)
+      local is_new, due = true, nil
+      if window > 0 then
+        is_new = not is_repeat(seen, args[at], now, window)
+        at = at + 1
+      end
+      if shape == 68 or shape == 78 then -- "D", "N"
+        due = args[at]
+        at = at + 1
+      end
+      local attributes, data = args[at], nil
       at = at + 1
+      if shape == 100 or shape == 68 then -- "d", "D"
+        data = args[at]
+        at = at + 1
+      end
+      if not is_new then
+        repeats = repeats + 1
+      elseif due then
+        if data then hold(tag, due, 'a', attributes, 'd', data) else hold(tag, due, 'a', attributes) end
+      elseif data then
+        redis.call('XADD', stream, '*', 'a', attributes, 'd', data)
+      else
+        redis.call('XADD', stream, '*', 'a', attributes)
+      end
+    end
+    if window > 0 then
+      sweep(seen, #shapes, now, window)
     end
   end
-  return id
+  return repeats
 end)

@@ -41,6 +41,7 @@ redis.register_function{function_name = 'clarion_erase', flags = {'allow-oom'}, 
     redis.call('UNLINK', tag .. ':backlog:' .. uid, tag .. ':dead:' .. uid)
   end
   redis.call('UNLINK', tag .. ':events', tag .. ':state', tag .. ':resolved', tag .. ':retries',
-    tag .. ':waiting', tag .. ':lanes', tag .. ':records', tag .. ':lease', tag .. ':epoch')
+    tag .. ':waiting', tag .. ':lanes', tag .. ':records', tag .. ':seen', tag .. ':held', tag .. ':due', tag .. ':lease',
+    tag .. ':epoch')
   return 1
 end}

@@ -19,14 +19,11 @@ class Valkey:
 
     def __init__(self, directory):
         self.path = directory / "v.sock"
-        self._directory = directory
+        self.directory = directory
         self.process = None
 
-    def start(self):
-        command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.path), "--dir",
-                   str(self._directory), "--appendonly", "yes", "--appendfsync", "always", "--save", "",
-                   "--logfile", "valkey.log"]
-        self.process = subprocess.Popen(command)
+    def start(self, *options):
+        self.launch(*options)
         deadline = time.monotonic() + 10
         with redis.Redis(unix_socket_path=str(self.path)) as client:
             while time.monotonic() < deadline:
@@ -36,6 +33,13 @@ class Valkey:
                     continue
                 return
         raise RuntimeError("valkey-server does not answer")
+
+    def launch(self, *options):
+        """Start without waiting until it answers."""
+        command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.path), "--dir",
+                   str(self.directory), "--appendonly", "yes", "--appendfsync", "always", "--save", "",
+                   "--logfile", "valkey.log", *options]
+        self.process = subprocess.Popen(command)
 
     def client(self):
         return redis.asyncio.Redis(unix_socket_path=str(self.path))
@@ -57,7 +61,7 @@ def eventually():
     """Waits until a condition holds, ten seconds at most."""
     async def wait(condition):
         async with asyncio.timeout(10):
-            while not condition():  # noqa: ASYNC110  what is watched has no event of its own
+            while not condition():
                 await asyncio.sleep(0.005)
     return wait
 

@@ -114,19 +114,28 @@ async def test_old_entries_go_but_never_what_is_needed(store):
     assert await archive.retain(store, BROKER, 0, needed="60-0", now=time.time()) == 0
 
 
-@pytest.mark.parametrize(("limit", "value"), [
-    pytest.param("RETENTION_ENTRIES", 30, id="too many entries"),
-    pytest.param("RETENTION_BYTES", 40_000, id="too many bytes"),
+@pytest.mark.parametrize(("entries", "size_bytes"), [
+    pytest.param(30, 10**9, id="too many entries"),
+    pytest.param(1000, 40_000, id="too many bytes"),
 ])
-async def test_too_much_goes_but_never_what_is_needed(store, monkeypatch, limit, value):
+async def test_too_much_goes_but_never_what_is_needed(store, monkeypatch, entries, size_bytes):
     """A partition that is too large loses its oldest entries, unless they are still needed."""
-    monkeypatch.setattr(archive, limit, value)
+    monkeypatch.setattr(archive, "RETENTION_ENTRIES", entries)
     await fill(store, 100)
 
-    await archive.retain(store, BROKER, 0, needed="20-0", now=0)
+    await archive.retain(store, BROKER, 0, needed="20-0", now=0, size_bytes=size_bytes)
     assert 10 < await oldest(store) <= 20
-    await archive.retain(store, BROKER, 0, needed="101-0", now=0)
+    await archive.retain(store, BROKER, 0, needed="101-0", now=0, size_bytes=size_bytes)
     assert 20 < await store.xlen(KEY) < 50
+
+
+async def test_a_broker_says_how_old_its_events_may_be(store):
+    """With an age of its own, a partition loses what is older, and keeps what is younger."""
+    await fill(store, 100)
+
+    await archive.retain(store, BROKER, 0, needed="101-0", now=0.1, age_s=0.04)
+
+    assert 50 < await oldest(store) <= 60
 
 
 async def test_what_is_young_and_little_stays(store):

@@ -6,6 +6,8 @@ import json
 import socket
 
 import pytest
+import redis
+import redis.exceptions
 from prometheus_client import CollectorRegistry, generate_latest
 
 from eventing import keys, projection
@@ -58,16 +60,17 @@ class Role:
 
 
 @contextlib.asynccontextmanager
-async def serving(store, tmp_path, **settings):
-    """An ingress that is ready, with the broker shop/default."""
-    await projection.write(store, "brokers", BROKER, {"uid": "u", "partitions": 1, "delivery": None})
+async def serving(store, tmp_path, record=None, **settings):
+    """An ingress that is ready, with the broker shop/default; *record* is more about that one."""
+    await projection.write(store, "brokers", BROKER,
+                           {"uid": "u", "partitions": 1, "delivery": None} | (record or {}))
     port = _free_port()
     config = Config(data_dir=tmp_path, port=port, drain_s=2, **settings)
     runtime = Runtime(config=config, store=store, metrics=CollectorRegistry())
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(ingress.run(runtime))
         async with asyncio.timeout(10):
-            while not runtime.is_ready:  # noqa: ASYNC110  a role says so once and tells nobody
+            while not runtime.is_ready:
                 await asyncio.sleep(0.005)
         yield Role(runtime, port)
         runtime.stopping.set()
@@ -110,8 +113,8 @@ BAD_HEADERS = {**HEADERS, "Ce-Specversion": "7"}
     pytest.param({"ce_time": "yesterday"}, 400, b"time", id="a time that is none is 400"),
     pytest.param({"headers": {**HEADERS, "Content-Type": "application/cloudevents+json"}, "body": b"{"}, 400,
                  b"", id="structured JSON that does not parse is 400"),
-    pytest.param({"headers": {**HEADERS, "Content-Type": "application/cloudevents-batch+json"},
-                  "body": b"[]"}, 400, b"atch", id="a batch is 400"),
+    pytest.param({"Content_Encoding": "br"}, 415, b"br is not read here", id="an unknown encoding is 415"),
+    pytest.param({"Content_Encoding": "gzip"}, 400, b"not gzip", id="a body that is not gzip is 400"),
     pytest.param({"target": "/shop/none"}, 404, b"shop/none", id="an unknown broker is 404"),
     pytest.param({"target": "/shop/none", "ce_knativebrokerttl": "1"}, 404, b"",
                  id="the broker is looked up before hops are counted"),
@@ -139,6 +142,42 @@ async def test_options_is_the_webhook_handshake(role):
 
     assert answer.headers["webhook-allowed-origin"] == "*"
     assert answer.headers["webhook-allowed-rate"] == "*"
+
+
+async def test_a_repeat_is_stored_once_and_accepted_every_time(store, tmp_path):
+    """Where the broker has a window, an event that is sent again gets 202, and is there once."""
+    async with serving(store, tmp_path, record={"partitions": 3, "dedup_window_s": 60}) as role:
+        answers = [await role.send(drop=("ce-id",), ce_id=str(number % 4)) for number in range(12)]
+        other = await role.send(drop=("ce-source",), ce_source="/other")
+        assert {answer.status for answer in [*answers, other]} == {202}
+        assert "clarion_append_repeats_total 8.0" in role.metrics()
+
+    assert sum([await store.xlen(keys.events(BROKER, number)) for number in range(3)]) == 5
+
+
+@pytest.mark.parametrize(("extension", "value", "says"), [
+    ("ce_delay", "soon", b'delay: "soon" is no duration'),
+    ("ce_delay", "999d", b"delay: is more than 366 days from now"),
+    ("ce_deliverat", "tomorrow", b"deliverat: is not a time as in"),
+    ("ce_deliverat", "2199-01-01T00:00:00Z", b"deliverat: is more than 366 days from now"),
+])
+async def test_when_to_deliver_has_to_be_readable(role, store, extension, value, says):
+    """An event that says in no readable way when it is due is refused, not delivered at once."""
+    answer = await role.send(**{extension: value})
+
+    assert (answer.status, says in answer.body) == (400, True), answer.body
+    assert await store.xlen(KEY) == 0
+
+
+async def test_an_event_of_later_is_held(role, store):
+    """A delayed event is on disk, and not in the stream."""
+    assert (await role.send(ce_delay="PT1H")).status == 202
+    assert (await role.send(ce_deliverat="2020-01-01T00:00:00Z")).status == 202
+
+    [(_, fields)] = await store.xrange(KEY.replace("events", "held"))
+    assert decode(fields).attributes["deliverat"] > "2026"
+    assert "delay" not in decode(fields).attributes
+    assert await store.xlen(KEY) == 1
 
 
 async def test_a_stored_event_is_what_was_sent_and_a_stamp(role, store):
@@ -260,6 +299,50 @@ async def test_a_store_that_cannot_keep_an_event_is_503(valkey, tmp_path, troubl
         assert await store.xlen(KEY) == 0
         assert (await role.send()).status == 202
     await store.aclose()
+
+
+async def test_a_store_that_cannot_save_is_503(valkey, tmp_path):
+    """MISCONF, a disk that cannot be written: 503 and nothing written, until it can."""
+    store = valkey.client()
+    async with serving(store, tmp_path) as role:
+        (valkey.directory / "dump.rdb").mkdir()  # what cannot be replaced by a file
+        await store.config_set("save", "3600 1")
+        await store.bgsave()
+        while (await store.info("persistence"))["rdb_last_bgsave_status"] == "ok":
+            pass
+        answer = await role.send()
+        assert (answer.status, b"cannot write to its disk" in answer.body) == (503, True), answer.body
+        await store.config_set("stop-writes-on-bgsave-error", "no")
+        assert await store.xlen(KEY) == 0
+        assert (await role.send()).status == 202
+    await store.aclose()
+
+
+async def test_a_store_that_is_busy_is_503(valkey, tmp_path):
+    """BUSY, a script that does not end: 503 and nothing written, until it is killed."""
+    store = valkey.client()
+    async with serving(store, tmp_path) as role:
+        await store.config_set("busy-reply-threshold", 1)
+        async with asyncio.TaskGroup() as tasks:
+            endless = tasks.create_task(_killed(valkey.client()))
+            while (answer := await role.send()).status == 202:
+                pass
+            assert (answer.status, b"the store is busy" in answer.body) == (503, True), answer.body
+            killer = valkey.client()
+            await killer.script_kill()
+            await killer.aclose()
+            await endless
+        before = await store.xlen(KEY)
+        assert (await role.send()).status == 202
+        assert await store.xlen(KEY) == before + 1
+    await store.aclose()
+
+
+async def _killed(client):
+    """Run a script without end until somebody kills it."""
+    with pytest.raises(redis.exceptions.RedisError):
+        await client.eval("while true do end", 0)
+    await client.aclose()
 
 
 async def test_an_event_is_answered_only_after_it_is_stored(valkey, tmp_path):

@@ -7,36 +7,6 @@ from eventing.control.field import render
 
 
 @pytest.mark.parametrize(
-    ("period", "expected"),
-    [
-        ("PT0.2S", 0.2),
-        ("PT1S", 1),
-        ("PT1M30S", 90),
-        ("P1DT2H", 93600),
-        ("P1W", 604800),
-        ("PT0S", 0),
-        ("P0D", 0),
-        ("P0", 0),
-        ("-PT1S", -1),
-        ("PT-1S", -1),
-        ("P1Y", 365.2425 * 86400),
-        ("P1M", 365.2425 * 86400 / 12),
-        ("PT0,5S", 0.5),
-    ],
-)
-def test_seconds(period, expected):
-    """ISO 8601 durations are read; years and months are about as long as they are."""
-    assert delivery.seconds(period) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("period", ["", "P", "PT", "3s", "PT3", "1S", "P1S", "PT1D", "pt1s", "P1H", "PTS"])
-def test_no_duration(period):
-    """What is no ISO 8601 duration is refused."""
-    with pytest.raises(ValueError, match="no ISO 8601 duration"):
-        delivery.seconds(period)
-
-
-@pytest.mark.parametrize(
     ("spec", "expected"),
     [
         (None, ""),

@@ -109,6 +109,42 @@ def test_unreadable_defaults(admit):
                 "expected a whole number from 1 to 1024"
             ),
         ),
+        ("{}", '{clarion.dev/dedup-window: 10m, clarion.dev/retention: "7d, 512Mi"}', ""),
+        ("{}", "{clarion.dev/dedup-window: PT10M, clarion.dev/retention: 2Gi}", ""),
+        (
+            "{}",
+            "{clarion.dev/dedup-window: soon}",
+            (
+                "invalid value: soon: metadata.annotations[clarion.dev/dedup-window]\n"
+                '"soon" is no duration, such as 30s, 10m, 7d or PT10M'
+            ),
+        ),
+        (
+            "{}",
+            "{clarion.dev/dedup-window: 8d}",
+            "invalid value: 8d: metadata.annotations[clarion.dev/dedup-window]\nexpected at most 7d",
+        ),
+        (
+            "{}",
+            "{clarion.dev/retention: 7 days}",
+            (
+                "invalid value: 7 days: metadata.annotations[clarion.dev/retention]\n"
+                '"7 days" is no duration, such as 30s, 10m, 7d or PT10M, and no size, such as 512Mi or 2Gi'
+            ),
+        ),
+        (
+            "{}",
+            '{clarion.dev/retention: "7d, 8d"}',
+            (
+                "invalid value: 7d, 8d: metadata.annotations[clarion.dev/retention]\n"
+                "expected one duration and one size"
+            ),
+        ),
+        (
+            "{}",
+            "{clarion.dev/retention: 1Ki}",
+            "invalid value: 1Ki: metadata.annotations[clarion.dev/retention]\nexpected a size of 1Mi or more",
+        ),
         (
             "{}",
             "{clarion.dev/partitions: many}",
@@ -219,6 +255,9 @@ async def test_becomes_ready(cluster):
                 "dead_letter_url": None,
                 "format": None,
             },
+                "dedup_window_s": 0.0,
+                "retention_s": None,
+                "retention_bytes": None,
         }
     }
 
