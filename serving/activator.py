@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from prometheus_client import Histogram
 
 from eventing import projection
+from eventing.config import INNER_SUFFIX
 from eventing.http import wire
 from eventing.http.client import Client
 from eventing.http.exchange import Exchange
@@ -39,6 +40,7 @@ from serving.scaler import Scaler
 
 _REVISION, _NAMESPACE = b"knative-serving-revision", b"knative-serving-namespace"
 _NETWORK_PROBE, _KUBELET_PROBE = b"k-network-probe", b"k-kubelet-probe"
+_INNER = INNER_SUFFIX.encode()
 _FORWARDED, _SENDERS = b"forwarded", b"x-forwarded-for"
 # What the worker does not get: meant for one hop, answered by our server, or ours to say.
 _OURS = frozenset({b"k-proxy-request", _REVISION, _NAMESPACE, DEFAULT_ROUTE})
@@ -53,9 +55,10 @@ _PROXIED = (b"k-proxy-request", b"activator")
 class Activator:
     """Finds the revision of each request."""
 
-    def __init__(self, scaler: Scaler, client: Client, tasks: asyncio.TaskGroup,
-                 cold_starts: Histogram) -> None:
+    def __init__(self, scaler: Scaler, client: Client, tasks: asyncio.TaskGroup, cold_starts: Histogram,
+                 domain: str) -> None:
         """Send over *client*, with short-lived tasks in *tasks*; *cold_starts* is in seconds."""
+        self._public = f".{domain}".encode()
         self.client = client
         self.loop = asyncio.get_running_loop()
         self.tasks = tasks
@@ -104,8 +107,10 @@ class Activator:
         host = noted.get(b"host", b"")
         route = self._routes.get(host)
         if route is None:
-            bare = host.rpartition(b":")[0] if b":" in host and not host.endswith(b"]") else host
-            route = self._routes.get(bare.lower())
+            bare = (host.rpartition(b":")[0] if b":" in host and not host.endswith(b"]") else host).lower()
+            # Every Service has an inner name as well; only one that has no other is in the table by it.
+            public = bare.removesuffix(_INNER) + self._public if bare.endswith(_INNER) else bare
+            route = self._routes.get(bare) or self._routes.get(public)
         if route is not None and route.mark is not None:
             route = route.tagged(noted.get(TAG))
             _set_mark(headers, route.mark)

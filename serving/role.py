@@ -37,7 +37,7 @@ async def run(runtime: Runtime) -> None:
     client = Client(limits=_CLIENT_LIMITS)
     async with asyncio.TaskGroup() as tasks:
         scaler = Scaler(backend, runtime.store, tasks)
-        activator = Activator(scaler, client, tasks, cold_starts(runtime.metrics))
+        activator = Activator(scaler, client, tasks, cold_starts(runtime.metrics), config.domain)
         runtime.metrics.register(Gauges(scaler, activator))
         tasks.create_task(backend.run())
         await scaler.recall()

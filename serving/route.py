@@ -18,9 +18,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from eventing.config import Config
+from eventing.config import INNER_SUFFIX, Config
 from eventing.control import field, resource
-from eventing.control.address import CLUSTER_DOMAIN
 from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
@@ -31,7 +30,7 @@ from serving.revision import REVISION
 
 _CONDITIONS = ("AllTrafficAssigned", "IngressReady", "CertificateProvisioned")
 _HTTP_PORT = 80  # the one that URLs leave out
-_LOCAL_DOMAIN = f"svc.{CLUSTER_DOMAIN}"
+_LOCAL_DOMAIN = INNER_SUFFIX.removeprefix(".")
 _ROLLING = (UNKNOWN, "RolloutInProgress", "A gradual rollout of the latest revision(s) is in progress.")
 
 

@@ -57,6 +57,20 @@ async def test_split_is_exact(house):
     assert (answers.count("a"), answers.count("b")) == (15, 5)
 
 
+async def test_inner_names(house):
+    """A Service answers at its inner name, too."""
+    await house.revision("a")
+    await house.route("a.default.localhost", {"a": 100})
+
+    async def answers():
+        return (await house.ask("a.default.localhost")).status == 200
+
+    await house.until(answers)
+    for host in ("a.default.svc.cluster.local", "A.default.svc.cluster.local:80"):
+        assert json.loads((await house.ask(host)).body)["revision"] == "a"
+    assert (await house.ask("b.default.svc.cluster.local")).status == 404
+
+
 async def test_tag_of_a_request(house):
     """Where the feature is on, a header chooses the tag, and the function is told how it was chosen."""
     await house.revision("a")
