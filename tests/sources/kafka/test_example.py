@@ -31,13 +31,15 @@ def folder(tmp_path, kafka):
 def test_alarm(instances, folder, kafka, until):
     """The telemetry of ten minutes raises an alarm for each hot reading of one pump, and for no other."""
     instance = instances("-f", str(folder))
-    instance.start()
-    until(lambda: instance.clarion("get", "triggers").count("True") == 2, what="readiness of both triggers")
-    assert "TopicNotFound" in until(lambda: instance.clarion("get", "kafkasources"), what="source")
+    instance.begin()
+    until(instance.state_file.exists, what="ports")
+    until(lambda: instance.run("get", "triggers").stdout.count("True") == 2, what="both triggers")
+    until(lambda: "TopicNotFound" in instance.run("get", "kafkasources").stdout, what="source that waits")
 
     subprocess.run([sys.executable, folder / "telemetry.py", "--bootstrap", kafka.plain, "--seconds", "603"],
                    check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
 
+    instance.wait_ready()
     until(lambda: instance.clarion("logs", "alarm").count("pump-2: bearing at") >= 3, what="alarms")
     assert "pump-1" not in instance.clarion("logs", "alarm")
     instance.stop()
