@@ -17,6 +17,7 @@ aio-pika is imported here only, when a source runs: nobody else pays for it.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,8 @@ async def _connected(record: Record) -> AsyncIterator["AbstractConnection"]:
         import aio_pika  # noqa: PLC0415  an extra; and half a second that only this process should pay
     except ImportError:
         raise NotReady("ExtraMissing", "aio-pika is not installed: pip install 'clarion[rabbitmq]'") from None
+    # What they say of a lost connection, with a traceback, we say in a condition and one line.
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     resources, _, _ = topology.blocks(spec_of(record))
     at = address.of(secrets_of(record), resources.get("vhost") or "/")
     options: dict[str, Any] = {"heartbeat": _HEARTBEAT_S, "name": f"clarion {record['source']}", **at.options}
@@ -153,8 +156,18 @@ def _failing(reason: str) -> Iterator[None]:
     try:
         yield
     except _errors() as error:
-        is_login = type(error).__name__ in {"ProbableAuthenticationError", "AuthenticationError"}
-        raise NotReady("AuthenticationFailed" if is_login else reason, _said(error)) from error
+        raise _explained(error, reason) from error
+
+
+def _explained(error: Exception, reason: str) -> NotReady:
+    from aio_pika import exceptions  # noqa: PLC0415  imported by now
+
+    if isinstance(error, exceptions.ProbableAuthenticationError | exceptions.AuthenticationError):
+        return NotReady("AuthenticationFailed", _said(error))
+    if isinstance(error, exceptions.InvalidFrameError):  # a Close where the virtual host should open
+        return NotReady(reason, "RabbitMQ closed the connection: is there such a virtual host, and may the "
+                                "user enter it?")
+    return NotReady(reason, _said(error))
 
 
 def _errors() -> tuple[type[Exception], ...]:

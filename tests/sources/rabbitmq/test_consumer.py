@@ -1,0 +1,149 @@
+"""A RabbitmqSource in the sources role, reading from a real RabbitMQ what `pika` wrote."""
+
+import asyncio
+import json
+import sys
+
+import pytest
+
+from eventing import projection
+from sources.rabbitmq.message import EVENT_TYPE
+
+
+async def test_messages(flow, sources, sink, publisher):
+    """Binary and structured events arrive as they are, anything else as an event around its bytes."""
+    await flow.apply()
+    structured = {"specversion": "1.0", "id": "2", "type": "reading", "source": "/meter", "data": {"kwh": 4}}
+
+    publisher.events(flow.exchange, [1])
+    publisher.publish(json.dumps(structured).encode(), exchange=flow.exchange,
+                      content_type="application/cloudevents+json")
+    publisher.publish(b"4.2", exchange=flow.exchange, content_type="text/plain", message_id="3", timestamp=0)
+    await sink.until(lambda sink: len(sink.events) == 3)
+
+    assert [dict(event.attributes) for event in sink.events] == [
+        {"specversion": "1.0", "id": "1", "type": "reading", "source": "/meter",
+         "datacontenttype": "application/json"},
+        {"specversion": "1.0", "id": "2", "type": "reading", "source": "/meter"},
+        {"specversion": "1.0", "id": "3", "subject": "3", "type": EVENT_TYPE, "datacontenttype": "text/plain",
+         "source": f"/source#{flow.queue}", "time": "1970-01-01T00:00:00Z"}]
+    assert [event.data for event in sink.events] == [b"{}", b'{"kwh":4}', b"4.2"]
+
+
+async def test_order(flow, sources, sink, publisher):
+    """With parallelism 1 messages are delivered in order, one at a time."""
+    publisher.channel.queue_declare(flow.queue, durable=True)
+    for number in range(30):
+        publisher.publish(b"", routing_key=flow.queue, message_id=str(number))
+
+    await flow.apply(predeclared=True)
+    await sink.until(lambda sink: len(sink.events) == 30)
+
+    assert [event.attributes["id"] for event in sink.events] == [str(number) for number in range(30)]
+    assert sink.most_at_once == 1
+
+
+async def test_parallelism(flow, sources, sink, publisher):
+    """No more messages are in flight than parallelism says, and as many as that."""
+    sink.delay_s = 0.05
+    await flow.apply(parallelism=7)
+
+    publisher.events(flow.exchange, range(70))
+    await sink.until(lambda sink: len(sink.seen) == 70)
+
+    assert sink.most_at_once == 7
+
+
+async def test_routing_keys(flow, sources, sink, publisher):
+    """A topic exchange is declared and bound as exchangeConfig and queueConfig say."""
+    await flow.apply(exchangeConfig={"type": "topic"}, queueConfig={"routingKeys": ["orders.*", "*.eu"]})
+
+    for key in ("orders.us", "bills.eu"):
+        publisher.publish(key.encode(), exchange=flow.exchange, routing_key=key)
+    await sink.until(lambda sink: len(sink.events) == 2)
+    publisher.channel.basic_publish(flow.exchange, "bills.us", b"not bound")
+
+    assert [event.data for event in sink.events] == [b"orders.us", b"bills.eu"]
+
+
+async def test_refused_goes_to_the_dead_letter_exchange(flow, sources, sink, publisher):
+    """A message that the sink refuses for good is rejected: RabbitMQ dead-letters it, and the rest goes on."""
+    publisher.channel.queue_declare(f"{flow.queue}-dead", durable=True)
+    sink.answers = [400]
+    await flow.apply(queueConfig={"arguments": {"x-dead-letter-exchange": "",
+                                                "x-dead-letter-routing-key": f"{flow.queue}-dead"}})
+
+    publisher.events(flow.exchange, ["bad", "good"])
+    await sink.until(lambda sink: sink.seen["good"])
+
+    async with asyncio.timeout(10):
+        while publisher.left_in(f"{flow.queue}-dead") == 0:
+            await asyncio.sleep(0.02)
+    assert sink.seen == {"good": 1}
+    assert publisher.left_in(flow.queue) == 0
+
+
+async def test_refused_goes_to_the_dead_letter_sink(flow, sources, sink, publisher):
+    """With a dead letter sink the event goes there, and the message is acknowledged."""
+    flow.record["delivery"] = {"dead_letter_url": f"{sink.url}dead", "retry": None}
+    sink.answers = [400]
+    await flow.apply()
+
+    publisher.events(flow.exchange, ["bad", "good"])
+    await sink.until(lambda sink: len(sink.seen) == 2)
+
+    assert sink.events[0].attributes["knativeerrordest"] == sink.url
+    assert sink.events[0].attributes["knativeerrorcode"] == "400"
+
+
+@pytest.mark.parametrize(("spec", "secrets", "reason", "words"), [
+    ({"predeclared": True}, {}, "QueueFailed", "no queue"),
+    ({"exchangeConfig": {"type": "topic"}}, {}, "ExchangeFailed", "inequivalent arg 'type'"),
+    ({"vhost": "elsewhere"}, {}, "ConnectionFailed", "virtual host"),
+    ({}, {"password": "s3cret"}, "AuthenticationFailed", "Login was refused"),
+    ({}, {"uri": "127.0.0.1:1"}, "ConnectionFailed", "Connect call failed"),
+])
+async def test_not_ready(flow, sources, publisher, capfd, spec, secrets, reason, words):
+    """What is wrong on RabbitMQ's side is the object's reason, in words without the Secret."""
+    publisher.channel.exchange_declare(flow.exchange, "headers", durable=True)
+    flow.secrets.update(secrets)
+
+    await flow.project(**spec)
+    state = await flow.until(lambda state: not state["ready"])
+
+    assert state["reason"] == reason
+    assert words in state["message"]
+    assert "s3cret" not in json.dumps(state) + "".join(capfd.readouterr())
+
+
+async def test_missing_extra(flow, sources, monkeypatch):
+    """Without aio-pika the object says what to install."""
+    monkeypatch.setitem(sys.modules, "aio_pika", None)
+
+    await flow.project()
+
+    state = await flow.until(lambda state: not state["ready"])
+    assert (state["reason"], "pip install 'clarion[rabbitmq]'" in state["message"]) == ("ExtraMissing", True)
+
+
+async def test_rotated_secret(flow, sources, sink, publisher):
+    """A Secret that is put right is used, without a change of the object."""
+    flow.secrets["password"] = "wrong"
+    await flow.project()
+    await flow.until(lambda state: state["reason"] == "AuthenticationFailed")
+
+    flow.secrets["password"] = "guest"
+    flow.record["secret_versions"] = ["2"]
+    await flow.apply()
+
+
+async def test_one_failure_touches_no_other(flow, sources, sink, publisher, store):
+    """A source whose server is away leaves its neighbour alone."""
+    other = {**flow.record, "spec": {"rabbitmqResourcesConfig": {"queueName": "q", "exchangeName": "x"}}}
+    await projection.write(store, "source-secrets", "RabbitmqSource/default/other", {"uri": "127.0.0.1:1"})
+    await projection.write(store, "sources", "RabbitmqSource/default/other", other)
+    await flow.apply()
+
+    publisher.events(flow.exchange, ["a"])
+
+    await sink.until(lambda sink: sink.seen["a"])
