@@ -53,6 +53,11 @@ end
 
 redis.register_function('clarion_append', function(keys, args)
   local at, repeats = 1, 0
+  if #keys > 1 then
+    for _, stream in ipairs(keys) do
+      redis.call('XLEN', stream) -- whatever is no stream is refused before the first of them is written
+    end
+  end
   for _, stream in ipairs(keys) do
     local shapes, window = args[at], tonumber(args[at + 1])
     local tag = stream:sub(1, -8) -- without ":events"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from eventing.broker.arrival import TooManyHops, stamp
+from eventing.broker.arrival import TooManyHops, due_ms, stamp
+from eventing.errors import NotACloudEvent
 from eventing.event import Event
 
 NOW = 1_700_000_000.25
@@ -37,3 +38,26 @@ def test_arrival_time_is_overwritten_and_the_rest_is_kept():
     assert stamp(given, NOW) == Event(
         {"id": "1", "color": "red", "knativebrokerttl": "255",
          "knativearrivaltime": "2023-11-14T22:13:20.250000Z"}, b"data")
+
+
+def test_a_delay_becomes_a_time():
+    """Where the event goes next it is not delayed again."""
+    stored = stamp(Event({"id": "1", "delay": "PT1M30S"}), NOW).attributes
+
+    assert stored["deliverat"] == "2023-11-14T22:14:50.250000Z"
+    assert due_ms(stored["deliverat"]) == int(NOW * 1000) + 90_000
+    assert "delay" not in stored
+
+
+@pytest.mark.parametrize(("attributes", "says"), [
+    ({"delay": "soon"}, "delay: .*no duration"),
+    ({"delay": "-PT1S"}, "delay: .*less than nothing"),
+    ({"delay": "P9999D"}, "delay: is more than 366 days"),
+    ({"deliverat": "noon"}, "deliverat: is not a time"),
+    ({"deliverat": "9999-12-31T23:59:59Z"}, "deliverat: is more than 366 days"),
+    ({"delay": "1s", "deliverat": "2024-01-01T00:00:00Z"}, "delay: deliverat is given too"),
+])
+def test_a_time_that_cannot_be_read_is_refused(attributes, says):
+    """An event that is to wait is never delivered at once for a slip of the pen."""
+    with pytest.raises(NotACloudEvent, match=says):
+        stamp(Event({"id": "1", **attributes}), NOW)
