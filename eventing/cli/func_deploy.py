@@ -119,9 +119,10 @@ class Deployment:
         newest = status.get("latestCreatedRevisionName")
         found = newest and self._client.find(f"{_SERVING.format(self._namespace, 'revisions')}/{newest}")
         conditions = _conditions(found) if found else {}
-        for type_ in ("ResourcesAvailable", "ContainerHealthy"):
-            one = conditions.get(type_, {})
-            if one.get("status") not in {None, "True"} and one.get("reason"):
+        causes = [conditions.get(type_, {}) for type_ in ("ResourcesAvailable", "ContainerHealthy")]
+        causes.sort(key=lambda one: one.get("status") != "False")  # which says more than Unknown
+        for one in causes:
+            if one.get("status") in {"False", "Unknown"} and one.get("reason"):
                 text = f"{one['reason']}: {one.get('message', '')}".rstrip(": ")
                 return ready.get("status", "Unknown"), text
         text = f"{ready.get('reason', '')}: {ready.get('message', '')}".strip(": ")
