@@ -7,7 +7,7 @@ forks them: their memory is shared until somebody writes to it. A child that end
 the first time, then after a pause that doubles; a minute of health forgets the past. The kernel kills the
 children when the parent dies, however it dies.
 
-Draining, at the first SIGINT or SIGTERM, one stage after the other, each with `config.drain_s`:
+Draining, at the first SIGINT or SIGTERM, one stage after the other, all together in `config.drain_s`:
 
     1 sources      nothing new is asked for
     2 dispatcher   attempts in flight end and are committed; they may need all of the following
@@ -50,6 +50,8 @@ _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _HEALTHY_AFTER_S = 60.0
 _KILL_GRACE_S = 1.0  # beyond config.drain_s, for a role that has cancelled its work and is leaving
+_STAGE_LEAST_S = 1.0  # for a stage whose predecessors have used up the time: it has to write what it knows
+_SAY_AFTER_S = 1.0  # a person wonders after a second
 _READY_POLL_S = 0.05  # only until everything is ready; what is not by _PATIENCE_S may never be
 _LATE_POLL_S = 1.0
 _PATIENCE_S = 10.0
@@ -220,23 +222,39 @@ class Supervisor:
                               status=process.describe_status(child.status), pause_s=pause_s)
 
     def _drain(self, sockets: Mapping[str, socket.socket]) -> int:
+        began = time.monotonic()
         forced_at = self._signals + 1
         for stage in _DRAIN_ORDER:
             if stage == "ingress":
                 sockets["data"].close()  # the kernel refuses from here on, rather than let callers wait
-            children = [child for child in self._children if child.name == stage and child.pid is not None]
-            for child in children:
-                child.signal(signal.SIGTERM)
-            deadline = time.monotonic() + self._config.drain_s + _KILL_GRACE_S
-            while any(child.poll() is None for child in children):
-                if self._signals >= forced_at:
-                    return 130
-                if time.monotonic() > deadline:
-                    self._log.warning("still busy; killed", name=stage, drain_s=self._config.drain_s)
-                    for child in children:
-                        child.signal(signal.SIGKILL)
-                self._wait(max(0.05, deadline - time.monotonic()))
+            left_s = max(_STAGE_LEAST_S, began + self._config.drain_s - time.monotonic())
+            if not self._end_stage(stage, left_s, forced_at):
+                return 130
+        kept = "nowhere" if self._config.ephemeral else str(self._config.data_dir)
+        self._log.info("stopped", state_kept_in=kept)
         return 0
+
+    def _end_stage(self, stage: str, left_s: float, forced_at: int) -> bool:
+        """Have the processes called *stage* end, within *left_s*; False if a signal says not to wait."""
+        children = [child for child in self._children if child.name == stage and child.pid is not None]
+        for child in children:
+            child.signal(signal.SIGTERM)
+        say_at = time.monotonic() + _SAY_AFTER_S
+        deadline = time.monotonic() + left_s + _KILL_GRACE_S
+        while any(child.poll() is None for child in children):
+            now = time.monotonic()
+            if self._signals >= forced_at:
+                return False
+            if now > say_at:
+                self._log.info("waiting for what is in flight; Ctrl-C again stops at once", name=stage,
+                               at_most_s=round(left_s, 1))
+                say_at = deadline
+            if now > deadline:
+                self._log.warning("still busy; killed", name=stage, drain_s=self._config.drain_s)
+                for child in children:
+                    child.signal(signal.SIGKILL)
+            self._wait(max(0.05, min(say_at, deadline) - time.monotonic()))
+        return True
 
     def _kill_all(self) -> None:
         """Whatever is left, on every way out."""

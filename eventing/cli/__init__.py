@@ -21,7 +21,7 @@ from eventing.errors import ClarionError, UsageError
 COMMANDS = {
     "up": ("up", "Start everything on this machine, and stay."),
     "run": ("up", "Run one role, for more than one machine."),
-    "apply": ("objects", "Create or update what YAML files describe."),
+    "apply": ("objects", "Create or update what YAML files describe, and wait until it is Ready."),
     "get": ("objects", "List objects as a table, JSON or YAML."),
     "describe": ("objects", "Show one object with its conditions and recent events."),
     "delete": ("objects", "Delete objects by name or by the files that describe them."),

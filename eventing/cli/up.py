@@ -17,7 +17,7 @@ import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from eventing import instance
+from eventing import instance, valkey
 from eventing.config import ROLES, Config
 from eventing.errors import UsageError
 
@@ -112,6 +112,7 @@ def run(role: Annotated[str, typer.Argument(help=f"One of {', '.join(ROLES)}.")]
     if role not in ROLES:
         raise UsageError(f"there is no role {role!r}; choose one of {', '.join(ROLES)}")
     config = settings(values)
+    _check_store(config)
     instance.prepare(config)
     sockets = {}
     if role == "ingress":
@@ -119,6 +120,16 @@ def run(role: Annotated[str, typer.Argument(help=f"One of {', '.join(ROLES)}.")]
     if role == "control":
         sockets["control"] = instance.listen(config.host, config.control_port, "--control-port")
     raise typer.Exit(root.run_role(role, config, index, sockets))
+
+
+def _check_store(config: Config) -> None:
+    """UsageError unless the Redis of a role that runs by itself can be used; say what a crash could cost."""
+    if config.redis_url is None and instance.running(config.data_dir) is None:
+        raise UsageError("name the Redis of all roles with --redis-url; "
+                         f"no `clarion up` runs on {config.data_dir} whose own could be used")
+    warning = valkey.check_own(config.store_url)
+    if warning:
+        sys.stderr.write(f"clarion: {warning}\n")
 
 
 class _Start:
