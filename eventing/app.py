@@ -25,6 +25,7 @@ from redis.backoff import ExponentialBackoff
 
 from eventing import telemetry
 from eventing.config import Config
+from eventing.errors import ClarionError
 from eventing.http import server
 from eventing.http.exchange import Exchange
 from eventing.runtime import Runtime
@@ -67,10 +68,22 @@ def run_role(role: str, config: Config, index: int, sockets: Mapping[str, socket
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_live(role, config, index, sockets))
-    except Exception:
-        log.exception("role failed")
+    except Exception as error:
+        reasons = _reasons(error)
+        if reasons is None:
+            log.exception("role failed")
+        else:
+            log.error("role ends", reason=reasons)  # noqa: TRY400  it says why; where does not matter
         return 1
     return 0
+
+
+def _reasons(error: Exception) -> str | None:
+    """What a role that ended on purpose says; None if any of it was not on purpose."""
+    if isinstance(error, ExceptionGroup):
+        parts = [_reasons(part) for part in error.exceptions]
+        return None if None in parts else "; ".join(filter(None, parts))
+    return str(error) if isinstance(error, ClarionError) else None
 
 
 async def _live(role: str, config: Config, index: int, sockets: Mapping[str, socket.socket]) -> None:

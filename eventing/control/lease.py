@@ -15,6 +15,7 @@ import redis.asyncio
 import redis.exceptions
 
 from eventing import cancellation, keys
+from eventing.errors import ClarionError
 
 # Renewed three times within its life: one lost renewal, or a Valkey that restarts, does not lose it.
 _LIFE_MS = 6000
@@ -33,7 +34,7 @@ return 1
 """
 
 
-class LeaseLost(Exception):
+class LeaseLost(ClarionError):
     """Another process reconciles now; this one must stop at once."""
 
 

@@ -27,6 +27,7 @@ from eventing.control import failure, selector
 from eventing.control.kind import Kind
 from eventing.control.mirror import ADDED, DELETED, MODIFIED, Change, Key, Mirror, dump
 from eventing.control.resource import Resource, Resources, labels, name, namespace, resource_version
+from eventing.errors import ClarionError
 
 __all__ = ["ADDED", "DELETED", "MODIFIED", "Change", "Key", "Store", "StoreLost", "Watch", "key_of"]
 
@@ -52,7 +53,7 @@ _Logged = tuple[bytes, dict[bytes, bytes]]  # one entry of the log as Redis give
 _Streams = list[tuple[bytes, list[_Logged]]]
 
 
-class StoreLost(Exception):
+class StoreLost(ClarionError):
     """Redis came back with less than it had acknowledged; only a fresh start sees what is left."""
 
 
