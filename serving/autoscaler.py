@@ -35,8 +35,8 @@ from serving.metrics import Window
 from serving.scaling import Scaling
 
 TICK_S = 2.0  # Knative's tickInterval
-# Knative's default progress deadline, and what its autoscaler adds before it gives up on an activation.
-ACTIVATION_LIMIT_S = 600.0 + 30.0
+# What Knative's autoscaler adds to the progress deadline before it gives up on an activation.
+ACTIVATION_SPARE_S = 30.0
 
 NO_TRAFFIC = ("False", "NoTraffic", "The target is not receiving traffic.")
 TIMED_OUT = ("False", "TimedOut", "The target could not be activated.")
@@ -182,7 +182,7 @@ class Autoscaler:
         elif not self.scaling.to_zero:
             self.desired = 1
         elif activating:
-            if now - self._active_since > ACTIVATION_LIMIT_S:
+            if now - self._active_since > self.scaling.progress_deadline_s + ACTIVATION_SPARE_S:
                 self.desired = 0
         elif self._is_due(now):
             self.desired = 0

@@ -27,8 +27,6 @@ from serving.spawn import Zygote
 
 # A log that grows faster than this is no log; it bounds what one worker costs the whole role, too.
 OUTPUT_BYTES_PER_S = 1024 * 1024
-# Knative's `progress-deadline`: how long a revision may take to become ready.
-START_LIMIT_S = 600.0
 
 _READ_BYTES = 64 * 1024  # a pipe's size on Linux
 _REPORT_BYTES = 64 * 1024
@@ -38,7 +36,8 @@ class Child:
     """A worker of *zygote*, from the order to fork it until it is gone."""
 
     def __init__(self, worker: Worker, output: Output, *, zygote: Zygote, readiness: Probe | None,
-                 liveness: Probe | None, client: Client, tasks: asyncio.TaskGroup) -> None:
+                 liveness: Probe | None, client: Client, tasks: asyncio.TaskGroup,
+                 start_limit_s: float) -> None:
         """Make the pipes; `descriptors` are the worker's ends. Raises OSError when there are no more."""
         self.worker = worker
         self.zygote = zygote
@@ -48,6 +47,7 @@ class Child:
         self._readiness = readiness
         self._liveness = liveness
         self._client = client
+        self._start_limit_s = start_limit_s
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._failure: StartFailed | None = None
@@ -56,7 +56,7 @@ class Child:
         self._report_read, report, self._output_read, output_write = _two_pipes()
         self.descriptors = (output_write, report)
         self._resume: asyncio.TimerHandle | None = None
-        self._deadline = self._loop.call_later(START_LIMIT_S, self._too_late)
+        self._deadline = self._loop.call_later(start_limit_s, self._too_late)
         os.set_blocking(self._report_read, False)
         os.set_blocking(self._output_read, False)
         self._loop.add_reader(self._report_read, self._read_report)
@@ -160,8 +160,8 @@ class Child:
         self.signal(signal.SIGKILL, group=True)
 
     def _too_late(self) -> None:
-        self._failure = StartFailed("ProgressDeadlineExceeded",
-                                    f"it was not ready after {START_LIMIT_S:.0f} s; does it listen on $PORT?")
+        self._failure = StartFailed("ProgressDeadlineExceeded", f"it was not ready after "
+                                    f"{self._start_limit_s:g} s; does it listen on $PORT?")
         self.signal(signal.SIGKILL, group=True)
 
     def _read_output(self) -> None:

@@ -8,7 +8,8 @@ The backend on this machine: bundles, environments, zygotes, and the workers tha
 
 The listening socket is made here and kept by the worker alone: connections that nobody accepted are reset
 when it dies. A `command` gets a port that was free a moment ago instead, because it listens for itself;
-it runs in the bundle's folder, or in `/` where there is none, as in a container.
+it runs in the bundle's folder, or in `/` where there is none, as in a container, unless `workingDir` says
+otherwise; that may be relative to there.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ from serving import bundle, logs, probing
 from serving.backend import Progress, StartFailed, Worker, silent
 from serving.child import Child
 from serving.environment import REASON, Environment, Environments
-from serving.process import Spec, environment, in_memory
+from serving.expansion import expand
+from serving.process import KNATIVE_ENV, Spec, environment, in_memory
+from serving.settings import PROGRESS_DEADLINE_S
 from serving.spawn import Zygote, ZygoteGone
 from serving.zygotes import Zygotes
 
@@ -170,7 +173,8 @@ class LocalBackend:
                         takes_early=not record.get("command") and not probing.needs_asking(readiness))
         output = logs.Output(logs.path(self._data_dir, namespace, revision), worker.id)
         return Child(worker, output, zygote=zygote, readiness=readiness, liveness=record.get("liveness"),
-                     client=self._client, tasks=self._tasks)
+                     client=self._client, tasks=self._tasks,
+                     start_limit_s=record.get("progress_deadline_s") or PROGRESS_DEADLINE_S)
 
     async def _folder(self, record: Mapping[str, Any]) -> Path:
         """Where the bundle of *record* is, or `/` for a command without one."""
@@ -266,9 +270,14 @@ def _spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path,
         inherited["PATH"] = os.pathsep.join((own.path, inherited.get("PATH", os.defpath)))
     env = environment(record.get("env") or {}, port=worker.address[1], service=service,
                       configuration=record.get("configuration") or "", revision=revision, own=inherited)
-    command: Sequence[str] | None = record.get("command")
+    # What a container would know by name: neither PATH nor what else is ours.
+    known = {name: env[name] for name in {*(record.get("env") or ()), *KNATIVE_ENV}}
+    command = [expand(text, known) for text in record.get("command") or ()]
+    arguments = [expand(text, known) for text in record.get("args") or ()]
+    here = record.get("working_dir")
     return Spec(worker=worker.id, folder=str(folder), env=env, entry=record.get("entry"),
+                directory=str(folder / here) if here else None,
                 source=f"/apis/v1/namespaces/{namespace}/services/{service or revision}",
-                command=[*command, *(record.get("args") or ())] if command else None,
+                command=[*command, *arguments] if command else None,
                 memory_bytes=record.get("memory_bytes"), cpu=record.get("cpu"),
                 threads=record.get("container_concurrency") or _THREADS)

@@ -54,6 +54,8 @@ _LIMITED_STACK_BYTES = 1024 * 1024
 _UMASK = 0o022
 _LEAST_PRIORITY = 19
 
+KNATIVE_ENV = ("PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
@@ -61,12 +63,15 @@ class Spec:
 
     worker: str
     source: str  # `source` of replies that have none
-    folder: str  # working directory; the bundle's place, where there is one
+    folder: str  # working directory, unless `directory` is; the bundle's place, where there is one
+    directory: str | None = None
     env: Mapping[str, str]
     entry: str | None = None
     command: Sequence[str] | None = None
     memory_bytes: int | None = None
     cpu: float | None = None  # cores
+    user: int | None = None  # another one only where this is root
+    group: int | None = None  # None: the number of *user*, as images have it by habit
     threads: int = 40
 
 
@@ -98,11 +103,20 @@ def become(spec: Spec, descriptors: Sequence[int]) -> None:
     if spec.cpu is not None:
         _limit_cpu(spec.cpu)
     os.umask(_UMASK)
-    os.chdir(spec.folder)
+    os.chdir(spec.directory or spec.folder)
+    if spec.user is not None and spec.user != os.geteuid():
+        _change_user(spec.user, spec.user if spec.group is None else spec.group)
     os.environ.clear()
     os.environ.update(spec.env)
     time.tzset()
     _reseed_numpy()
+
+
+def _change_user(user: int, group: int) -> None:
+    os.setgroups(())
+    os.setgid(group)
+    os.setuid(user)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the kernel forgets it with the user
 
 
 def _limit_cpu(cores: float) -> None:

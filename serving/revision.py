@@ -12,6 +12,7 @@ A record of `revisions` (JSON; the data plane reads nothing else):
     container_concurrency (0: no limit), timeout_s, response_start_timeout_s, idle_timeout_s (null: none)
     memory_bytes, cpu (cores; both null: no limit), port (null: none)
     readiness, liveness (probes as Kubernetes has them, or null)
+    working_dir (null: the bundle's folder), progress_deadline_s
     annotations (autoscaling.knative.dev/* as written), reachable (a Route points at it, or may soon)
 
 A record of `scales`:
@@ -31,7 +32,7 @@ from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
-from serving import autoscaling, metadata, names, shape, template, workload
+from serving import autoscaling, metadata, names, settings, shape, template, workload
 
 _CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
 _DEPLOYING = (UNKNOWN, "Deploying", "")
@@ -72,12 +73,20 @@ async def reconcile(revision: Resource, context: Context) -> None:
         resource.set_condition(status, "ResourcesAvailable", *_DEPLOYING, now=now)
         resource.set_condition(status, "Active", *_DEPLOYING, now=now, severity="Info")
     else:
-        await context.project("revisions", _member(revision), record(revision, code, environment))
+        found = record(revision, code, environment, _deadline_s(revision, context))
+        await context.project("revisions", _member(revision), found)
         if code.bundle is not None:
             name, image = container.get("name", ""), container.get("image", "")
             status["containerStatuses"] = [{"name": name, "imageDigest": image}]
         _report(revision, context.projected("scales", _member(revision)), now)
     resource.compute_ready(status, _CONDITIONS, now=now)
+
+
+def _deadline_s(revision: Resource, context: Context) -> float:
+    """How long the Revision may take to become ready: its annotation, else `config-deployment`."""
+    deployment = context.config_data(settings.NAMESPACE, "config-deployment")
+    found = names.first(resource.annotations(revision), names.PROGRESS_DEADLINE)
+    return settings.progress_deadline_s(deployment, found[1] if found else "")
 
 
 def _member(revision: Resource) -> str:
@@ -99,7 +108,8 @@ async def _lookup(revision: Resource, container: Mapping[str, Any], context: Con
     return lambda kind, name: found.get((kind, name))
 
 
-def record(revision: Resource, code: workload.Code, environment: Mapping[str, str]) -> dict[str, Any]:
+def record(revision: Resource, code: workload.Code, environment: Mapping[str, str],
+           deadline_s: float) -> dict[str, Any]:
     """The record of `revisions`."""
     spec = resource.spec(revision)
     labels, annotations = resource.labels(revision), resource.annotations(revision)
@@ -125,6 +135,8 @@ def record(revision: Resource, code: workload.Code, environment: Mapping[str, st
         "port": workload.port(container),
         "readiness": container.get("readinessProbe"),
         "liveness": container.get("livenessProbe"),
+        "working_dir": container.get("workingDir") or None,
+        "progress_deadline_s": deadline_s,
         "annotations": scaling,
         "reachable": labels.get(names.ROUTING_STATE) != "reserve",
     }

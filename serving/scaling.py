@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from serving import duration
 from serving.autoscaling import Settings
+from serving.settings import PROGRESS_DEADLINE_S
 
 PREFIX = "autoscaling.knative.dev/"
 _LEAST_TARGET = 0.01  # Knative's floor: below it one request would ask for hundreds of workers
@@ -45,6 +46,7 @@ class Scaling:
     grace_s: float = 30.0
     to_zero: bool = True
     reachable: bool = True  # a Route points at it
+    progress_deadline_s: float = PROGRESS_DEADLINE_S  # how long it may take to become ready
 
     def clamp(self, scale: int, *, least: int) -> int:
         """*scale* between *least* and the maximum."""
@@ -84,6 +86,7 @@ def effective(record: Mapping[str, Any], settings: Settings) -> Scaling:
         grace_s=settings.scale_to_zero_grace_period_s,
         to_zero=settings.enable_scale_to_zero,
         reachable=bool(record.get("reachable", True)),
+        progress_deadline_s=float(record.get("progress_deadline_s") or PROGRESS_DEADLINE_S),
     )
 
 

@@ -14,6 +14,7 @@ from eventing.control.kind import Defaults
 from serving import autoscaling, duration, quantity
 
 NAMESPACE = "knative-serving"
+PROGRESS_DEADLINE_S = 600.0  # Knative's default
 
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
 # What is on without being asked for.
@@ -106,6 +107,18 @@ def _check(made: RevisionDefaults) -> None:
         raise ValueError(f"expected 1 <= {limit} <= {2**31 - 1}: container-concurrency-max-limit")
     if not 0 <= made.container_concurrency <= limit:
         raise ValueError(f"expected 0 <= {made.container_concurrency} <= {limit}: container-concurrency")
+
+
+def progress_deadline_s(deployment: Mapping[str, str], said: str) -> float:
+    """What the annotation *said*, else `progress-deadline` of `config-deployment`, else ten minutes."""
+    for text in (said, deployment.get("progress-deadline", "")):
+        try:
+            found = duration.parse_s(text)
+        except ValueError:
+            continue
+        if found > 0:
+            return found
+    return PROGRESS_DEADLINE_S
 
 
 def rollout_s(network: Mapping[str, str]) -> float:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serving import podspec, quantity
+from serving.expansion import expand
 
 _PINNED = re.compile(r"func://(?P<name>[^@]*)@sha256:(?P<digest>[0-9a-f]{64})")
 _APPLY = ("the folder has no bundle yet: apply the file with `clarion apply -f FILE`, which makes one of it "
@@ -113,8 +114,8 @@ def environment(container: Mapping[str, Any], lookup: Lookup) -> dict[str, str]:
             value = _value_from(variable["valueFrom"], lookup)
             if value is not None:
                 values[variable["name"]] = value
-        else:
-            values[variable["name"]] = str(variable.get("value") or "")
+        else:  # it may refer to what stands above it
+            values[variable["name"]] = expand(str(variable.get("value") or ""), values)
     return values
 
 

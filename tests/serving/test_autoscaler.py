@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.autoscaler import ACTIVATION_LIMIT_S, Autoscaler
+from serving.autoscaler import ACTIVATION_SPARE_S, Autoscaler
 from serving.autoscaling import settings
 from serving.scaling import Scaling, effective
 
@@ -239,16 +239,19 @@ def test_scale_to_zero_off_keeps_one():
     assert driver.run(600, 0.0).desired == 1
 
 
-def test_activation_that_never_succeeds_times_out():
+@pytest.mark.parametrize("deadline_s", [None, 60.0])
+def test_activation_that_never_succeeds_times_out(deadline_s):
     """No worker gets ready: after the progress deadline it is given up, with the reason."""
-    scaler = Autoscaler(PLAIN, 0, initialized=True)
+    rules = effective({} if deadline_s is None else {"progress_deadline_s": deadline_s}, settings({}))
+    scaler = Autoscaler(rules, 0, initialized=True)
     scaler.record(1, 1.0, 1.0)
     assert scaler.decide(1, 0).desired == 1
-    for second in range(2, 100):
+    for second in range(2, 80):
         scaler.record(second, 0.0, 0.0)
-    assert scaler.decide(ACTIVATION_LIMIT_S, 0).desired == 1
-    scaler.record(int(ACTIVATION_LIMIT_S) + 2, 0.0, 0.0)
-    decision = scaler.decide(ACTIVATION_LIMIT_S + 2, 0)
+    limit = (deadline_s or 600) + ACTIVATION_SPARE_S
+    assert scaler.decide(limit, 0).desired == 1
+    scaler.record(int(limit) + 2, 0.0, 0.0)
+    decision = scaler.decide(limit + 2, 0)
     assert (decision.desired, decision.active[1]) == (0, "TimedOut")
 
 

@@ -52,10 +52,11 @@ async def test_record(cluster):
         revision(
             "command: [python, -m, app], args: [-v], env: [{name: A, value: b}], "
             "ports: [{containerPort: 9000}], resources: {limits: {memory: 64Mi, cpu: 500m}}, "
-            "livenessProbe: {httpGet: {path: /live}}",
+            "livenessProbe: {httpGet: {path: /live}}, workingDir: sub",
             "containerConcurrency: 3, timeoutSeconds: 20, responseStartTimeoutSeconds: 10, "
             "idleTimeoutSeconds: 5",
             "{clarion.dev/entry: 'm:f', clarion.dev/preload: 'numpy, pandas', note: x, "
+            "serving.knative.dev/progress-deadline: 90s, "
             "autoscaling.knative.dev/min-scale: '1'}",
         )
     )
@@ -81,12 +82,34 @@ async def test_record(cluster):
         "port": 9000,
         "readiness": {"tcpSocket": {}, "successThreshold": 1},
         "liveness": {"httpGet": {"path": "/live"}},
+        "working_dir": "sub",
+        "progress_deadline_s": 90.0,
         "annotations": {"autoscaling.knative.dev/min-scale": "1"},
         "reachable": True,
     }
     assert cluster.get(REVISION, "r")["status"]["containerStatuses"] == [
         {"name": "user-container", "imageDigest": BUNDLE}
     ]
+
+
+async def test_deadline_of_all(cluster):
+    """The progress deadline of config-deployment is for those that say nothing; ten minutes without it."""
+    await cluster.apply(revision())
+    await cluster.until_projected(
+        "revisions", lambda table: table.get("default/r", {}).get("progress_deadline_s") == 600.0)
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-deployment, namespace: "
+                        "knative-serving}, data: {progress-deadline: 2m}}")
+    await cluster.until_projected(
+        "revisions", lambda table: table["default/r"]["progress_deadline_s"] == 120.0)
+
+
+async def test_variables_refer_to_others(cluster):
+    """`$(NAME)` is the value of a variable above."""
+    await cluster.apply(revision("env: [{name: A, value: b}, {name: B, value: '$(A)$(C)$$(A)'}, "
+                                 "{name: C, value: c}]"))
+    table = await cluster.until_projected("revisions", lambda table: "default/r" in table)
+
+    assert table["default/r"]["env"] == {"A": "b", "B": "b$(C)$(A)", "C": "c"}
 
 
 async def test_command_without_bundle(cluster):

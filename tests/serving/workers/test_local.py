@@ -167,7 +167,7 @@ async def main():
     backend = LocalBackend(Config(data_dir=Path(sys.argv[1])), None)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(backend.run())
-        command = ["sh", "-c", "sleep 1000 & echo $$ $PPID $!; trap '' TERM; wait"]
+        command = ["sh", "-c", "sleep 1000 & echo $$$$ $PPID $!; trap '' TERM; wait"]
         await backend.start("default/hello-00001", {"uid": "1", "command": command})
 
 asyncio.run(main())
@@ -351,6 +351,40 @@ async def test_command_that_fails(stage, command, reason, words):
         await stage.within(worker.ready)
     assert failure.value.reason == reason
     assert words in failure.value.message
+
+
+async def test_references_in_a_command(stage):
+    """Command and arguments may refer to the container's variables, the port among them, and to no others."""
+    record = await stage.record(
+        files={"sub/server.py": SERVER}, command=["$(PYTHON)", "server.py"], working_dir="sub",
+        args=["$(PORT) $(K_REVISION) $(HOME) $$(PORT)"], env={"PYTHON": sys.executable},
+    )
+    worker = await stage.backend.start(NAME, record)
+    await stage.within(worker.ready)
+    answer = await stage.ask(worker, b"", method="GET", headers=())
+    assert answer.body.decode() == f"{worker.address[1]} hello-00001 $(HOME) $(PORT)"
+
+
+async def test_working_directory(stage):
+    """A function may ask for a folder of this machine to work in; one that is not there is named."""
+    code = "import os\ndef handle(event): print(os.getcwd())"
+    worker = await stage.start(code, working_dir="/usr")
+    await stage.ask(worker)
+    await stage.printed("/usr")
+
+    worker = await stage.backend.start(NAME, await stage.record(code, working_dir="/no/such"))
+    with pytest.raises(StartFailed, match="No such file or directory: '/no/such'"):
+        await stage.within(worker.ready)
+
+
+async def test_progress_deadline(stage):
+    """A program that never listens is given up when its time is over."""
+    record = {"uid": "1", "command": ["sleep", "60"], "progress_deadline_s": 0.3}
+    worker = await stage.backend.start(NAME, record)
+    with pytest.raises(StartFailed) as failure:
+        await stage.within(worker.ready)
+    assert failure.value.reason == "ProgressDeadlineExceeded"
+    assert failure.value.message == "it was not ready after 0.3 s; does it listen on $PORT?"
 
 
 async def test_readiness_probe(stage):
