@@ -6,11 +6,18 @@ EXTRAS := dev,kafka,rabbitmq
 
 .PHONY: up demo test lint bench clean
 
-# Re-made when what is installed changes; "editable" so that a change in the tree is there at once.
+# Re-made when what is installed changes; "editable" so that a change in the tree is there at once. Debian's
+# python3 has venv but not what puts pip into one (python3-venv); a pip of its own (python3-pip) does as well.
 $(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, $(PYTHON) is `$(PYTHON) --version 2>&1`; name another: make PYTHON=python3.12" >&2; \
+	  exit 2; }
 	@echo "Installing into $(VENV) (once, about half a minute) ..."
-	@$(PYTHON) -m venv $(VENV) || { echo "python3 has no venv module: on Debian, apt install python3-venv"; exit 2; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || \
+	  { $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --version >/dev/null 2>&1; } || { \
+	  echo "$(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv" >&2; exit 2; }
+	@if [ -x $(BIN)/pip ]; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
+	  $$pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
 up: $(VENV)/.installed       ## start everything, with examples/quickstart applied; Ctrl-C ends it
