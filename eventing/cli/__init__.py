@@ -30,6 +30,7 @@ COMMANDS = {
     "tail": ("events", "Print events as they arrive at a broker."),
     "logs": ("functions", "Print what a Service's workers print."),
     "func": ("func", "Make, try out, deploy and call functions."),
+    "cesql": ("cesql", "Evaluate a CloudEvents SQL expression."),
     "doctor": ("doctor", "Check that this machine can run Clarion."),
     "demo": ("demo", "Show the whole story in under a minute, without a trace."),
     "version": ("doctor", "Print the versions of Clarion and what it stands on."),
