@@ -111,6 +111,11 @@ def to_http(event: Event, structured: bool = False) -> tuple[list[Header], bytes
     return headers, event.data or b""
 
 
+def is_plain(text: str) -> bool:
+    """Whether *text* is written into a header as it is (HTTP binding, section 3.1.3.2)."""
+    return _UNSAFE.search(text) is None
+
+
 def _from_structured(media_type: str, body: bytes) -> Event:
     essence = media_type.partition(";")[0].strip().lower()
     if essence == STRUCTURED:
@@ -140,6 +145,17 @@ def _repeated(headers: Iterable[Header]) -> str:
             return header.removeprefix(b"ce-").decode("latin-1")
         seen.add(header)
     return "an attribute"
+
+
+# -- other protocols ----------------------------------------------------------------------------------------
+
+
+def from_attributes(attributes: Mapping[str, str], data: bytes | None) -> Event:
+    """The event whose *attributes*, lower-case, another protocol carried as text; checked as any other."""
+    checked = {name if name in _STRINGS else _extension_name(name): value
+               for name, value in attributes.items()}
+    _validate(checked)
+    return Event(checked, data)
 
 
 # -- JSON ---------------------------------------------------------------------------------------------------

@@ -77,7 +77,9 @@ class Emitter:
 
     async def __call__(self, event: Event) -> None:
         """Return once the sink has accepted *event*; raise Refused if it never will."""
-        await self._send(self._sink, Event({**event.attributes, **self._extensions}, event.data))
+        if self._extensions:
+            event = Event({**event.attributes, **self._extensions}, event.data)
+        await self._send(self._sink, event)
         self._count[tally.ACCEPTED] += 1
 
     async def give_up(self, event: Event, refused: Refused) -> None:
@@ -127,7 +129,7 @@ class Emitter:
 
     async def _attempt(self, url: str, headers: list[tuple[bytes, bytes]],
                        body: bytes) -> tuple[str, int, float]:
-        """What went wrong ("" if nothing did), the status, and the wait that the sink asks for, in seconds."""
+        """What went wrong ("" if nothing did), the status, and the wait that the sink asks for (s)."""
         timeout_s = self._patience.timeout_s
         try:
             answer = await self._client.request("POST", url, headers, body, timeout_s=timeout_s,

@@ -66,3 +66,18 @@ def test_content_type_of_several_lines(content_type, is_structured):
 
     assert all(b"\n" not in header and b"\r" not in header for _, header in sent)
     binding.from_http(sent, body)
+
+
+@pytest.mark.parametrize("is_structured", [True, False])
+def test_event_in_an_event(is_structured):
+    """An event whose data claims to be an event again is passed on as bytes: a sink would unpack it twice."""
+    inner = "application/cloudevents+json"
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "datacontenttype": inner, "data": {}}
+    value = json.dumps(event).encode()
+    headers = [("content-type", inner.encode())] if is_structured else [
+        ("content-type", b"application/cloudevents+avro"),
+        *((f"ce_{name}", text.encode()) for name, text in event.items() if name != "data")]
+
+    made = to_event(Record("t", 0, 7, None, value, headers, 0), "/source")
+
+    assert (made.attributes["type"], made.data) == ("dev.knative.kafka.event", value)
