@@ -72,7 +72,8 @@ def test_content_type_of_several_lines(content_type, is_structured):
 def test_event_in_an_event(is_structured):
     """An event whose data claims to be an event again is passed on as bytes: a sink would unpack it twice."""
     inner = "application/cloudevents+json"
-    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "datacontenttype": inner, "data": {}}
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "datacontenttype": inner,
+             "data": {}}
     value = json.dumps(event).encode()
     headers = [("content-type", inner.encode())] if is_structured else [
         ("content-type", b"application/cloudevents+avro"),
