@@ -36,8 +36,9 @@ class StartFailed(ClarionError):
 
     Reasons: `ExitCodeN` (it ended by itself; the message holds the traceback's last lines), `SignalN`
     (killed before it was ready), `NoEntry` (no function in the bundle), `BundleMissing`, `BundleInvalid`,
-    `EnvironmentFailed`, `PreloadFailed`, `TooManyPreloads`, `ProgressDeadlineExceeded`, `Stopped` (by our own
-    `stop`), and what is not the author's fault: `StoreAway`, `DiskFailed`, `ForkFailed`, `ZygoteGone`.
+    `EnvironmentFailed`, `PreloadFailed`, `UserRefused`, `TooManyPreloads`, `ProgressDeadlineExceeded`,
+    `Stopped` (by our own `stop`), and what is not the author's fault: `StoreAway`, `DiskFailed`,
+    `ForkFailed`, `ZygoteGone`.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -119,6 +119,10 @@ class LocalBackend:
 
     async def start(self, name: str, record: Mapping[str, Any], progress: Progress = silent) -> Worker:
         """See Backend.start. Raises OSError when this process may not have more descriptors."""
+        user = record.get("user")
+        if user is not None and os.geteuid() not in {0, user}:
+            raise StartFailed("UserRefused", f"runAsUser: {user}: only root may run workers as others, "
+                                             f"and this serving role is run by {os.geteuid()}")
         folder = await self._folder(record)
         own = await self._environment(name, record, folder, progress)
         await self._running.wait()
@@ -280,4 +284,5 @@ def _spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path,
                 source=f"/apis/v1/namespaces/{namespace}/services/{service or revision}",
                 command=[*command, *arguments] if command else None,
                 memory_bytes=record.get("memory_bytes"), cpu=record.get("cpu"),
+                user=record.get("user"), group=record.get("group"),
                 threads=record.get("container_concurrency") or _THREADS)

@@ -9,13 +9,14 @@ What a freshly forked child does to become a process of its own, in this order:
 
     become, once it is known what it is to be
  5. descriptors: /dev/null, its output twice, the listening socket, the report pipe;
- 6. limits, working directory, umask;
+ 6. limits, umask, working directory, user;
  7. the environment: exactly what the revision says and what `environment` adds;
  8. numpy's random numbers, if it was preloaded; Python's own reseed themselves after a fork.
 
-It is isolation between well-meaning processes and not a container: it has the role's user, network
-and file system. What a Python reads from the environment only when it starts (PYTHONHASHSEED, PYTHONPATH,
-LD_PRELOAD) has no effect on a function; `command` programs see all of it.
+It is isolation between well-meaning processes and not a container: it has the role's network and file
+system, and its user unless it is told another one, which only root can do. What a Python reads from the
+environment only when it starts (PYTHONHASHSEED, PYTHONPATH, LD_PRELOAD) has no effect on a function;
+`command` programs see all of it.
 
 Memory is limited by RLIMIT_DATA, which counts private writable memory. RLIMIT_AS would count mapped
 libraries and the 64 MiB that every thread's arena reserves and never touches. A function over its limit

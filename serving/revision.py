@@ -10,7 +10,7 @@ A record of `revisions` (JSON; the data plane reads nothing else):
     uid, service ("" without one), configuration, image
     bundle (SHA-256 hex or null), entry ("module:name" or null), command (list or null), args, env, preload
     container_concurrency (0: no limit), timeout_s, response_start_timeout_s, idle_timeout_s (null: none)
-    memory_bytes, cpu (cores; both null: no limit), port (null: none)
+    memory_bytes, cpu (cores; both null: no limit), user, group (ids; null: the role's), port (null: none)
     readiness, liveness (probes as Kubernetes has them, or null)
     working_dir (null: the bundle's folder), progress_deadline_s
     annotations (autoscaling.knative.dev/* as written), reachable (a Route points at it, or may soon)
@@ -32,7 +32,7 @@ from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
-from serving import autoscaling, metadata, names, settings, shape, template, workload
+from serving import autoscaling, images, metadata, names, settings, shape, template, workload
 
 _CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
 _DEPLOYING = (UNKNOWN, "Deploying", "")
@@ -66,7 +66,8 @@ async def reconcile(revision: Resource, context: Context) -> None:
     resource.initialize_conditions(status, _CONDITIONS, now=now)
     container = workload.serving_container(resource.spec(revision))
     try:
-        code = workload.code(container)
+        image = _image(revision, container, context)
+        code = workload.code(container, image)
         environment = workload.environment(container, await _lookup(revision, container, context))
     except workload.Missing as missing:
         _unhealthy(status, missing.reason, missing.message, now)
@@ -76,10 +77,17 @@ async def reconcile(revision: Resource, context: Context) -> None:
         found = record(revision, code, environment, _deadline_s(revision, context))
         await context.project("revisions", _member(revision), found)
         if code.bundle is not None:
-            name, image = container.get("name", ""), container.get("image", "")
-            status["containerStatuses"] = [{"name": name, "imageDigest": image}]
+            status["containerStatuses"] = [{"name": container.get("name", ""), "imageDigest": image}]
         _report(revision, context.projected("scales", _member(revision)), now)
     resource.compute_ready(status, _CONDITIONS, now=now)
+
+
+def _image(revision: Resource, container: Mapping[str, Any], context: Context) -> str:
+    """What the image stands for; once it was found it stays that, as Knative pins a tag's digest."""
+    written: str = container.get("image") or ""
+    mapping = context.config_data(settings.NAMESPACE, images.CONFIG)
+    known = resource.status(revision).get("containerStatuses") or [{}]
+    return known[0].get("imageDigest") or images.mapped(written, mapping) or written
 
 
 def _deadline_s(revision: Resource, context: Context) -> float:
@@ -114,6 +122,7 @@ def record(revision: Resource, code: workload.Code, environment: Mapping[str, st
     spec = resource.spec(revision)
     labels, annotations = resource.labels(revision), resource.annotations(revision)
     container = workload.serving_container(spec)
+    user, group = workload.user_and_group(spec, container)
     scaling = {key: value for key, value in annotations.items() if key.startswith(autoscaling.GROUP)}
     return {
         "uid": resource.uid(revision),
@@ -132,6 +141,8 @@ def record(revision: Resource, code: workload.Code, environment: Mapping[str, st
         "idle_timeout_s": _seconds(spec.get("idleTimeoutSeconds")),
         "memory_bytes": workload.memory_bytes(container),
         "cpu": workload.cpu(container),
+        "user": user,
+        "group": group,
         "port": workload.port(container),
         "readiness": container.get("readinessProbe"),
         "liveness": container.get("livenessProbe"),

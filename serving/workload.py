@@ -5,6 +5,7 @@ What a revision's pod becomes on this machine: a function's bundle, a program, o
     -----                           -------    -------
     func://NAME@sha256:HEX          any        the bundle HEX (with a command: that program, in its folder)
     func://./DIR, func://NAME       any        nothing: the folder has not been made a bundle yet
+    what `images.py` knows          any        what it stands for there: one of the above
     anything else                   some       the command; the image is not looked at
     anything else                   none       nothing: there is no such code here
 
@@ -24,7 +25,8 @@ _PINNED = re.compile(r"func://(?P<name>[^@]*)@sha256:(?P<digest>[0-9a-f]{64})")
 _APPLY = ("the folder has no bundle yet: apply the file with `clarion apply -f FILE`, which makes one of it "
           "and pins its digest")
 _ELSEWHERE = ("nothing on this machine holds it: point image at the folder of a function (func://./DIR) and "
-              "apply it with `clarion apply -f FILE`, or give the container a command that serves $PORT")
+              "apply it with `clarion apply -f FILE`, or say in ConfigMap knative-serving/clarion-images which "
+              "folder it stands for, or give the container a command that serves $PORT")
 
 # Fields of envFrom and of valueFrom, and the kind that they refer to.
 _HOLDERS = {"configMapRef": "ConfigMap", "secretRef": "Secret",
@@ -58,9 +60,9 @@ def serving_container(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((container for container in containers if container.get("ports")), containers[0])
 
 
-def code(container: Mapping[str, Any]) -> Code:
-    """What *container* runs here; Missing (ContainerMissing) if that is nothing."""
-    image, command = container.get("image") or "", container.get("command") or None
+def code(container: Mapping[str, Any], image: str) -> Code:
+    """What *container*, whose image stands for *image*, runs; Missing (ContainerMissing) if nothing."""
+    command = container.get("command") or None
     if pinned := _PINNED.fullmatch(image):
         return Code(pinned["digest"], command)
     if image.startswith(podspec.BUNDLE):
@@ -91,6 +93,12 @@ def cpu(container: Mapping[str, Any]) -> float | None:
     """`resources.limits.cpu` in cores; None where there is no limit."""
     limit = ((container.get("resources") or {}).get("limits") or {}).get("cpu")
     return None if limit is None else float(quantity.parse(limit))
+
+
+def user_and_group(spec: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """`runAsUser` and `runAsGroup`: the container's, else the pod's; None where neither says."""
+    both = (spec.get("securityContext") or {}) | (container.get("securityContext") or {})
+    return both.get("runAsUser"), both.get("runAsGroup")
 
 
 def references(container: Mapping[str, Any]) -> set[tuple[str, str]]:

@@ -52,6 +52,7 @@ async def test_record(cluster):
         revision(
             "command: [python, -m, app], args: [-v], env: [{name: A, value: b}], "
             "ports: [{containerPort: 9000}], resources: {limits: {memory: 64Mi, cpu: 500m}}, "
+            "securityContext: {runAsUser: 1000}, "
             "livenessProbe: {httpGet: {path: /live}}, workingDir: sub",
             "containerConcurrency: 3, timeoutSeconds: 20, responseStartTimeoutSeconds: 10, "
             "idleTimeoutSeconds: 5",
@@ -79,6 +80,8 @@ async def test_record(cluster):
         "idle_timeout_s": 5.0,
         "memory_bytes": 64 * 2**20,
         "cpu": 0.5,
+        "user": 1000,
+        "group": None,
         "port": 9000,
         "readiness": {"tcpSocket": {}, "successThreshold": 1},
         "liveness": {"httpGet": {"path": "/live"}},
@@ -90,6 +93,28 @@ async def test_record(cluster):
     assert cluster.get(REVISION, "r")["status"]["containerStatuses"] == [
         {"name": "user-container", "imageDigest": BUNDLE}
     ]
+
+
+async def test_mapped_image(cluster):
+    """An image may stand for a bundle; a Revision that has found its own keeps it."""
+    def mapping(digest):
+        return ("{apiVersion: v1, kind: ConfigMap, metadata: {name: clarion-images, namespace: "
+                f"knative-serving}}, data: {{a: 'ghcr.io/me/app=func://app@sha256:{digest}'}}}}")
+
+    await cluster.apply(revision(image="ghcr.io/me/app:1"))
+    missing = await cluster.until_condition(REVISION, "r", "Ready", status="False")
+    assert "ConfigMap knative-serving/clarion-images" in missing["message"]
+    await cluster.apply(mapping(DIGEST))
+    table = await cluster.until_projected("revisions", lambda table: "default/r" in table)
+    assert (table["default/r"]["bundle"], table["default/r"]["image"]) == (DIGEST, "ghcr.io/me/app:1")
+    await cluster.until(lambda: cluster.get(REVISION, "r")["status"].get("containerStatuses") == [
+        {"name": "user-container", "imageDigest": f"func://app@sha256:{DIGEST}"}])
+
+    await cluster.apply(mapping("cd" * 32))
+    await cluster.apply(revision(image="ghcr.io/me/app:2").replace("name: r,", "name: s,"))
+    table = await cluster.until_projected("revisions", lambda table: "default/s" in table)
+    assert table["default/s"]["bundle"] == "cd" * 32
+    assert table["default/r"]["bundle"] == DIGEST
 
 
 async def test_deadline_of_all(cluster):

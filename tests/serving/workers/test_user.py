@@ -1,0 +1,46 @@
+"""`runAsUser`: honoured or refused."""
+
+import os
+
+import pytest
+
+from serving.backend import StartFailed
+
+NAME = "default/hello-00001"
+is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+
+
+@is_root
+@pytest.mark.parametrize(("fields", "said"), [
+    ({"user": 12345}, "12345 12345 12345"),
+    ({"user": 12345, "group": 777}, "12345 777 777"),
+    ({"user": 0}, None),
+    ({}, None),
+])
+async def test_user(stage, fields, said):
+    """A worker is who it is told to be, with no more groups than that."""
+    command = ["sh", "-c", "echo $(id -u) $(id -g) $(id -G)"]
+    worker = await stage.backend.start(NAME, {"uid": "1", "command": command, **fields})
+    await stage.within(worker.exited)
+
+    assert stage.log()[0].split()[0] == "0" if said is None else stage.log() == [said]
+
+
+@is_root
+async def test_user_ends_with_the_zygote(stage):
+    """A worker of another user ends with its zygote, too."""
+    command = ["sh", "-c", "echo up; exec sleep 60"]
+    worker = await stage.backend.start(NAME, {"uid": "1", "user": 12345, "command": command})
+    await stage.printed("up")
+    zygote = stage.backend._zygotes.default.pid  # there is no other way to name its process
+
+    os.kill(zygote, 9)
+
+    assert await stage.within(worker.exited) == -9
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may become anybody")
+async def test_refused(stage):
+    """Who is not root says so instead of running as somebody else."""
+    with pytest.raises(StartFailed, match=r"UserRefused: runAsUser: 12345"):
+        await stage.backend.start(NAME, {"uid": "1", "user": 12345, "command": ["true"]})
