@@ -1,8 +1,12 @@
 """
 The courier of a partition: sends what its lanes have queued, and performs what is decided about the answers.
 
+    pump -> lane.next -> sender.send ... answered -> decide -> ledger -> pump
+                                              `-> a reply is stored first, and its delivery settled then
+
 A reply is stored before its delivery counts as settled; when it cannot be stored the delivery has failed
-and is retried (Knative, CP-E7). So a crash anywhere repeats an event and never loses one.
+and is retried (Knative, CP-E7). So a crash anywhere repeats an event and never loses one. The answer to a
+batch is its status alone: it settles all of its events or none.
 
 What a subscriber answers, or fails to, ends up in the ledger; nothing it does raises here. What is sent
 while the lease holds may be answered after it: then the ledger's page is refused, and nothing was changed.
@@ -12,10 +16,11 @@ import asyncio
 import base64
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import structlog
 
+from eventing.broker import message
 from eventing.broker.arrival import TTL, TooManyHops, stamp
 from eventing.broker.delivery import (
     NO_ANSWER,
@@ -26,11 +31,12 @@ from eventing.broker.delivery import (
     RetryAt,
     Settle,
     decide,
-    decide_dead_letter,
+    decide_status,
 )
-from eventing.broker.lane import Budget, Delivery, Lane
-from eventing.broker.page import Ledger
-from eventing.broker.sender import Sender
+from eventing.broker.group import OnStored
+from eventing.broker.lane import Budget, Delivery, Lane, Route
+from eventing.broker.page import Ledger, accepted_at
+from eventing.broker.sender import Call, Sender
 from eventing.broker.stream import encode
 from eventing.errors import Rejected
 from eventing.event import Event
@@ -38,13 +44,31 @@ from eventing.event import Event
 # Base64 makes 1024 characters of it, the most that `knativeerrordata` may have.
 ERROR_DATA_BYTES = 768
 
-StoreReply = Callable[[Event], Awaitable[None]]
+StoreReply = Callable[[Event, OnStored], None]
 
 log = structlog.get_logger(__name__)
 
 
+class Attempt:
+    """One request under way; it carries one delivery, or a batch."""
+
+    __slots__ = ("_courier", "call", "deliveries", "lane", "started")
+
+    def __init__(self, courier: "Courier", lane: Lane, deliveries: list[Delivery], started: float) -> None:
+        """*started*: `time.monotonic()`."""
+        self._courier = courier
+        self.lane = lane
+        self.deliveries = deliveries
+        self.started = started
+        self.call: Call | None = None
+
+    def answered(self, answer: Answer) -> None:
+        """Called by the sender."""
+        self._courier.answered(self, answer)
+
+
 class Courier:
-    """Attempts of one partition; workers are tasks of the owner's group."""
+    """Attempts of one partition."""
 
     def __init__(
         self, *, ledger: Ledger, sender: Sender, store_reply: StoreReply, budget: Budget,
@@ -58,74 +82,149 @@ class Courier:
         self._tasks = tasks
         self._may_send = may_send
         self._on_decided = on_decided
-        self._workers: set[asyncio.Task[None]] = set()
+        self._open: set[Attempt] = set()
+        self._wakes: dict[Lane, asyncio.TimerHandle] = {}  # lanes that only time holds up
         self._is_closing = False
+        self._emptied = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
 
     def __repr__(self) -> str:
-        """Count of workers."""
-        return f"<Courier [{len(self._workers)} workers]>"
+        """Count of attempts."""
+        return f"<Courier [{len(self._open)} open]>"
 
     def pump(self, lane: Lane) -> None:
-        """Open as many of the lane's deliveries as its window allows."""
-        while self._may_send():
-            delivery = lane.next(self._budget)
-            if delivery is None:
-                return
-            worker = self._tasks.create_task(self._work(delivery))
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+        """Open as many of the lane's deliveries as its limits allow."""
+        now = time.monotonic()
+        while not self._is_closing and self._may_send():
+            deliveries = lane.next(self._budget, now)
+            if not deliveries:
+                break
+            self._start(lane, deliveries, now)
+        if lane.flow.is_timed and lane not in self._wakes and not self._is_closing:
+            wake_at = lane.wake_at(now)
+            if wake_at is not None:
+                self._wakes[lane] = self._loop.call_later(max(0.0, wake_at - now), self._wake, lane)
 
     async def close(self, grace_s: float) -> None:
         """Send nothing more, and wait for what is open, at most *grace_s*; the rest is given up."""
         self._is_closing = True
-        if self._workers:
-            await asyncio.wait(self._workers, timeout=grace_s)
-        for worker in self._workers:
-            worker.cancel()
-
-    async def _work(self, delivery: Delivery | None) -> None:
-        """Deliver, and go on with what the same lane has queued: a task for each would cost as much again."""
-        while delivery is not None:
-            lane = delivery.lane
+        if self._open:
             try:
-                await self._deliver(delivery)
-            finally:
-                lane.close(delivery, self._budget)
-            self._on_decided()
-            delivery = None if self._is_closing or not self._may_send() else lane.next(self._budget)
+                async with asyncio.timeout(grace_s):
+                    await self._emptied.wait()
+            except TimeoutError:
+                pass  # what has no answer yet is sent again by the next owner
+        self.stop()
 
-    async def _deliver(self, delivery: Delivery) -> None:
-        """Attempt once, decide, perform."""
-        lane = delivery.lane
-        started = time.monotonic()
+    def stop(self) -> None:
+        """Send nothing more, and give up what is open, at once."""
+        self._is_closing = True
+        for wake in self._wakes.values():
+            wake.cancel()
+        for attempt in tuple(self._open):
+            if attempt.call is not None:
+                attempt.call.abort()
+            attempt.lane.close(attempt.deliveries, self._budget)
+        self._open.clear()
+
+    def _wake(self, lane: Lane) -> None:
+        del self._wakes[lane]
+        self.pump(lane)
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def _start(self, lane: Lane, deliveries: list[Delivery], now: float) -> None:
+        attempt = Attempt(self, lane, deliveries, now)
+        self._open.add(attempt)
         try:
-            answer, decision, word = await self._attempt(delivery)
+            route, head, body = self._message(lane, deliveries)
         except Exception as error:
             # A mistake of ours that one event brings to light must not end the deliveries of all others.
-            log.exception("attempt failed", trigger=lane.name, event_id=delivery.event.attributes.get("id"))
+            log.exception("attempt failed", trigger=lane.name, event_id=_id(deliveries[0]))
             answer = Answer(NO_ANSWER, None, f"{type(error).__name__}: {error}".encode())
-            decision = decide(lane.policy, answer, delivery.attempt, time.time())
-            word = _WORDS[type(decision)]
-        if lane.is_gone:
+            self._loop.call_soon(attempt.answered, answer)
             return
-        seconds = time.monotonic() - started
-        lane.counts.add(word, seconds)
-        self._ledger.record([int(time.time() * 1000), delivery.ref, delivery.event.attributes.get("id"),
-                             lane.name, delivery.attempt, answer.status, round(seconds * 1000, 1), word])
-        self._perform(delivery, decision, answer)
+        attempt.call = self._sender.send(
+            route, head, body, timeout_s=lane.policy.timeout_s, then=attempt.answered, tasks=self._tasks)
 
-    async def _attempt(self, delivery: Delivery) -> tuple[Answer, Decision, str]:
-        """Send, decide, and store the reply if there is one."""
+    def _message(self, lane: Lane, deliveries: list[Delivery]) -> tuple[Route, bytes, bytes]:
+        """Where the request goes, its header lines, and its body."""
+        first = deliveries[0]
+        if first.ref[0] == "d":
+            event = _letter_event(first)
+            route = lane.letter_route
+            return (route, *message.structured(event)) if lane.policy.structured else \
+                (route, message.binary(event.attributes), event.data or b"")
+        if lane.flow.batch_events > 1:
+            return (lane.route, *message.batch(delivery.event for delivery in deliveries))
+        event, entry = first.event, first.entry
+        if lane.policy.structured:
+            return (lane.route, *message.structured(event))
+        if entry is None:
+            return lane.route, message.binary(event.attributes), event.data or b""
+        if entry.head is None:
+            entry.head = message.binary(event.attributes)
+        return lane.route, entry.head, event.data or b""
+
+    # --- back -------------------------------------------------------------------------------------
+
+    def answered(self, attempt: Attempt, answer: Answer) -> None:
+        """Decide, and perform it; a reply is stored before."""
+        if attempt not in self._open:
+            return
+        lane, deliveries = attempt.lane, attempt.deliveries
+        try:
+            if len(deliveries) == 1 and lane.flow.batch_events == 1 and deliveries[0].ref[0] != "d":
+                decision = self._decide(decide, deliveries[0], answer)
+                if isinstance(decision, Reply) and not lane.is_gone:
+                    self._reply(attempt, decision, answer)
+                    return
+                self._settle(attempt, [decision], answer)
+            else:
+                self._settle(attempt, [self._decide(decide_status, delivery, answer)
+                                       for delivery in deliveries], answer)
+        except Exception:
+            log.exception("answer not understood", trigger=lane.name, event_id=_id(deliveries[0]))
+            # It stays open for its lane: parked, and sent again by the next owner.
+            self._open.discard(attempt)
+
+    def _decide(self, how: Callable[..., Decision], delivery: Delivery, answer: Answer) -> Decision:
         policy = delivery.lane.policy
-        if delivery.ref[0] == "d":
-            answer = await self._send_letter(delivery)
-            decision = decide_dead_letter(policy, answer, delivery.attempt, time.time(), _jitter())
-        else:
-            answer = await self._send(delivery)
-            decision = decide(policy, answer, delivery.attempt, time.time(), _jitter())
-        if isinstance(decision, Reply):
-            return await self._reply(delivery, decision, answer)
-        return answer, decision, _WORDS[type(decision)]
+        if 200 <= answer.status < 300 and not answer.body and answer.event is None:  # noqa: PLR2004  HTTP's
+            return SETTLED
+        now = time.time()
+        age_s = 0.0 if policy.max_age_s is None else now - accepted_at(delivery.ref)
+        return how(policy, answer, delivery.attempt, now,
+                   jitter=random.random(), age_s=age_s)  # noqa: S311  it spreads retries, and keeps no secret
+
+    def _settle(self, attempt: Attempt, decisions: list[Decision], answer: Answer, word: str = "") -> None:
+        """Write down what was decided, and go on."""
+        lane = attempt.lane
+        took_s = time.monotonic() - attempt.started
+        now = time.time()
+        holding: list[tuple[Delivery, float]] = []
+        if not lane.is_gone:
+            for delivery, decision in zip(attempt.deliveries, decisions, strict=True):
+                said = word or _WORDS[type(decision)]
+                lane.counts.add(said, took_s)
+                self._ledger.record([int(now * 1000), delivery.ref, _id(delivery), lane.name,
+                                     delivery.attempt, answer.status, round(took_s * 1000, 1), said])
+                if isinstance(decision, RetryAt) and lane.flow.is_ordered and delivery.ref[0] not in "dr":
+                    self._ledger.hold(delivery, decision.when)
+                    holding.append((delivery, time.monotonic() + decision.when - now))
+                else:
+                    self._perform(delivery, decision, answer)
+        self._ended(attempt)
+        for delivery, until in holding:
+            lane.hold(delivery, until)
+        self._on_decided()
+        self.pump(lane)
+
+    def _ended(self, attempt: Attempt) -> None:
+        self._open.discard(attempt)
+        attempt.lane.close(attempt.deliveries, self._budget)
+        if self._is_closing and not self._open:
+            self._emptied.set()
 
     def _perform(self, delivery: Delivery, decision: Decision, answer: Answer) -> None:
         if isinstance(decision, RetryAt):
@@ -136,54 +235,53 @@ class Courier:
         else:
             self._ledger.redeem(delivery)
 
-    async def _send(self, delivery: Delivery) -> Answer:
-        lane = delivery.lane
-        attributes = {name: value for name, value in delivery.event.attributes.items() if name != TTL}
-        return await self._sender.attempt(
-            lane.subscriber, Event(attributes, delivery.event.data), namespace=lane.namespace,
-            policy=lane.policy, wants_reply=True)
-
-    async def _send_letter(self, delivery: Delivery) -> Answer:
-        """Send a dead letter to the sink; it says what went wrong as Knative's do (eventing.md 2.5)."""
-        lane, letter = delivery.lane, delivery.letter or {}
-        if lane.policy.dead_letter_url is None:
-            return Answer(400, None, b"the trigger has no dead letter sink any more")
-        attributes = {name: value for name, value in delivery.event.attributes.items() if name != TTL}
-        attributes["knativeerrordest"] = letter.get("destination", "")
-        # There was no answer: 500, as Knative's Go has it.
-        attributes["knativeerrorcode"] = str(int(letter.get("status") or 0) or 500)
-        if letter.get("body"):
-            attributes["knativeerrordata"] = letter["body"]
-        return await self._sender.attempt(
-            lane.policy.dead_letter_url, Event(attributes, delivery.event.data), namespace=lane.namespace,
-            policy=lane.policy, wants_reply=False)
-
-    async def _reply(self, delivery: Delivery, reply: Reply, answer: Answer) -> tuple[Answer, Decision, str]:
+    def _reply(self, attempt: Attempt, reply: Reply, answer: Answer) -> None:
         """Store the reply; what cannot be stored makes a failed attempt of its delivery."""
+        (delivery,) = attempt.deliveries
         ttl = delivery.event.attributes.get(TTL)
         attributes = dict(reply.event.attributes)
         attributes.pop(TTL, None)
         if ttl is not None:
             attributes[TTL] = ttl
+
+        def on_stored(error: Rejected | None) -> None:
+            if attempt not in self._open:
+                return
+            if error is None:
+                self._settle(attempt, [reply], answer)
+            else:
+                failed = Answer(NO_ANSWER, None, f"the reply could not be stored: {error}".encode())
+                self._settle(attempt, [self._decide(decide, delivery, failed)], failed)
+
         try:
-            await self._store_reply(stamp(Event(attributes, reply.event.data), time.time()))
+            self._store_reply(stamp(Event(attributes, reply.event.data), time.time()), on_stored)
         except TooManyHops:
-            log.warning("reply dropped: too many hops", trigger=delivery.lane.name,
+            log.warning("reply dropped: too many hops", trigger=attempt.lane.name,
                         event_id=attributes.get("id"))
-            return answer, reply, "reply dropped"
+            self._settle(attempt, [reply], answer, "reply dropped")
         except Rejected as error:
-            failed = Answer(NO_ANSWER, None, f"the reply could not be stored: {error}".encode())
-            decision = decide(delivery.lane.policy, failed, delivery.attempt, time.time())
-            return failed, decision, _WORDS[type(decision)]
-        return answer, reply, "replied"
+            on_stored(error)
 
 
+SETTLED = Settle()
 # How the delivery record says it.
 _WORDS: dict[type, str] = {Settle: "settled", Reply: "replied", RetryAt: "retry", DeadLetter: "dead letter"}
 
 
-def _jitter() -> float:
-    return random.random()  # noqa: S311  it spreads retries, and keeps no secret
+def _id(delivery: Delivery) -> str | None:
+    return delivery.event.attributes.get("id")
+
+
+def _letter_event(delivery: Delivery) -> Event:
+    """Return a dead letter for the sink; it says what went wrong as Knative's do (eventing.md 2.5)."""
+    letter = delivery.letter or {}
+    attributes = message.outgoing(delivery.event.attributes)
+    attributes["knativeerrordest"] = letter.get("destination", "")
+    # There was no answer: 500, as Knative's Go has it.
+    attributes["knativeerrorcode"] = str(int(letter.get("status") or 0) or 500)
+    if letter.get("body"):
+        attributes["knativeerrordata"] = letter["body"]
+    return Event(attributes, delivery.event.data)
 
 
 def _letter(delivery: Delivery, answer: Answer) -> dict[str, bytes]:

@@ -29,9 +29,14 @@ Where Knative's specification, documents and code disagree, this is what holds h
   documents' reading. (The specification's linear is constant; Knative's code waits 0 first.)
 - Without a policy or without a delay the retries follow at once, as in Knative.
 - A wait is at most MAX_BACKOFF_S. Knative has no bound, and 2^32 * 0.2 s is 27 years.
+- `Retry-After` counts on 429 and 503, where the delivery says `retryAfterMax`: the wait is the longer of the
+  back-off and of what was asked for, the latter at most `retryAfterMax`.
+- `max_age_s` ends the retries of an event that is older; `waits` means: where it says DeadLetter above, try
+  again instead, for ever (an ordered trigger that would rather wait than go on without an event).
 - Retries are counted per event and trigger, not per process: they go on where they were after a restart.
 """
 
+import email.utils
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +51,9 @@ MAX_BACKOFF_S = 3600.0
 DEFAULT_TIMEOUT_S = 600.0
 # Waits are spread by up to a tenth, so that a thousand events that failed together do not return together.
 JITTER = 0.1
+# How long an event that is never given up waits at least: its policy may say nothing, or nothing any more.
+WAIT_S = 1.0
+_ASKS_TO_WAIT = frozenset({429, 503})
 
 NO_ANSWER = 0
 
@@ -60,6 +68,9 @@ class Policy:
     timeout_s: float = DEFAULT_TIMEOUT_S
     dead_letter_url: str | None = None
     structured: bool = False
+    retry_after_max_s: float | None = None  # None: what a subscriber asks for is not heard
+    max_age_s: float | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,7 @@ class Answer:
     status: int
     event: Event | None = None
     body: bytes = b""
+    retry_after: bytes | None = None  # header of a failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +110,10 @@ class DeadLetter:
 Decision = Settle | Reply | RetryAt | DeadLetter
 
 
-def policy_of(delivery: Mapping[str, Any] | None) -> Policy:
-    """Policy of a DELIVERY record; no record means no retries."""
+def policy_of(
+    delivery: Mapping[str, Any] | None, *, max_age_s: float | None = None, waits: bool = False
+) -> Policy:
+    """Policy of a DELIVERY record, and of a trigger's flow; no record means no retries."""
     given = delivery or {}
     return Policy(
         retry=given.get("retry") or 0,
@@ -108,27 +122,43 @@ def policy_of(delivery: Mapping[str, Any] | None) -> Policy:
         timeout_s=given.get("timeout_s") or DEFAULT_TIMEOUT_S,
         dead_letter_url=given.get("dead_letter_url"),
         structured=given.get("format") == "json",
+        retry_after_max_s=given.get("retry_after_max_s"),
+        max_age_s=max_age_s,
+        waits=waits,
     )
 
 
-def decide(policy: Policy, answer: Answer, attempt: int, now: float, jitter: float = 0.0) -> Decision:
-    """Decide after *attempt* (the first is 1), at *now*, a Unix time; *jitter* is a number from 0 to 1."""
+def decide(
+    policy: Policy, answer: Answer, attempt: int, now: float, *, jitter: float = 0.0, age_s: float = 0.0
+) -> Decision:
+    """
+    Decide after *attempt* (the first is 1), at *now*, a Unix time; *jitter* is a number from 0 to 1.
+
+    *age_s* is how long ago the event was accepted; it counts where the policy has a `max_age_s`.
+    """
     if 200 <= answer.status < 300:  # noqa: PLR2004  HTTP's own classes
         if answer.event is not None:
             return Reply(answer.event) if answer.status == 200 else Settle()  # noqa: PLR2004  as above
         if not answer.body:
             return Settle()
-        return _again(policy, attempt, now, jitter)
-    is_retryable = answer.status == NO_ANSWER or answer.status in RETRYABLE or answer.status >= 500  # noqa: PLR2004
-    return _again(policy, attempt, now, jitter) if is_retryable else DeadLetter()
+        is_retryable = True
+    else:
+        is_retryable = answer.status == NO_ANSWER or answer.status in RETRYABLE or answer.status >= 500  # noqa: PLR2004
+    wait_s = backoff_s(policy, attempt - 1) * (1.0 + JITTER * jitter)
+    if answer.status in _ASKS_TO_WAIT and policy.retry_after_max_s and answer.retry_after is not None:
+        wait_s = max(wait_s, min(_asked_s(answer.retry_after, now), policy.retry_after_max_s))
+    is_too_old = policy.max_age_s is not None and age_s + wait_s > policy.max_age_s
+    if is_retryable and attempt <= policy.retry and not is_too_old:
+        return RetryAt(now + wait_s)
+    return RetryAt(now + max(wait_s, WAIT_S)) if policy.waits else DeadLetter()
 
 
-def decide_dead_letter(
-    policy: Policy, answer: Answer, attempt: int, now: float, jitter: float = 0.0
+def decide_status(
+    policy: Policy, answer: Answer, attempt: int, now: float, *, jitter: float = 0.0, age_s: float = 0.0
 ) -> Decision:
-    """As `decide`, for an attempt at a dead letter sink: its answers are not read, so there is no Reply."""
-    return decide(policy, Answer(answer.status) if 200 <= answer.status < 300 else answer,  # noqa: PLR2004
-                  attempt, now, jitter)
+    """As `decide`, where nobody reads what an answer carries (dead letters, batches): there is no Reply."""
+    seen = Answer(answer.status) if 200 <= answer.status < 300 else answer  # noqa: PLR2004  HTTP's classes
+    return decide(policy, seen, attempt, now, jitter=jitter, age_s=age_s)
 
 
 def backoff_s(policy: Policy, retry: int) -> float:
@@ -138,7 +168,12 @@ def backoff_s(policy: Policy, retry: int) -> float:
     return min(policy.backoff_s * factor, MAX_BACKOFF_S)
 
 
-def _again(policy: Policy, attempt: int, now: float, jitter: float) -> Decision:
-    if attempt > policy.retry:
-        return DeadLetter()
-    return RetryAt(now + backoff_s(policy, attempt - 1) * (1.0 + JITTER * jitter))
+def _asked_s(retry_after: bytes, now: float) -> float:
+    """Seconds that Retry-After asks for, a number or a date (RFC 9110, section 10.2.3); 0 if neither."""
+    text = retry_after.decode("latin-1").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0

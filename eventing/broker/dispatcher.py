@@ -26,11 +26,13 @@ import redis.exceptions
 import structlog
 
 from eventing import keys, projection
+from eventing.broker.group import OnStored
 from eventing.broker.lane import Budget
 from eventing.broker.lane_metrics import LaneMetrics
 from eventing.broker.lease import HEARTBEAT_S, Fenced, Lease, living, owner_of
 from eventing.broker.partition import Partition
 from eventing.broker.sender import Sender
+from eventing.broker.settings import Settings, settings_of
 from eventing.broker.stream import Stream, partition_of
 from eventing.errors import NotFound
 from eventing.event import Event
@@ -62,7 +64,7 @@ class Dispatcher:
         self._sender = Sender(runtime.config)
         self._stream = Stream(runtime.store)
         self._follower = Follower(runtime.store, {"brokers": self._on_broker, "triggers": self._on_trigger})
-        self._brokers: dict[str, int] = {}  # partitions by ns/name
+        self._brokers: dict[str, Settings] = {}  # by ns/name
         self._triggers: dict[str, dict[str, Record]] = {}  # by broker, then ns/trigger
         self._broker_of: dict[str, str] = {}  # by ns/trigger
         self._reads: list[set[str]] = []  # names reported while the table is being read
@@ -115,8 +117,14 @@ class Dispatcher:
             self._brokers.pop(name, None)
             self._erased.add(name)
         else:
-            self._brokers[name] = max(1, int(record.get("partitions") or 1))
+            self._brokers[name] = settings_of(record)
             self._erased.discard(name)
+            for partition in self._of(name):
+                has_grown = partition.settings.partitions != self._brokers[name].partitions
+                partition.settings = self._brokers[name]
+                if has_grown:  # each takes another share of a trigger's limits
+                    for trigger, wanted in self._triggers.get(name, {}).items():
+                        partition.adopt(trigger, wanted)
         self._changed.set()
 
     def _on_trigger(self, name: str, record: Record | None) -> None:
@@ -160,7 +168,7 @@ class Dispatcher:
 
     def _places(self) -> list[Place]:
         return [(broker, number)
-                for broker, partitions in self._brokers.items() for number in range(partitions)]
+                for broker, settings in self._brokers.items() for number in range(settings.partitions)]
 
     def _settle_ownership(self) -> None:
         for place in self._wanted - self._owning.keys():
@@ -189,10 +197,11 @@ class Dispatcher:
         broker, number = place
         partition = Partition(
             store=self._store, broker=broker, number=number, lease=lease, sender=self._sender,
-            store_reply=lambda event: self._reply(broker, event), budget=self._budget)
+            store_reply=lambda event, on_stored: self._reply(broker, event, on_stored), budget=self._budget)
         fresh = await self._read_triggers()
         # From here to the end of the loop nothing is awaited: what the follower tells comes before or after.
         self._partitions[place] = partition
+        partition.settings = self._brokers.get(broker, Settings())
         for name, record in fresh.items():
             if record["broker"] == broker:
                 self._adopt(partition, name, record)
@@ -222,12 +231,13 @@ class Dispatcher:
                 records[name] = self._triggers[self._broker_of[name]][name]
         return records
 
-    async def _reply(self, broker: str, event: Event) -> None:
+    def _reply(self, broker: str, event: Event, on_stored: OnStored) -> None:
         """Append a reply to the broker that it answers an event of."""
-        partitions = self._brokers.get(broker)
-        if partitions is None:
+        settings = self._brokers.get(broker)
+        if settings is None:
             raise NotFound(f"there is no broker {broker} any more")
-        await self._stream.append(broker, partition_of(event, partitions), event)
+        self._stream.offer(
+            broker, partition_of(event, settings.partitions), event, on_stored, settings.dedup_window_ms)
 
     # --- acknowledgements -------------------------------------------------------------------------
 

@@ -10,25 +10,45 @@ up when a draw found less than was asked for, and nothing was added meanwhile.
 
 How much may be open at once: `WINDOW` for a lane alone; less when many lanes want to send, so that the sum
 stays near a bound and a lane that hangs takes only its share (dynamic thresholds: a quarter of what
-is free, at least `WINDOW_LEAST`). Large events count for more.
+is free, at least `WINDOW_LEAST`). Large events count for more. A trigger may ask for less, and for order, a
+rate or batches: flow.py says how, queues.py and `next` keep it.
 
-State only; nothing here does I/O. An ordered lane will be one whose `next` skips keys that are open.
+State only; nothing here does I/O or reads a clock.
 """
 
 import bisect
-from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from eventing.broker import flow as flows
 from eventing.broker.delivery import Policy
+from eventing.broker.flow import Flow
+from eventing.broker.queues import Batches, Fifo, Keyed, Queue
 from eventing.event import Event
+from eventing.http.address import Address
 
 WINDOW = 64  # attempts; at 1 ms each that is 64,000/s, at 100 ms still 640/s
 WINDOW_LEAST = 4  # a lane's share when hundreds hang
 OPEN_LIMIT = 1024  # units under way in one dispatcher: connections, and at 64 KiB a unit 64 MiB
 QUEUE = 256  # units that wait in memory: a few ms of work, one draw
+# With keys, more: what waits for a key that is held stands in the way of others only when it fills this.
+KEYED_QUEUE = 1024
+# How far a rate may catch up on what it missed: a busy event loop's clock is no finer.
+_RATE_SLACK_S = 0.05
 # Upper bounds of the latency histogram: a cheap sink answers in 1 ms, a cold start in 10, a slow one in s.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 _UNIT_BYTES = 64 * 1024  # 1 KiB events are one unit each, 1 MiB events seventeen
+
+
+class Route(NamedTuple):
+    """Where messages go, and what each of them begins with; or why none can be sent."""
+
+    address: Address
+    start: bytes
+    problem: str = ""
+
+
+NOWHERE = Route("", b"", "there is no address to send to")
 
 
 @dataclass(slots=True)
@@ -39,6 +59,7 @@ class Entry:
     event: Event
     read_at: float
     pending: int = 0
+    head: bytes | None = None  # its header lines, once the first of its triggers has been sent them
     listed: list[str] = field(default_factory=list)  # its pairs in the store's list of resolved ones
     is_passed: bool = False  # by the floor
 
@@ -98,8 +119,9 @@ class Counts:
 class Lane:
     """One trigger in one partition."""
 
-    __slots__ = ("behind", "counts", "generation", "is_gone", "name", "namespace", "open", "open_units",
-                 "policy", "queue", "queue_units", "subscriber", "taken", "uid")
+    __slots__ = ("_next_at", "behind", "counts", "flow", "generation", "is_gone", "letter_route", "name",
+                 "namespace", "open", "open_requests", "open_units", "policy", "queue", "queue_units",
+                 "route", "subscriber", "taken", "uid")
 
     def __init__(self, uid: str, name: str) -> None:
         """*name* is `namespace/trigger`."""
@@ -109,15 +131,20 @@ class Lane:
         self.generation = 0
         self.subscriber = ""
         self.policy = Policy()
-        self.queue: deque[Delivery] = deque()
+        self.route: Route = NOWHERE  # of its events, and of its dead letters
+        self.letter_route: Route = NOWHERE
+        self.flow = flows.PLAIN
+        self.queue: Queue = Fifo()
         self.queue_units = 0
         self.open: set[Delivery] = set()
         self.open_units = 0
+        self.open_requests = 0
         self.behind = False  # what matches goes to the backlog
         # Members of the backlog that are in the queue or open, or leave it with the next commit.
         self.taken: set[str] = set()
         self.is_gone = False
         self.counts = Counts()
+        self._next_at = 0.0  # when the rate allows the next request, `time.monotonic()`
 
     def __repr__(self) -> str:
         """Counts of deliveries."""
@@ -125,41 +152,103 @@ class Lane:
         return f"<Lane {self.name} [{len(self.queue)} queued | {len(self.open)} open{behind}]>"
 
     @property
+    def limit(self) -> int:
+        """Units that the queue takes."""
+        return KEYED_QUEUE if isinstance(self.queue, Keyed) else QUEUE
+
+    @property
     def has_room(self) -> bool:
         """Whether the queue takes another delivery."""
-        return self.queue_units < QUEUE
+        return self.queue_units < self.limit
 
     @property
     def wants_more(self) -> bool:
         """Whether it is time to draw from the backlog, if there is one."""
-        return self.queue_units < QUEUE // 4
+        return self.queue_units < self.limit - self.limit * 3 // 4
+
+    def follow(self, flow: Flow) -> None:
+        """Keep *flow* from now on; what is queued and open stays so."""
+        if flow == self.flow:
+            return
+        self.flow = flow
+        waiting = list(self.queue)
+        self.queue = _queue(flow)
+        for delivery in self.open:
+            self.queue.opened(delivery)
+        for delivery in waiting:
+            self.queue.push(delivery)
 
     def push(self, delivery: Delivery) -> None:
         """Queue *delivery*."""
-        self.queue.append(delivery)
+        self.queue.push(delivery)
         self.queue_units += delivery.units
 
-    def next(self, budget: Budget) -> Delivery | None:
-        """Open the next delivery, unless the queue is empty or the window is full."""
-        if not self.queue or self.open_units >= budget.window:
-            return None
-        delivery = self.queue.popleft()
-        self.queue_units -= delivery.units
-        self.open_units += delivery.units
-        budget.open += delivery.units
-        self.open.add(delivery)
-        return delivery
+    def hold(self, delivery: Delivery, until: float) -> None:
+        """Put *delivery* back before all others of its key, which waits *until* then; of an ordered lane."""
+        assert isinstance(self.queue, Keyed)
+        self.queue.hold(delivery, until)
+        self.queue_units += delivery.units
 
-    def close(self, delivery: Delivery, budget: Budget) -> None:
-        """Take note that the attempt has ended."""
-        self.open.discard(delivery)
-        self.open_units -= delivery.units
-        budget.open -= delivery.units
+    def next(self, budget: Budget, now: float) -> list[Delivery]:
+        """Open what the next request carries; nothing if the queue is empty, or a limit says no."""
+        if not self.queue or self.open_units >= budget.window:
+            return []
+        flow = self.flow
+        if flow.concurrency is not None and flow.key_of is None and self.open_requests >= flow.concurrency:
+            return []
+        if flow.rate_per_s is not None and self._next_at > now:
+            return []
+        taken = self.queue.pop(now)
+        for delivery in taken:
+            self.queue_units -= delivery.units
+            self.open_units += delivery.units
+            budget.open += delivery.units
+            self.open.add(delivery)
+        if taken:
+            self.open_requests += 1
+            if flow.rate_per_s is not None:
+                self._next_at = max(self._next_at, now - _RATE_SLACK_S) + 1 / flow.rate_per_s
+        return taken
+
+    def wake_at(self, now: float) -> float | None:
+        """When `next` may give something that it does not give *now*, because of the time alone."""
+        if not self.queue:
+            return None
+        if self.flow.rate_per_s is not None and self._next_at > now:
+            return self._next_at
+        return self.queue.wake_at
+
+    def close(self, deliveries: list[Delivery], budget: Budget) -> None:
+        """Take note that the attempt of *deliveries* has ended."""
+        self.open_requests -= 1
+        for delivery in deliveries:
+            self.open.discard(delivery)
+            self.open_units -= delivery.units
+            budget.open -= delivery.units
+            self.queue.closed(delivery)
 
     def empty(self) -> list[Delivery]:
         """Take everything out of the queue."""
         queued = list(self.queue)
-        self.queue.clear()
+        self.queue = _queue(self.flow)
         self.queue_units = 0
         return queued
 
+
+def _queue(flow: Flow) -> Queue:
+    if flow.is_ordered:
+        return Keyed(_order_key, 1)
+    key_of = flow.key_of
+    if key_of is not None:
+        return Keyed(lambda delivery: _letter_key(delivery) or key_of(delivery.event.attributes),
+                     flow.concurrency or 1)
+    return Batches(flow.batch_events, flow.linger_s) if flow.batch_events > 1 else Fifo()
+
+
+def _order_key(delivery: Delivery) -> str:
+    return _letter_key(delivery) or flows.partition_key(delivery.event.attributes)
+
+
+def _letter_key(delivery: Delivery) -> str:
+    """A dead letter on its way to the sink waits for nobody; no partitionkey begins with a NUL."""
+    return f"\0{delivery.ref}" if delivery.ref[0] == "d" else ""

@@ -5,7 +5,7 @@ The page: everything that was decided since the last commit, to be written at on
     ----------           ------------------
     settled              its pair is resolved; out of the backlog, if it was there
     parked               its pair is resolved; into the backlog
-    retried              as settled; into the retry schedule
+    retried              as settled; into the retry schedule; of an ordered trigger: parked, with the time
     dead-lettered        as settled; into the trigger's dead letters (and on to its sink)
 
 A pair is an entry and a trigger. The floor is the last entry before which all pairs are resolved; pairs above
@@ -41,6 +41,11 @@ def place_of(ref: str) -> int:
     limit = (1 << _SEQUENCE_BITS) - 1
     place = (int(milliseconds) << _SEQUENCE_BITS) + min(int(sequence or 0), limit)
     return place + DEAD_PLACE if is_letter else place
+
+
+def accepted_at(ref: str) -> float:
+    """Unix time at which the entry of *ref* was stored, or that dead letter."""
+    return int(ref.lstrip("dr").partition("-")[0]) / 1000
 
 
 @dataclass(slots=True)
@@ -137,6 +142,18 @@ class Ledger:
         self.leave(delivery)
         member = f"{delivery.lane.uid} {delivery.attempt + 1} {delivery.ref}"
         self._page.retries.append((int(when * 1000) + 1, place_of(delivery.ref), member))
+
+    def hold(self, delivery: Delivery, when: float) -> None:
+        """
+        As `retry`, for an ordered trigger: *delivery* stays in hand, and in the backlog.
+
+        There it goes before all that follows it, also for the next owner; its name says when it is due.
+        """
+        self.leave(delivery)
+        delivery.attempt += 1
+        delivery.member = f"{delivery.ref} {delivery.attempt} {int(when * 1000) + 1}"
+        delivery.lane.taken.add(delivery.member)
+        self._page.parked.setdefault(delivery.lane.uid, {})[delivery.member] = place_of(delivery.ref)
 
     def bury(self, delivery: Delivery, letter: dict[str, bytes], *, to_sink: bool) -> None:
         """*delivery* becomes a dead letter, or another one; *to_sink*: and is sent to the sink from there."""

@@ -2,7 +2,7 @@
 One attempt: a message out by POST, an Answer back. Whatever goes wrong on the way is an Answer too.
 
     route = sender.route(url, namespace, wants_reply=True)     once for each trigger
-    call = sender.send(route, head, body, timeout_s=1, then=f, tasks=tasks)     f(answer) follows, never at once
+    call = sender.send(route, head, body, timeout_s=1, then=f, tasks=tasks)   f(answer) follows, never at once
 
 Headers beside the event's own (message.py; eventing.md 2.6): `Kn-Namespace` always, `Prefer: reply` towards
 subscribers, whether they reply or not.

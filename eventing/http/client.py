@@ -198,11 +198,19 @@ class Client:
     def open_idle(self, address: Address, method: str, target: bytes, headers: Collection[Header],
                   receiver: AnswerReceiver, *, has_body: bool = False) -> Upstream | None:
         """As `open`, at once, if there is an idle connection; else None."""
-        pool = self._pools.get(address)
-        upstream = pool.take() if pool is not None else None
+        upstream = self.idle(address)
         if upstream is not None:
             self._begin(upstream, method, target, headers, receiver, has_body=has_body)
         return upstream
+
+    def idle(self, address: Address) -> Upstream | None:
+        """An idle connection to `send` on at once, if there is one."""
+        pool = self._pools.get(address)
+        return pool.take() if pool is not None else None
+
+    async def connect(self, address: Address, *, fresh: bool = False) -> Upstream:
+        """Return a connection to `send` on: an idle one (not if *fresh*), or a new one. Raises NoAnswer."""
+        return await self._acquire(self._pool(address), None, fresh=fresh)
 
     def address(self, host: str, port: int) -> Address:
         """Where *host* and *port* of a URL are to be reached."""

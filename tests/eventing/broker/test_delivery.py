@@ -13,7 +13,7 @@ from eventing.broker.delivery import (
     Settle,
     backoff_s,
     decide,
-    decide_dead_letter,
+    decide_status,
     policy_of,
 )
 from eventing.event import Event
@@ -89,9 +89,9 @@ def test_jitter_only_lengthens_a_wait():
 def test_dead_letter_sinks_answers_are_not_read():
     """To a dead letter sink any 2xx is a success, whatever it says."""
     for answer in (Answer(200, EVENT), Answer(200, None, b"thanks"), Answer(202)):
-        assert decide_dead_letter(POLICY, answer, 1, 0.0) == Settle()
-    assert isinstance(decide_dead_letter(POLICY, Answer(500), 1, 0.0), RetryAt)
-    assert decide_dead_letter(POLICY, Answer(400), 1, 0.0) == DeadLetter()
+        assert decide_status(POLICY, answer, 1, 0.0) == Settle()
+    assert isinstance(decide_status(POLICY, Answer(500), 1, 0.0), RetryAt)
+    assert decide_status(POLICY, Answer(400), 1, 0.0) == DeadLetter()
 
 
 def test_policy_of_a_record():

@@ -1,9 +1,12 @@
 """What surrounds the deliveries: hosts of our own, metrics, health."""
 
+import asyncio
+
 from prometheus_client import CollectorRegistry, generate_latest
 
 from eventing import binding
-from eventing.broker.delivery import NO_ANSWER, Policy
+from eventing.broker import message
+from eventing.broker.delivery import NO_ANSWER
 from eventing.broker.lane_metrics import LaneMetrics
 from eventing.broker.sender import Sender
 from eventing.config import Config
@@ -14,11 +17,16 @@ EVENT = Event(
     {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "traceparent": "00-1-2-03"}, b"x")
 
 
-async def attempt(config, url, policy=Policy(timeout_s=5)):  # noqa: B008  it is frozen
+async def attempt(config, url, timeout_s=5):
     """One attempt of a sender of its own."""
     sender = Sender(config)
     try:
-        return await sender.attempt(url, EVENT, namespace="ns", policy=policy, wants_reply=True)
+        told = asyncio.get_running_loop().create_future()
+        async with asyncio.TaskGroup() as tasks:
+            head = message.binary(EVENT.attributes)
+            sender.send(sender.route(url, "ns", wants_reply=True), head, EVENT.data,
+                        timeout_s=timeout_s, then=told.set_result, tasks=tasks)
+            return await told
     finally:
         await sender.close()
 
@@ -52,7 +60,7 @@ async def test_what_is_no_answer(tmp_path, subscriber):
     """Nobody there, silence, too much, and a URL that is none are attempts without an answer."""
     config = Config(data_dir=tmp_path, body_limit_bytes=1024)
     subscriber.answer = subscriber.hold
-    silent = await attempt(config, subscriber.url, Policy(timeout_s=0.05))
+    silent = await attempt(config, subscriber.url, timeout_s=0.05)
     subscriber.answer = lambda exchange, event: exchange.respond(200, (), b"x" * 10_000)
     large = await attempt(config, subscriber.url)
     url = subscriber.url
