@@ -1,10 +1,12 @@
 """A real RabbitMQ, a publisher that is not ours, and a sink that can go away."""
 
 import asyncio
+import contextlib
 import uuid
 from collections import Counter
 
 import pika
+import pika.exceptions
 import pytest
 
 from eventing import binding, projection
@@ -27,10 +29,18 @@ class Publisher:
 
     def __init__(self, server):
         self.server = server
+        self.connection = None
         self.connect()
+
+    def close(self):
+        """Leave nothing open; the server may have gone before."""
+        with contextlib.suppress(pika.exceptions.AMQPError):
+            self.connection.close()
 
     def connect(self):
         """Connect, again after a restart of the server."""
+        if self.connection is not None:
+            self.close()
         self.connection = pika.BlockingConnection(pika.URLParameters(self.server.url))
         self.channel = self.connection.channel()
         self.channel.confirm_delivery()
@@ -56,8 +66,7 @@ def publisher(rabbitmq):
     """A connected publisher."""
     made = Publisher(rabbitmq)
     yield made
-    if made.connection.is_open:
-        made.connection.close()
+    made.close()
 
 
 class Sink:
