@@ -91,6 +91,19 @@ def denied(kind: Kind, errors: Iterable[FieldError]) -> Failure:
                    f'admission webhook "{kind.webhook}" denied the request: validation failed: {text}')
 
 
+def undecodable(kind: Kind, errors: Iterable[FieldError]) -> Failure:
+    """400: Knative's webhook cannot decode the object."""
+    return Failure(400, "BadRequest", f'admission webhook "{kind.webhook}" denied the request: decoding '
+                   f"request failed: cannot decode incoming new object: {render(errors)}")
+
+
+def unknown_fields(kind: Kind, paths: Iterable[str]) -> Failure:
+    """400: fields that the kind has not, where the sender asked for strict validation."""
+    told = ", ".join(f'unknown field "{path}"' for path in paths)
+    return Failure(400, "BadRequest", f'{kind.kind} in version "{kind.version}" cannot be handled as a '
+                   f"{kind.kind}: strict decoding error: {told}")
+
+
 def bad_request(message: str) -> Failure:
     """400: the request itself makes no sense."""
     return Failure(400, "BadRequest", message)

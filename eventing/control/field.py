@@ -34,7 +34,7 @@ class FieldError:
 
     def __str__(self) -> str:
         """`message: path, path`, and the details below."""
-        line = f"{self.message}: {', '.join(self.paths)}"
+        line = f"{self.message}: {', '.join(self.paths)}" if self.paths else self.message
         return f"{line}\n{self.details}" if self.details else line
 
 

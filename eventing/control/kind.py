@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventing.control.field import FieldError
 from eventing.control.resource import Resource
+from eventing.control.schema import ANY, METADATA, Shape
 
 if TYPE_CHECKING:
     from eventing.control.context import Context
@@ -24,7 +25,13 @@ class Defaults:
     config: Callable[[str, str], Mapping[str, str]]  # (namespace, name) -> a ConfigMap's data, {} if absent
     now: float  # Unix time
     is_dry_run: bool = False
+    unknown_fields: str = "Warn"  # what is done about them: Strict (refuse), Warn or Ignore, as in the API
     warnings: list[str] = field(default_factory=list)  # kubectl prints each as `Warning: ...`
+
+    def warn(self, text: str) -> None:
+        """Say *text*, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
 
 Default = Callable[[Resource, Resource | None, Defaults], None]
@@ -65,6 +72,9 @@ class Kind:
     reconcile  level-triggered: makes the world like the object and writes `object["status"]`; raising means
                that it is asked again, later and later
     finalize   undoes what reconcile did outside of child objects; the object goes once it has returned
+    fields     shapes (schema.py) of the members beside apiVersion, kind, metadata and status; None: any
+    annotations where a person may write annotations (`metadata`, `spec.template.metadata`) -> those that mean
+               something there; others of these groups, and of clarion.dev, are warned of
     reports    projection table in which another role reports on objects of this kind (`Context.projected`);
                members are named ns/name, ns/name/... or Kind/ns/name, and a change reconciles that object
     """
@@ -83,6 +93,8 @@ class Kind:
     reconcile: Reconcile | None = None
     finalize: Reconcile | None = None
     has_status: bool = True
+    fields: Mapping[str, Shape] | None = field(default=None, hash=False)
+    annotations: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     reports: str | None = None
 
     def __repr__(self) -> str:
@@ -103,6 +115,13 @@ class Kind:
     def full_name(self) -> str:
         """`Kind.group`, as `named` looks it up; the kind alone in the core group."""
         return f"{self.kind}.{self.group}" if self.group else self.kind
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of a whole object of this kind; None where its fields are not declared."""
+        if self.fields is None:
+            return None
+        return {"apiVersion": str, "kind": str, "metadata": METADATA, "status": ANY, **self.fields}
 
     @property
     def webhook(self) -> str:

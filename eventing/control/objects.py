@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from eventing.control import failure, lifecycle, occurrence, resource
+from eventing.control.admission import admit, known, stored
 from eventing.control.failure import Failure
 from eventing.control.kind import Defaults, Kind, named, of
 from eventing.control.resource import Resource, is_deleted, meta, name, namespace
@@ -40,17 +41,19 @@ class Objects:
         self.store = store
         self._clock = clock
 
-    def admission(self, *, is_dry_run: bool = False) -> Defaults:
+    def admission(self, *, is_dry_run: bool = False, unknown_fields: str = "Warn") -> Defaults:
         """What one request's admission may look at; collects its warnings."""
-        return Defaults(config=self.store.config, now=self._clock(), is_dry_run=is_dry_run)
+        return Defaults(config=self.store.config, now=self._clock(), is_dry_run=is_dry_run,
+                        unknown_fields=unknown_fields)
 
     async def create(self, kind: Kind, namespace_: str, wish: Resource,
                      admission: Defaults | None = None) -> Resource:
         """Store a new object; Failure 400, 404 (its namespace), 403, 409 or 422."""
         admission = admission or self.admission()
-        new = lifecycle.born(kind, lifecycle.check_shape(kind, wish), namespace=namespace_, now=admission.now)
+        right = known(kind, lifecycle.check_shape(kind, wish), admission)
+        new = lifecycle.born(kind, right, namespace=namespace_, now=admission.now)
         home = self._home(kind, namespace_, name(new))
-        _admit(kind, new, None, admission)
+        admit(kind, new, None, admission)
         lifecycle.check(kind, new)
         if self.store.get(kind, namespace_, name(new)) is not None:
             raise failure.already_exists(kind, name(new))
@@ -89,8 +92,8 @@ class Objects:
         admission = admission or self.admission()
 
         def revise(old: Resource, wish: Resource) -> Resource:
-            new = lifecycle.revised(kind, old, wish)
-            _admit(kind, new, old, admission)
+            new = lifecycle.revised(kind, old, known(kind, wish, admission))
+            admit(kind, new, old, admission)
             return lifecycle.counted(kind, old, new)
 
         return await self._change(Key(kind.resource_name, namespace_, name_), kind, change, revise, admission)
@@ -106,7 +109,7 @@ class Objects:
                       revise: Callable[[Resource, Resource], Resource], admission: Defaults) -> Resource:
         name_ = key.name
         for attempt in range(1, _ATTEMPTS + 1):
-            old = self.existing(kind, key.namespace, name_)
+            old = stored(kind, self.existing(kind, key.namespace, name_))
             wish = lifecycle.check_shape(kind, change(resource.clone(old)))
             wanted = resource.resource_version(wish)
             if wanted and wanted != resource.resource_version(old):
@@ -210,23 +213,6 @@ def _kind_of(wish: Resource) -> Kind:
     if kind is None:
         raise failure.unknown_path()
     return kind
-
-
-def _admit(kind: Kind, new: Resource, old: Resource | None, admission: Defaults) -> None:
-    """Default and validate; an object on its way out is not looked at any more, as in Knative."""
-    if is_deleted(new):
-        return
-    try:
-        if kind.default is not None:
-            kind.default(new, old, admission)
-        errors = kind.validate(new, old, admission) if kind.validate is not None else []
-    except (TypeError, AttributeError, KeyError, ValueError, IndexError) as wrong:
-        # A field of the wrong JSON type where a validator reads it; a CRD's schema would have said so first.
-        log.info("admission_failed", kind=kind.full_name, name=name(new), exc_info=True)
-        raise failure.bad_request(f'admission webhook "{kind.webhook}" denied the request: decoding request '
-                                  f"failed: cannot decode incoming new object: json: {wrong}") from wrong
-    if errors:
-        raise failure.denied(kind, errors)
 
 
 def _check_preconditions(kind: Kind, old: Resource, wanted: Mapping[str, str]) -> None:

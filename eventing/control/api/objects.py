@@ -21,7 +21,6 @@ from eventing.control.api.options import Options, is_table, options, token
 from eventing.control.api.path import Target
 from eventing.control.api.table import table
 from eventing.control.failure import Failure
-from eventing.control.kind import Defaults
 from eventing.control.objects import Change, Objects
 from eventing.control.resource import Resource
 
@@ -117,7 +116,7 @@ async def _watch(request: Request, objects: Objects, target: Target, wanted: Opt
 
 async def _create(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
     wish = _addressed(target, await body.resource(request))
-    admission = objects.admission(is_dry_run=wanted.is_dry_run)
+    admission = objects.admission(is_dry_run=wanted.is_dry_run, unknown_fields=wanted.unknown_fields)
     created = await objects.create(target.kind, target.namespace or resource.namespace(wish), wish, admission)
     return answer(created, 201, admission.warnings)
 
@@ -140,7 +139,7 @@ async def _patch(request: Request, objects: Objects, target: Target, wanted: Opt
 
 
 async def _change(objects: Objects, target: Target, wanted: Options, change: Change) -> Response:
-    admission: Defaults = objects.admission(is_dry_run=wanted.is_dry_run)
+    admission = objects.admission(is_dry_run=wanted.is_dry_run, unknown_fields=wanted.unknown_fields)
     write = objects.patch_status if target.subresource else objects.patch
     changed = await write(target.kind, target.namespace, target.name, change, admission)
     return answer(changed, 200, admission.warnings)

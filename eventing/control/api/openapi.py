@@ -1,7 +1,8 @@
 """
-OpenAPI v3, as much as `kubectl apply` needs: each kind with its paths and an open schema. Pure.
+OpenAPI v3, as much as `kubectl apply` needs: each kind with its paths and its fields. Pure.
 
-kubectl looks for a PATCH of the kind that takes `fieldValidation`; schemas preserve unknown fields.
+kubectl looks for a PATCH of the kind that takes `fieldValidation`, and leaves the fields to the server. They
+are drawn from the kind's own declaration (`Kind.fields`); a kind without one preserves unknown fields.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import orjson
 
 from eventing.control import failure
 from eventing.control.kind import Kind, every
+from eventing.control.schema import ANY, openapi
 
 
 def index() -> dict[str, Any]:
@@ -51,18 +53,21 @@ def _schema_name(kind: Kind) -> str:
 def _operations(kind: Kind) -> dict[str, Any]:
     answer = {"200": {"description": "OK", "content": {"application/json": {
         "schema": {"$ref": f"#/components/schemas/{_schema_name(kind)}"}}}}}
-    validation = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
+    validation = {"name": "fieldValidation", "in": "query",
+                  "schema": {"type": "string", "enum": ["Ignore", "Strict", "Warn"]}}
     return {verb: {"x-kubernetes-action": verb, "x-kubernetes-group-version-kind": _gvk(kind),
                    "parameters": [validation] if verb in ("patch", "put") else [], "responses": answer}
             for verb in ("get", "put", "patch", "delete")}
 
 
 def _schema(kind: Kind) -> dict[str, Any]:
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return {"type": "object", "x-kubernetes-group-version-kind": [_gvk(kind)],
-            "x-kubernetes-preserve-unknown-fields": True,
-            "properties": {"apiVersion": {"type": "string"}, "kind": {"type": "string"},
-                           "metadata": anything, "spec": anything, "status": anything}}
+    shape = kind.shape
+    if shape is None:
+        parts = {"apiVersion": str, "kind": str, "metadata": ANY, "spec": ANY, "status": ANY}
+        drawn = {**openapi(parts), "x-kubernetes-preserve-unknown-fields": True}
+    else:
+        drawn = openapi(shape)
+    return {"x-kubernetes-group-version-kind": [_gvk(kind)], **drawn}
 
 
 def _hash(path: str) -> str:

@@ -12,6 +12,8 @@ from eventing.control import failure
 # How long a watch lives that names no time: Kubernetes picks 30 to 60 minutes.
 _WATCH_S = 3600.0
 
+_FIELD_VALIDATIONS = ("Ignore", "Strict", "Warn")
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -26,6 +28,7 @@ class Options:
     wants_bookmarks: bool = False
     timeout_s: float = _WATCH_S
     is_dry_run: bool = False
+    unknown_fields: str = "Warn"  # fieldValidation
     include: str = "Metadata"  # what a table's rows carry
 
 
@@ -41,6 +44,7 @@ def options(query: Mapping[str, str]) -> Options:
         wants_bookmarks=_flag(query, "allowWatchBookmarks"),
         timeout_s=float(_number(query, "timeoutSeconds", 0)) or _WATCH_S,
         is_dry_run=_dry_run(query.get("dryRun", "")),
+        unknown_fields=_field_validation(query.get("fieldValidation") or "Warn"),
         include=query.get("includeObject", "Metadata"),
     )
 
@@ -88,3 +92,10 @@ def _dry_run(text: str) -> bool:
     if text not in ("", "All"):
         raise failure.bad_request(f'Invalid value: "{text}": dryRun must be All')
     return text == "All"
+
+
+def _field_validation(text: str) -> str:
+    if text not in _FIELD_VALIDATIONS:
+        listed = ", ".join(f'"{each}"' for each in _FIELD_VALIDATIONS)
+        raise failure.bad_request(f'fieldValidation: Unsupported value: "{text}": supported values: {listed}')
+    return text
