@@ -22,7 +22,7 @@ import yaml
 
 from eventing.client import Client
 from eventing.errors import UsageError
-from serving import bundle
+from serving import bundle, images
 
 Resource = dict[str, Any]
 
@@ -150,14 +150,15 @@ def build(document: Document, client: Client) -> Resource:
     """
     The document's object with every `func://folder` packed, uploaded and named by digest.
 
+    Such folders stand as images of containers, and in the ConfigMap `clarion-images`.
+
     Raises:
         UsageError: the folder is missing or cannot be packed.
         Refused: the upload was.
     """
     resource = copy.deepcopy(document.resource)
-    for container in _containers(resource):
-        image = container.get("image")
-        if not isinstance(image, str) or not image.startswith(_FUNC) or "@sha256:" in image:
+    for holder, key, image in [*_images(resource), *_mapped(resource)]:
+        if not image.startswith(_FUNC) or "@sha256:" in image:
             continue
         home = Path.cwd() if str(document.path) == "-" else document.path.parent
         folder = (home / image.removeprefix(_FUNC)).resolve()
@@ -167,8 +168,24 @@ def build(document: Document, client: Client) -> Resource:
             raise UsageError(f"{document.place}: image {image}: {error}") from error
         digest = bundle.digest(packed)
         client.upload(f"/bundles/sha256:{digest}", packed)
-        container["image"] = f"{_FUNC}{folder.name}@sha256:{digest}"
+        holder[key] = holder[key].replace(image, f"{_FUNC}{folder.name}@sha256:{digest}")
     return resource
+
+
+def _images(resource: Resource) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Holder, key and image of every container."""
+    for container in _containers(resource):
+        if isinstance(container.get("image"), str):
+            yield container, "image", container["image"]
+
+
+def _mapped(resource: Resource) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Holder, key and target of every line of the ConfigMap that says what image names stand for."""
+    data = resource.get("data")
+    if resource["kind"] != "ConfigMap" or resource["metadata"]["name"] != images.CONFIG:
+        return
+    if isinstance(data, dict) and all(isinstance(text, str) for text in data.values()):
+        yield from ((data, key, target) for _, key, target in images.lines(data))
 
 
 def _containers(resource: Resource) -> list[dict[str, Any]]:

@@ -76,8 +76,7 @@ async def reconcile(revision: Resource, context: Context) -> None:
     else:
         found = record(revision, code, environment, _deadline_s(revision, context))
         await context.project("revisions", _member(revision), found)
-        if code.bundle is not None:
-            status["containerStatuses"] = [{"name": container.get("name", ""), "imageDigest": image}]
+        status["containerStatuses"] = [{"name": container.get("name", ""), "imageDigest": image}]
         _report(revision, context.projected("scales", _member(revision)), now)
     resource.compute_ready(status, _CONDITIONS, now=now)
 

@@ -4,8 +4,8 @@ What no revision needs any longer, and when it goes: bundles, environments, logs
     data_dir/bundles/<digest>            named by no revision for KEPT_S
     data_dir/environments/<digest>       needed by no bundle of a revision for KEPT_S
     data_dir/logs/<namespace>/<rev>.log  of no revision for KEPT_S
-    clarion:bundle:<digest>              named by no revision, and not touched for STORED_S: a bundle is
-                                         uploaded before the revision that names it is made
+    clarion:bundle:<digest>              named by no revision and no image name (images.py), and not touched
+                                         for STORED_S: it is uploaded before a revision names it
 
 A revision that was deleted may have workers that finish what they have, and whoever deleted it may want to
 see its log: that is what the time is for. It is counted by the role that runs; a restart begins anew. What
@@ -23,8 +23,8 @@ import redis.asyncio
 import redis.exceptions
 import structlog
 
-from eventing import keys
-from serving import environment
+from eventing import keys, projection
+from serving import environment, images, settings
 from serving.backend import StartFailed
 from serving.environment import Environment
 from serving.local import LocalBackend
@@ -76,7 +76,7 @@ class Sweeper:
             if path.parent.name == environment.FOLDER:
                 self._backend.retire(Environment(path))
         self._backend.environments.forget(path.name for path in going)
-        unstored = await self._forget_stored(bundles)
+        unstored = await self._forget_stored(bundles | await self._mapped())
         if going or unstored:
             _log.info("swept", files=len(going), bundles=unstored)
 
@@ -103,6 +103,11 @@ class Sweeper:
         for namespace in _children(self._data_dir / "logs"):
             # The older parts of a log go with its newest: `x.log.1` is none of its own.
             yield from (path for path in _children(namespace) if path.suffix == ".log")
+
+    async def _mapped(self) -> set[str]:
+        """Bundles that an image name stands for: a revision may come that asks for one."""
+        data = (await projection.read(self._store, "configs")).get(f"{settings.NAMESPACE}/{images.CONFIG}") or {}
+        return {target.rpartition(":")[2] for _, _, target in images.lines(data)}
 
     async def _forget_stored(self, bundles: set[str]) -> int:
         count, prefix = 0, keys.bundle("")

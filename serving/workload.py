@@ -25,8 +25,8 @@ _PINNED = re.compile(r"func://(?P<name>[^@]*)@sha256:(?P<digest>[0-9a-f]{64})")
 _APPLY = ("the folder has no bundle yet: apply the file with `clarion apply -f FILE`, which makes one of it "
           "and pins its digest")
 _ELSEWHERE = ("nothing on this machine holds it: point image at the folder of a function (func://./DIR) and "
-              "apply it with `clarion apply -f FILE`, or say in ConfigMap knative-serving/clarion-images which "
-              "folder it stands for, or give the container a command that serves $PORT")
+              "apply it with `clarion apply -f FILE`, or say which folder it stands for in ConfigMap "
+              "knative-serving/clarion-images, or give the container a command that serves $PORT")
 
 # Fields of envFrom and of valueFrom, and the kind that they refer to.
 _HOLDERS = {"configMapRef": "ConfigMap", "secretRef": "Secret",

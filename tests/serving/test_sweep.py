@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eventing import keys
+from eventing import keys, projection
 from eventing.config import Config
 from serving import sweep
 from serving.local import LocalBackend
@@ -95,10 +95,12 @@ async def test_shared(made, tmp_path):
 
 
 async def test_stored(made, store, monkeypatch):
-    """A bundle in the store goes when no revision names it and nobody has touched it for long."""
+    """A bundle in the store goes when neither revision nor image names it, and nobody touched it for long."""
     sweeper, revisions = made
     revisions["default/a"] = {"bundle": "a" * 64}
-    for name in "ab":
+    await projection.write(store, "configs", "knative-serving/clarion-images",
+                           {"c": f"ghcr.io/me/c = func://c@sha256:{'c' * 64}"})
+    for name in "abc":
         await store.set(keys.bundle(name * 64), b"x")
 
     await sweeper.sweep(0.0)
@@ -106,7 +108,7 @@ async def test_stored(made, store, monkeypatch):
     monkeypatch.setattr(sweep, "STORED_S", 0.0)
     await sweeper.sweep(0.0)
 
-    assert await store.keys(keys.bundle("*")) == [keys.bundle("a" * 64).encode()]
+    assert sorted(await store.keys(keys.bundle("*"))) == [keys.bundle(name * 64).encode() for name in "ac"]
 
 
 async def test_nothing_there(made):
