@@ -28,6 +28,7 @@ COMMANDS = {
     "edit": ("objects", "Change an object in your editor."),
     "send": ("events", "Send one event to a broker."),
     "tail": ("events", "Print events as they arrive at a broker."),
+    "dead": ("dead", "Look at events that no retry delivered, and send them once more."),
     "logs": ("functions", "Print what a Service's workers print."),
     "func": ("func", "Make, try out, deploy and call functions."),
     "cesql": ("cesql", "Evaluate a CloudEvents SQL expression."),

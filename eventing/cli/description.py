@@ -13,13 +13,14 @@ _QUIET_ANNOTATIONS = (
     "eventing.knative.dev/creator", "eventing.knative.dev/lastModifier")
 
 
-def describe(item: Resource, events: list[Resource]) -> str:
+def describe(item: Resource, events: list[Resource], waiting: Resource | None = None) -> str:
     """
     Text of *item*.
 
     Args:
         item: a whole object.
         events: core/v1 Events about it, in any order.
+        waiting: of a Trigger, how many events wait for it and where.
     """
     metadata = item["metadata"]
     status = dict(item.get("status") or {})
@@ -43,7 +44,15 @@ def describe(item: Resource, events: list[Resource]) -> str:
             text += f"\n{output.bold(title)}\n{_indented(output.as_yaml(content))}"
     if conditions:
         text += f"\n{output.bold('Conditions')}\n{_conditions(conditions)}"
+    if waiting:
+        text += f"\n{output.bold('Waiting')}\n{_waiting(waiting)}"
     return f"{text}\n{output.bold('Events')}\n{_events(events)}"
+
+
+def _waiting(counts: Resource) -> str:
+    hint = f"   (clarion dead list {counts['trigger']})" if counts["dead"] else ""
+    return (f"  in the backlog   {counts['backlog']}\n  to be retried    {counts['retries']}\n"
+            f"  dead letters     {counts['dead']}{hint}\n")
 
 
 def _pairs(pairs: dict[str, str]) -> str:

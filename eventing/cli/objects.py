@@ -216,13 +216,22 @@ def describe(
         if not found:
             raise NotFound(f"there is nothing to describe: no {kinds} in namespace {namespace}")
         for number, item in enumerate(found):
-            sys.stdout.write(("\n" if number else "") + description.describe(item, _events_of(client, item)))
+            text = description.describe(item, _events_of(client, item), _waiting_for(client, item))
+            sys.stdout.write(("\n" if number else "") + text)
 
 
 def _events_of(client: Client, item: Resource) -> list[Resource]:
     namespace = item["metadata"].get("namespace", "default")
     query = f"?fieldSelector=involvedObject.uid%3D{item['metadata']['uid']}"
     return list(client.get(f"/api/v1/namespaces/{namespace}/events{query}")["items"])
+
+
+def _waiting_for(client: Client, item: Resource) -> Resource | None:
+    """Of a Trigger, what waits for it; None for other kinds, and where the data plane does not know it."""
+    if item["kind"] != "Trigger":
+        return None
+    metadata = item["metadata"]
+    return client.find(f"/dead/{metadata['namespace']}/{metadata['name']}/waiting")
 
 
 @app.command()

@@ -1,0 +1,123 @@
+"""`clarion dead` against a real instance: what is given up is kept, shown, sent again or thrown away."""
+
+import http.server
+import json
+import threading
+
+import pytest
+
+OBJECTS = """
+apiVersion: eventing.knative.dev/v1
+kind: Broker
+metadata: {name: default}
+---
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata: {name: picky}
+spec:
+  broker: default
+  subscriber: {uri: URL}
+  delivery: {retry: 0}
+"""
+
+
+@pytest.fixture(scope="module")
+def subscriber():
+    """A subscriber that answers what `status` says, and remembers what it took."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        status, taken = 422, []
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            if self.status == 202:
+                self.taken.append(self.headers["ce-id"])
+            self.send_response(self.status)
+            self.end_headers()
+            self.wfile.write(b"" if self.status == 202 else b"not this one")
+
+        def log_message(self, *arguments):
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    Handler.url = f"http://127.0.0.1:{server.server_port}/"
+    yield Handler
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def instance(instances, subscriber):
+    """An instance with one Trigger that retries nothing."""
+    made = instances()
+    made.start()
+    made.clarion("apply", "-f", "-", stdin=OBJECTS.replace("URL", subscriber.url))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def letters(instance, subscriber, until):
+    """Ids of two dead letters, the only ones."""
+    subscriber.status = 422
+    instance.run("dead", "purge", "picky", "--all")
+    for id_ in ("one", "two"):
+        assert instance.publish(id_, "order.placed", {"n": 1}) == 202
+    until(lambda: len(listed(instance)) == 2, what="dead letters")
+    return [letter["id"] for letter in listed(instance)]
+
+
+def listed(instance):
+    """What `list -o json` prints."""
+    return [json.loads(line) for line in instance.clarion("dead", "list", "picky", "-o", "json").splitlines()]
+
+
+def test_list_and_show(instance, letters):
+    """A letter says which event it is, why it was given up, and what was answered."""
+    table = instance.clarion("dead", "list", "picky").splitlines()
+    counts = instance.clarion("dead", "list").splitlines()[1].split()
+    shown = instance.clarion("dead", "show", "picky", letters[0])
+
+    described = instance.clarion("describe", "trigger", "picky")
+    assert "dead letters     2   (clarion dead list picky)" in described
+    assert table[0].split() == ["ID", "EVENT", "TYPE", "AGE", "ATTEMPTS", "REASON"]
+    assert "the subscriber answered 422" in table[1]
+    assert counts == ["picky", "0", "0", "2"]
+    assert "body: not this one" in shown
+    assert "status: 422" in shown
+
+
+def test_redrive(instance, letters, subscriber, until):
+    """What is sent again reaches the subscriber and is no dead letter any more."""
+    subscriber.status = 202
+
+    assert instance.clarion("dead", "redrive", "picky", letters[0]) == "1 sent again\n"
+    until(lambda: len(listed(instance)) == 1, what="one letter less")
+    assert instance.clarion("dead", "redrive", "picky", "--all") == "1 sent again\n"
+    until(lambda: sorted(subscriber.taken) == ["one", "two"], what="delivery of both")
+
+    assert instance.run("dead", "list", "picky").stderr == "no dead letters\n"
+
+
+def test_purge(instance, letters):
+    """What is thrown away is gone; an id that is not there is a failure that says so."""
+    assert instance.clarion("dead", "purge", "picky", letters[0]) == "1 thrown away\n"
+    again = instance.run("dead", "purge", "picky", letters[0])
+
+    assert (again.returncode, again.stdout) == (1, "0 thrown away\n")
+    assert [letter["id"] for letter in listed(instance)] == letters[1:]
+
+
+@pytest.mark.parametrize(("arguments", "status", "message"), [
+    (["redrive", "picky"], 2, "say which: ids as `clarion dead list` prints them, or --all"),
+    (["list", "nobody"], 1, "there is no trigger default/nobody"),
+    (["show", "picky", "nonsense"], 1, "there is no dead letter nonsense"),
+])
+def test_wrong_use(instance, arguments, status, message):
+    """What is not there, or not said, is one line and the right status."""
+    done = instance.run("dead", *arguments)
+
+    assert done.returncode == status
+    assert message in done.stderr
