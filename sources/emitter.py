@@ -4,7 +4,7 @@ The way from a source to its sink: POST until it is accepted.
 A sink that is away, overloaded or fails is asked again, at first after 50 ms, then twice as long each time,
 up to 5 s, for as long as it takes: a source only goes on when its event is safe, and what it reads
 from keeps the rest. `Retry-After` is honoured. A sink that refuses the event for good (a 4xx that Knative
-does not repeat) ends the attempt.
+does not repeat) ends the attempt. To a broker of ours events go in batches (batches.py) while all is well.
 
 A source whose spec has a `delivery` may say otherwise:
 
@@ -28,6 +28,7 @@ from eventing.event import Event
 from eventing.http.client import Client, NoAnswer
 from eventing.projection import Record
 from sources import tally
+from sources.batches import Batches
 from sources.source import Refused
 
 # 404: the broker may not be there yet. 409, 425, 429: "not now". 408: they were slow. (data-plane.md)
@@ -39,6 +40,7 @@ _TIMEOUT_S = 30.0
 _ANSWER_LIMIT_BYTES = 64 * 1024  # only the status is of interest
 # Base64 makes 1024 characters of it, the most that `knativeerrordata` may have.
 _ERROR_DATA_BYTES = 768
+_BATCH = [(b"content-type", binding.BATCH.encode())]
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +56,18 @@ class Emitter:
     """One source's `emit`."""
 
     def __init__(self, client: Client, record: Record, *, name: str, count: tally.Counts,
-                 on_state: OnState) -> None:
-        """Send to the sink in *record*; *on_state* hears of `ready` and `not_ready`."""
+                 on_state: OnState, to_broker: bool) -> None:
+        """
+        Send to the sink in *record*.
+
+        Args:
+            client: the connections.
+            record: of the projection `sources`.
+            name: of the source, `Kind/ns/name`.
+            count: is added to.
+            on_state: hears of `ready` and `not_ready`.
+            to_broker: whether the sink is a broker of ours, which takes batches.
+        """
         self.was_ready = False
         self._client = client
         self._sink: str = record["sink"]
@@ -65,6 +77,7 @@ class Emitter:
         self._on_state = on_state
         self._unwell: set[str] = set()  # sinks that did not take the last event: said once, not for each
         self._log = log.bind(source=name)
+        self._batches = Batches(self._post_batch) if to_broker else None
 
     def ready(self) -> None:
         """Say that the source is connected."""
@@ -79,7 +92,8 @@ class Emitter:
         """Return once the sink has accepted *event*; raise Refused if it never will."""
         if self._extensions:
             event = Event({**event.attributes, **self._extensions}, event.data)
-        await self._send(self._sink, event)
+        if self._batches is None or not await self._batches.send(event):
+            await self._send(self._sink, event)
         self._count[tally.ACCEPTED] += 1
 
     async def give_up(self, event: Event, refused: Refused) -> None:
@@ -97,6 +111,13 @@ class Emitter:
         self._count[tally.SKIPPED] += 1
         self._log.error("event skipped", id=event.attributes["id"], event_type=event.attributes["type"],
                         problem=problem)
+
+    async def _post_batch(self, body: bytes) -> bool:
+        try:
+            problem, _, _ = await self._attempt(self._sink, _BATCH, body)
+        except Refused:
+            return False
+        return not problem
 
     def _dead_letter(self, event: Event, refused: Refused) -> Event:
         attributes = {**event.attributes, **self._extensions, "knativeerrordest": self._sink,

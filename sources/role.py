@@ -39,6 +39,7 @@ class Sources:
         """Send through *client*."""
         self._store = runtime.store
         self._client = client
+        self._brokers = f"{runtime.config.data_url}/"  # what the addresses of our own brokers begin with
         self._tally = Tally()
         runtime.metrics.register(self._tally)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -74,7 +75,8 @@ class Sources:
         if before is not None:
             await asyncio.wait((before,))
         emit = Emitter(self._client, record, name=name, count=self._tally.counts(name),
-                       on_state=functools.partial(self._set_state, name, record))
+                       on_state=functools.partial(self._set_state, name, record),
+                       to_broker=record["sink"].startswith(self._brokers))
         wait_s = _FIRST_WAIT_S
         while True:
             emit.was_ready = False
