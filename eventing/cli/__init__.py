@@ -30,6 +30,7 @@ COMMANDS = {
     "tail": ("events", "Print events as they arrive at a broker."),
     "dead": ("dead", "Look at events that no retry delivered, and send them once more."),
     "logs": ("functions", "Print what a Service's workers print."),
+    "source": ("sources", "List and describe where events come from."),
     "func": ("func", "Make, try out, deploy and call functions."),
     "cesql": ("cesql", "Evaluate a CloudEvents SQL expression."),
     "doctor": ("doctor", "Check that this machine can run Clarion."),

@@ -29,7 +29,8 @@ from eventing.errors import ClarionError, UsageError
 
 app = typer.Typer()
 
-QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
+_CHECKOUT = Path(__file__).parents[2] / "examples" / "quickstart"
+QUICKSTART = _CHECKOUT if _CHECKOUT.is_dir() else Path(sys.prefix) / "share" / "clarion" / "quickstart"
 _EVENTING = "/apis/eventing.knative.dev/v1/namespaces/default"
 _SERVING = "/apis/serving.knative.dev/v1/namespaces/default"
 _START_S = 30.0
@@ -50,7 +51,7 @@ def demo(
     Example: clarion demo
     """
     if not files.is_dir():
-        raise UsageError(f"{files} is not there; run this in a checkout of Clarion, or name a folder with -f")
+        raise UsageError(f"{files} is not there; name a folder with -f")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="clarion-demo-") as place, _running(Path(place), files) as server:
         _Story(server, began).tell()

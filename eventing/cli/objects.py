@@ -70,7 +70,10 @@ def _documents(files: list[Path] | None) -> list["applying.Document"]:
 
     if not files:
         raise UsageError("say what to read: -f FILE, -f FOLDER or -f -")
-    return applying.read(files)
+    documents = applying.read(files)
+    if not documents:
+        raise UsageError(f"no object is described in {', '.join(map(str, files))}")
+    return documents
 
 
 @app.command()
