@@ -94,13 +94,12 @@ class Courier:
 
     def pump(self, lane: Lane) -> None:
         """Open as many of the lane's deliveries as its limits allow."""
+        if self._is_closing or not lane.queue or not self._may_send():
+            return
         now = time.monotonic()
-        while not self._is_closing and self._may_send():
-            deliveries = lane.next(self._budget, now)
-            if not deliveries:
-                break
+        while deliveries := lane.next(self._budget, now):
             self._start(lane, deliveries, now)
-        if lane.flow.is_timed and lane not in self._wakes and not self._is_closing:
+        if lane.flow.is_timed and lane not in self._wakes:
             wake_at = lane.wake_at(now)
             if wake_at is not None:
                 self._wakes[lane] = self._loop.call_later(max(0.0, wake_at - now), self._wake, lane)
@@ -174,6 +173,9 @@ class Courier:
             return
         lane, deliveries = attempt.lane, attempt.deliveries
         try:
+            if 200 <= answer.status < 300 and not answer.body and answer.event is None:  # noqa: PLR2004  HTTP's
+                self._settle(attempt, [SETTLED] * len(deliveries), answer)  # as every decision has it
+                return
             if len(deliveries) == 1 and lane.flow.batch_events == 1 and deliveries[0].ref[0] != "d":
                 decision = self._decide(decide, deliveries[0], answer)
                 if isinstance(decision, Reply) and not lane.is_gone:
@@ -189,10 +191,7 @@ class Courier:
             self._open.discard(attempt)
 
     def _decide(self, how: Callable[..., Decision], delivery: Delivery, answer: Answer) -> Decision:
-        policy = delivery.lane.policy
-        if 200 <= answer.status < 300 and not answer.body and answer.event is None:  # noqa: PLR2004  HTTP's
-            return SETTLED
-        now = time.time()
+        policy, now = delivery.lane.policy, time.time()
         age_s = 0.0 if policy.max_age_s is None else now - accepted_at(delivery.ref)
         return how(policy, answer, delivery.attempt, now,
                    jitter=random.random(), age_s=age_s)  # noqa: S311  it spreads retries, and keeps no secret
@@ -209,7 +208,9 @@ class Courier:
                 lane.counts.add(said, took_s)
                 self._ledger.record([int(now * 1000), delivery.ref, _id(delivery), lane.name,
                                      delivery.attempt, answer.status, round(took_s * 1000, 1), said])
-                if isinstance(decision, RetryAt) and lane.flow.is_ordered and delivery.ref[0] not in "dr":
+                if decision is SETTLED:
+                    self._ledger.redeem(delivery)
+                elif isinstance(decision, RetryAt) and lane.flow.is_ordered and delivery.ref[0] not in "dr":
                     self._ledger.hold(delivery, decision.when)
                     holding.append((delivery, time.monotonic() + decision.when - now))
                 else:

@@ -75,12 +75,12 @@ class Delivery:
     entry: Entry | None = None  # while it is held in memory only
     member: str | None = None  # its name in the backlog, once it is there
     letter: dict[str, str] | None = None  # fields of the dead letter that it is
-    units: int = 1  # what it counts for
+    units: int = field(init=False)  # what it counts for
 
     def __post_init__(self) -> None:
         """Weigh the event."""
-        if self.event.data is not None:
-            self.units += len(self.event.data) // _UNIT_BYTES
+        data = self.event.data
+        self.units = 1 if data is None else 1 + len(data) // _UNIT_BYTES
 
 
 class Budget:

@@ -16,7 +16,6 @@ from eventing.event import Event
 from eventing.http import wire
 
 _TYPE = "datacontenttype"
-_NO_LINE = frozenset({_TYPE, TTL})
 _TRACE = ("traceparent", "tracestate")
 _BATCH = b"content-type: " + binding.BATCH.encode() + b"\r\n"
 _STRUCTURED = b"content-type: " + binding.STRUCTURED.encode() + b"\r\n"
@@ -24,16 +23,18 @@ _STRUCTURED = b"content-type: " + binding.STRUCTURED.encode() + b"\r\n"
 
 def binary(attributes: Mapping[str, str]) -> bytes:
     """Header lines of an event in binary mode; its data is the body."""
-    plain = [value for name, value in attributes.items() if name != _TYPE]
-    media_type = attributes.get(_TYPE, "")
-    if not binding.is_plain("".join(plain)) or not media_type.isprintable():
+    values: list[str] = []
+    block = ""
+    for name, value in attributes.items():
+        if name == _TYPE:
+            block += f"content-type: {value}\r\n"
+        elif name != TTL:
+            values.append(value)
+            block += f"ce-{name}: {value}\r\n"
+    if not binding.is_plain("".join(values)) or not attributes.get(_TYPE, "").isprintable():
         headers, _ = binding.to_http(Event(outgoing(attributes)))
         return wire.encode(headers) + trace(attributes)
-    lines = [f"ce-{name}: {value}\r\n" for name, value in attributes.items() if name not in _NO_LINE]
-    if media_type:
-        lines.append(f"content-type: {media_type}\r\n")
-    block = "".join(lines).encode()
-    return block + trace(attributes) if "traceparent" in attributes else block
+    return block.encode() + trace(attributes) if "traceparent" in attributes else block.encode()
 
 
 def structured(event: Event) -> tuple[bytes, bytes]:

@@ -162,6 +162,13 @@ class Ledger:
 
     def redeem(self, delivery: Delivery) -> None:
         """*delivery* is settled; a dead letter is none any more."""
+        entry = delivery.entry
+        if entry is not None and delivery.member is None:  # what `leave` comes to for nearly all
+            entry.pending -= 1
+            self._fresh.append((entry, delivery.lane.uid))
+            delivery.entry = None
+            self.is_dirty = True
+            return
         self.leave(delivery)
         if delivery.ref[0] in "dr":
             self._page.redeemed.setdefault(delivery.lane.uid, []).append(delivery.ref[1:])

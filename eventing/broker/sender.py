@@ -213,9 +213,11 @@ def _read(status: int, headers: list[Header], body: bytes) -> Answer:
     """Take the event out of an answer, if it is a success and carries one."""
     if not 200 <= status < 300:  # noqa: PLR2004  HTTP's own classes
         return Answer(status, None, body, wire.find(headers, b"retry-after"))
-    is_event = wire.find(headers, b"ce-specversion") is not None or \
-        (wire.find(headers, b"content-type") or b"").lstrip().lower().startswith(_EVENT_TYPES)
-    if not is_event:
+    for name, value in headers:
+        if name == b"ce-specversion" or \
+                (name == b"content-type" and value.lstrip().lower().startswith(_EVENT_TYPES)):
+            break
+    else:
         return Answer(status, None, body)
     try:
         return Answer(status, binding.from_http(headers, body))

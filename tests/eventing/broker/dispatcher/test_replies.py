@@ -40,7 +40,7 @@ async def test_a_loop_ends(bench, subscriber, eventually):
     records = await bench.records(4)
 
     assert subscriber.ids == ["1", "re-1", "re-re-1", "re-re-re-1"]
-    assert [record[-1] for record in records] == ["replied", "replied", "replied", "reply dropped"]
+    assert sorted(record[-1] for record in records) == ["replied"] * 3 + ["reply dropped"]
 
 
 async def test_the_replys_own_ttl_does_not_count(bench, subscriber, make_subscriber, eventually):
