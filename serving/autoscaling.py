@@ -18,6 +18,14 @@ from serving import duration
 GROUP = "autoscaling.knative.dev"
 _MISPLACED = 'autoscaling annotations must be put under "spec.template.metadata.annotations" to work'
 _ALGORITHMS = {"", "linear", "weighted-exponential", "weightedExponential"}
+
+
+def spellings(dashed: str) -> tuple[str, ...]:
+    """*dashed*, and the camel case that Knative still reads: `min-scale`, `minScale`."""
+    head, *tail = dashed.split("-")
+    return tuple(dict.fromkeys((dashed, head + "".join(word.capitalize() for word in tail))))
+
+
 # Annotation, least and most; the bounds are Knative's.
 _PERCENTAGES = (("panic-window-percentage", 1, 100), ("panic-threshold-percentage", 110, 1000),
                 ("target-utilization-percentage", 1, 100))
@@ -26,6 +34,12 @@ _DURATIONS = (("window", 6, True), ("scale-to-zero-pod-retention-period", 0, Fal
               ("scale-down-delay", 0, True))
 KPA = "kpa.autoscaling.knative.dev"
 HPA = "hpa.autoscaling.knative.dev"
+
+_DASHED = ("class", "metric", "target", "target-burst-capacity", "metric-aggregation-algorithm", "min-scale",
+           "max-scale", "initial-scale", "activation-scale",
+           *(dashed for dashed, *_ in (*_PERCENTAGES, *_DURATIONS)))
+# Every annotation in its one or two spellings.
+ANNOTATIONS = tuple(f"{GROUP}/{spelling}" for dashed in _DASHED for spelling in spellings(dashed))
 
 _TARGET_MIN = 0.01
 _WINDOW_MIN_S, _WINDOW_MAX_S = 6, 3600  # a window is six one-second buckets at least, and an hour at most
@@ -182,10 +196,8 @@ def misplaced_errors(annotations: Annotations) -> list[FieldError]:
 
 def _annotated(annotations: Annotations, dashed: str) -> tuple[str, str] | None:
     """Key as written and value of annotation *dashed*: `min-scale` may be `minScale`; None if absent."""
-    head, *tail = dashed.split("-")
-    spellings = dict.fromkeys((dashed, head + "".join(word.capitalize() for word in tail)))
-    return next(((f"{GROUP}/{spelling}", annotations[f"{GROUP}/{spelling}"]) for spelling in spellings
-                 if f"{GROUP}/{spelling}" in annotations), None)
+    keys = (f"{GROUP}/{spelling}" for spelling in spellings(dashed))
+    return next(((key, annotations[key]) for key in keys if key in annotations), None)
 
 
 def _class_errors(annotations: Annotations) -> Iterator[FieldError]:

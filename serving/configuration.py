@@ -186,5 +186,6 @@ CONFIGURATION = register(Kind(
     short_names=("config", "cfg"), categories=("all", "knative", "serving"),
     columns=(Column("LatestCreated", ".status.latestCreatedRevisionName"),
              Column("LatestReady", ".status.latestReadyRevisionName"), *READY_COLUMNS),
-    default=default, validate=validate, reconcile=reconcile,
+    default=default, validate=validate, reconcile=reconcile, fields={"spec": shape.CONFIGURATION_SPEC},
+    annotations={"spec.template.metadata": template.ANNOTATIONS},
 ))

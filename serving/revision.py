@@ -211,4 +211,5 @@ REVISION = register(Kind(
              Column("Actual Replicas", ".status.actualReplicas", "integer"),
              Column("Desired Replicas", ".status.desiredReplicas", "integer")),
     default=default, validate=validate, reconcile=reconcile, finalize=finalize, reports="scales",
+    fields={"spec": shape.REVISION_SPEC}, annotations={"metadata": template.ANNOTATIONS},
 ))

@@ -260,4 +260,5 @@ ROUTE = register(Kind(
     group=names.GROUP, version="v1", kind="Route", plural="routes", singular="route", short_names=("rt",),
     categories=("all", "knative", "serving"), columns=(Column("URL", ".status.url"), *READY_COLUMNS),
     default=default, validate=validate, reconcile=reconcile, finalize=finalize,
+    fields={"spec": {"traffic": shape.TRAFFIC}},
 ))

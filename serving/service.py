@@ -15,7 +15,7 @@ from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.objects import NotOwned
 from eventing.control.resource import FALSE, READY, TRUE, UNKNOWN, Resource
-from serving import metadata, names, shape, traffic
+from serving import metadata, names, shape, template, traffic
 from serving.configuration import default_template, is_taken, template_errors
 from serving.revision import REVISION
 
@@ -165,5 +165,6 @@ SERVICE = register(Kind(
     short_names=("kservice", "ksvc"), categories=("all", "knative", "serving"),
     columns=(Column("URL", ".status.url"), Column("LatestCreated", ".status.latestCreatedRevisionName"),
              Column("LatestReady", ".status.latestReadyRevisionName"), *READY_COLUMNS),
-    default=default, validate=validate, reconcile=reconcile,
+    default=default, validate=validate, reconcile=reconcile, fields={"spec": shape.SERVICE_SPEC},
+    annotations={"metadata": (), "spec.template.metadata": template.ANNOTATIONS},
 ))

@@ -5,12 +5,14 @@ Whoever writes `command: python app.py` means a list, and is told so here, in th
 before anything reads the field. Pure; what the values may be is judged afterwards (template, podspec,
 traffic).
 
-A shape is a type (a leaf), `[shape]` (a list), `{"name": shape}` (an object; other members are not looked at)
-or `{"*": shape}` (a map). null is always absent.
+Shapes are those of `eventing/control/schema.py`; members that a shape does not have are judged there. All
+fields of Kubernetes' pods are here, also those that Knative refuses: it is podspec.py that says so, and by
+name. null is always absent.
 """
 
 from typing import Any
 
+from eventing.control.schema import ANY, METADATA, Strict
 from serving import quantity
 
 _INT_OR_TEXT = (int, str)  # ports go by number or name
@@ -23,41 +25,71 @@ _PROBE = {
     "tcpSocket": {"host": str, "port": _INT_OR_TEXT}, "exec": {"command": [str]},
     "grpc": {"port": int, "service": str},
     "initialDelaySeconds": int, "timeoutSeconds": int, "periodSeconds": int, "successThreshold": int,
-    "failureThreshold": int,
+    "failureThreshold": int, "terminationGracePeriodSeconds": int,
+}
+_SECURITY = {
+    "runAsUser": int, "runAsGroup": int, "runAsNonRoot": bool, "privileged": bool,
+    "readOnlyRootFilesystem": bool, "allowPrivilegeEscalation": bool,
+    "capabilities": {"add": [str], "drop": [str]},
+    "seccompProfile": {"type": str, "localhostProfile": str},
+    "appArmorProfile": ANY, "procMount": str, "seLinuxOptions": ANY, "windowsOptions": ANY,
 }
 _CONTAINER = {
     "name": str, "image": str, "command": [str], "args": [str], "workingDir": str, "imagePullPolicy": str,
-    "terminationMessagePolicy": str,
+    "terminationMessagePolicy": str, "terminationMessagePath": str,
     "env": [{"name": str, "value": str,
-             "valueFrom": {"configMapKeyRef": _REFERENCE, "secretKeyRef": _REFERENCE}}],
+             "valueFrom": {"configMapKeyRef": _REFERENCE, "secretKeyRef": _REFERENCE, "fieldRef": ANY,
+                           "resourceFieldRef": ANY, "fileKeyRef": ANY}}],
     "envFrom": [{"prefix": str, "configMapRef": _REFERENCE, "secretRef": _REFERENCE}],
-    "ports": [{"name": str, "containerPort": int, "protocol": str}],
+    "ports": [{"name": str, "containerPort": int, "protocol": str, "hostPort": int, "hostIP": str}],
     "readinessProbe": _PROBE, "livenessProbe": _PROBE, "startupProbe": _PROBE,
-    "resources": {"limits": {"*": _QUANTITY}, "requests": {"*": _QUANTITY}},
-    "securityContext": {"runAsUser": int, "runAsGroup": int, "capabilities": {"add": [str], "drop": [str]}},
-    "volumeMounts": [{"name": str, "mountPath": str, "subPath": str, "readOnly": bool}],
+    "resources": {"limits": {"*": _QUANTITY}, "requests": {"*": _QUANTITY}, "claims": ANY},
+    "securityContext": _SECURITY,
+    "volumeMounts": [{"name": str, "mountPath": str, "subPath": str, "readOnly": bool,
+                      "mountPropagation": str, "subPathExpr": str, "recursiveReadOnly": str}],
+    # Kubernetes', and refused by Knative.
+    **dict.fromkeys(("lifecycle", "stdin", "stdinOnce", "tty", "volumeDevices", "resizePolicy",
+                     "restartPolicy", "restartPolicyRules"), ANY),
 }
-_ITEMS = [{"key": str, "path": str}]
+_ITEMS = [{"key": str, "path": str, "mode": int}]
+_FILES = {"items": _ITEMS, "optional": bool, "defaultMode": int}
+_PROJECTED = {"name": str, "items": _ITEMS, "optional": bool}
 _VOLUME = {
-    "name": str, "secret": {"items": _ITEMS}, "configMap": {"items": _ITEMS},
-    "projected": {"sources": [{"secret": {"name": str, "items": _ITEMS},
-                               "configMap": {"name": str, "items": _ITEMS},
-                               "serviceAccountToken": {"path": str}}]},
-    "emptyDir": {"medium": str, "sizeLimit": _QUANTITY}, "persistentVolumeClaim": {"claimName": str},
+    "name": str, "secret": {"secretName": str, **_FILES}, "configMap": {"name": str, **_FILES},
+    "projected": {"sources": [{"secret": _PROJECTED, "configMap": _PROJECTED, "downwardAPI": ANY,
+                               "serviceAccountToken": {"path": str, "audience": str,
+                                                       "expirationSeconds": int},
+                               "clusterTrustBundle": ANY, "podCertificate": ANY}],
+                  "defaultMode": int},
+    "emptyDir": {"medium": str, "sizeLimit": _QUANTITY},
+    "persistentVolumeClaim": {"claimName": str, "readOnly": bool},
+    # By a feature, or not at all.
+    **dict.fromkeys((
+        "hostPath", "csi", "ephemeral", "image", "downwardAPI", "awsElasticBlockStore", "azureDisk",
+        "azureFile", "cephfs", "cinder", "fc", "flexVolume", "flocker", "gcePersistentDisk", "gitRepo",
+        "glusterfs", "iscsi", "nfs", "photonPersistentDisk", "portworxVolume", "quobyte", "rbd", "scaleIO",
+        "storageos", "vsphereVolume"), ANY),
 }
+# Of a pod: by a feature, or not at all.
+_POD = (
+    "affinity", "topologySpreadConstraints", "hostAliases", "nodeSelector", "runtimeClassName",
+    "tolerations", "shareProcessNamespace", "priorityClassName", "schedulerName", "dnsPolicy", "dnsConfig",
+    "hostIPC", "hostPID", "hostNetwork", "nodeName", "restartPolicy", "terminationGracePeriodSeconds",
+    "activeDeadlineSeconds", "ephemeralContainers", "serviceAccount", "hostname", "hostnameOverride",
+    "subdomain", "setHostnameAsFQDN", "hostUsers", "os", "overhead", "preemptionPolicy", "priority",
+    "readinessGates", "schedulingGates", "resourceClaims", "resources",
+)
 REVISION_SPEC: dict[str, Any] = {
     "containerConcurrency": int, "timeoutSeconds": int, "responseStartTimeoutSeconds": int,
     "idleTimeoutSeconds": int,
-    "containers": [_CONTAINER], "initContainers": [_CONTAINER], "volumes": [_VOLUME], "securityContext": {},
-    "serviceAccountName": str,
+    "containers": [_CONTAINER], "initContainers": [_CONTAINER], "volumes": [_VOLUME], "securityContext": ANY,
+    "serviceAccountName": str, "imagePullSecrets": [{"name": str}], "enableServiceLinks": bool,
+    "automountServiceAccountToken": bool, **dict.fromkeys(_POD, ANY),
 }
 TRAFFIC: list[Any] = [{"percent": int, "revisionName": str, "configurationName": str, "tag": str, "url": str,
                        "latestRevision": bool}]
-SERVICE_SPEC: dict[str, Any] = {
-    "template": {"metadata": {"name": str, "labels": {"*": str}, "annotations": {"*": str}},
-                 "spec": REVISION_SPEC},
-    "traffic": TRAFFIC,
-}
+CONFIGURATION_SPEC: dict[str, Any] = {"template": {"metadata": Strict(METADATA), "spec": REVISION_SPEC}}
+SERVICE_SPEC: dict[str, Any] = {**CONFIGURATION_SPEC, "traffic": TRAFFIC}
 
 _GO = {str: "string", int: "int64", bool: "bool", _INT_OR_TEXT: "intstr.IntOrString",
        _QUANTITY: "resource.Quantity"}
@@ -65,7 +97,9 @@ _GO = {str: "string", int: "int64", bool: "bool", _INT_OR_TEXT: "intstr.IntOrStr
 
 def check(value: Any, shape: Any, path: str) -> None:
     """Raise ValueError, which names the *path*, if *value* is not of that *shape*."""
-    if value is None:
+    if isinstance(shape, Strict):
+        shape = shape.shape
+    if value is None or shape is ANY:
         return
     if isinstance(shape, list):
         _expect(isinstance(value, list), value, path, "[]string" if shape == [str] else "list")

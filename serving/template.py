@@ -23,6 +23,8 @@ _QUEUE_QUANTITIES = tuple(f"{_QUEUE}/{kind}-resource-{side}"
                           for kind in ("cpu", "memory", "ephemeral-storage") for side in ("request", "limit"))
 _PERCENTAGE = f"{_QUEUE}/resource-percentage"
 _LEAST_PERCENT, _MOST_PERCENT = 0.1, 100.0
+# What annotations of a template may mean something, of Clarion's own and of the autoscaler's.
+ANNOTATIONS = (names.ENTRY, names.PRELOAD, *autoscaling.ANNOTATIONS)
 _LOW_PORTS = 1024  # below, Linux wants a capability
 
 

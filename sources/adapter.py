@@ -20,11 +20,17 @@ from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import Kind
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
+from eventing.control.schema import DELIVERY, DESTINATION, Shape
 from eventing.errors import ClarionError
 from sources.source import CeAttributes
 
 _GROUP = "sources.knative.dev"
 _EXTENSION_NAME = re.compile(r"[a-zA-Z0-9]+")
+
+_FIELDS = {"sink": DESTINATION, "ceOverrides": {"extensions": {"*": str}}, "delivery": DELIVERY}
+
+# How a spec refers to a value in a Secret.
+SECRET_VALUE = {"secretKeyRef": {"name": str, "key": str, "optional": bool}}
 
 # What a `secretKeyRef` says: name, key, perhaps optional.
 SecretKeyRef = Mapping[str, Any]
@@ -54,6 +60,7 @@ def source_kind(
     *,
     version: str = "v1",
     columns: tuple[kind.Column, ...],
+    fields: Mapping[str, Shape],
     default: kind.Default,
     validate: kind.Validate,
     ce_attributes: Callable[[Resource], CeAttributes],
@@ -69,6 +76,7 @@ def source_kind(
         name: as in `PingSource`.
         version: of the API; a kind may be registered in several.
         columns: those between Sink and Age.
+        fields: shapes of what the spec has beside `sink`, `ceOverrides` and `delivery`.
         default: fills in what the kind adds to `sink` and `delivery`.
         validate: what is wrong beyond `sink`, `ceOverrides` and `delivery`.
         ce_attributes: `type` and `source` of the events; the first one's `source` is in the record.
@@ -104,7 +112,7 @@ def source_kind(
         categories=("all", "knative", "sources"),
         columns=(kind.Column("Sink", ".status.sinkUri"), *columns, kind.AGE, *kind.READY_COLUMNS),
         default=default_all, validate=validate_all, reconcile=reconcile, finalize=finalize,
-        reports="source-states",
+        reports="source-states", fields={"spec": {**_FIELDS, **fields}}, annotations={"metadata": ()},
     ))
 
 

@@ -136,5 +136,6 @@ def _ce_attributes(pingsource: Resource) -> CeAttributes:
 
 KIND = source_kind(
     "PingSource", columns=(Column("Schedule", ".spec.schedule"),), default=_default, validate=_validate,
+    fields={"schedule": str, "timezone": str, "contentType": str, "data": str, "dataBase64": str},
     ce_attributes=_ce_attributes,
 )

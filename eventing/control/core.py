@@ -92,7 +92,7 @@ def _about(event: Resource) -> Any:
 NAMESPACE = register(Kind(
     group="", version="v1", kind="Namespace", plural="namespaces", singular="namespace", short_names=("ns",),
     namespaced=False, columns=(Column("Status", ".status.phase"), AGE),
-    default=_default_namespace, finalize=_empty_namespace))
+    default=_default_namespace, finalize=_empty_namespace, fields={"spec": {"finalizers": [str]}}))
 
 CONFIG_MAP = register(Kind(
     group="", version="v1", kind="ConfigMap", plural="configmaps", singular="configmap", short_names=("cm",),

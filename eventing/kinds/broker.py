@@ -19,6 +19,7 @@ from eventing.control.destination import validate_reference
 from eventing.control.field import FieldError
 from eventing.control.kind import AGE, READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, TRUE, Resource
+from eventing.control.schema import DELIVERY, REFERENCE, Strict
 from eventing.kinds import broker_defaults, broker_keeping
 from eventing.kinds.broker_defaults import BrokerDefaults
 
@@ -173,4 +174,6 @@ BROKER = register(Kind(
     columns=(Column("URL", ".status.address.url"), AGE, *READY_COLUMNS,
              Column("Class", lambda broker: resource.annotations(broker).get(CLASS), priority=1)),
     default=default, validate=validate, reconcile=reconcile, finalize=finalize,
+    fields={"spec": {"config": Strict(REFERENCE), "delivery": DELIVERY}},
+    annotations={"metadata": (PARTITIONS, broker_keeping.DEDUP_WINDOW, broker_keeping.RETENTION)},
 ))

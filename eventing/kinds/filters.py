@@ -1,8 +1,9 @@
 """
 What admission says of a Trigger's filters, in Knative's words.
 
-Names of attributes, one dialect an element, CESQL that parses, no field that nobody knows. What a filter
-means, and whether all of it compiles, is known in `eventing/broker/filters`: the reconciler asks there.
+Names of attributes, one dialect an element, CESQL that parses; fields that nobody knows are refused before
+that, by their shape (`FILTER`, `FILTERS`). What a filter means, and whether all of it compiles, is known in
+`eventing/broker/filters`: the reconciler asks there.
 Source: knative.dev/eventing `pkg/apis/eventing/v1/trigger_validation.go`.
 """
 
@@ -13,13 +14,18 @@ from typing import Any
 from eventing import cesql
 from eventing.control import field
 from eventing.control.field import FieldError
+from eventing.control.schema import Shape
 
 _NAME = re.compile(r"[a-z][a-z0-9]*")
 _NAME_WRONG = "Attribute name must start with a letter and can only contain lowercase alphanumeric"
 _MULTIPLE = "multiple dialects found, filters can have only one dialect set"
 _MAPS = ("exact", "prefix", "suffix")
 _LISTS = ("all", "any")
-_DIALECTS = {*_MAPS, *_LISTS, "not", "cesql"}
+
+FILTER: Shape = {"attributes": {"*": str}}
+_ELEMENT: dict[str, Shape] = {**{name: {"*": str} for name in _MAPS}, "cesql": str}
+FILTERS: Shape = [_ELEMENT]
+_ELEMENT |= {"all": FILTERS, "any": FILTERS, "not": _ELEMENT}  # an element holds elements
 
 
 def validate_filter(filter_: Any) -> list[FieldError]:
@@ -28,8 +34,7 @@ def validate_filter(filter_: Any) -> list[FieldError]:
         return []
     if not isinstance(filter_, Mapping):
         return [field.invalid_value(filter_, "", "expected attributes: {name: value}")]
-    errors = unknown_fields(filter_, {"attributes"})
-    return errors + field.via_field(_attributes(filter_.get("attributes") or {}), "attributes")
+    return field.via_field(_attributes(filter_.get("attributes") or {}), "attributes")
 
 
 def validate_filters(filters: Any) -> list[FieldError]:
@@ -41,18 +46,13 @@ def validate_filters(filters: Any) -> list[FieldError]:
     return [error.via_index(index) for index, element in enumerate(filters) for error in _element(element)]
 
 
-def unknown_fields(value: Mapping[str, Any], known: set[str]) -> list[FieldError]:
-    """Complain of each member that is not *known*: Knative decodes a Trigger's spec strictly."""
-    return [field.generic(f'json: unknown field "{name}"', "") for name in value if name not in known]
-
-
 def _element(element: Any) -> list[FieldError]:
     if element is None:
         return []
     if not isinstance(element, Mapping):
         return [field.invalid_value(element, "", "expected an object with one dialect")]
-    errors = unknown_fields(element, _DIALECTS)
-    present = [name for name in _DIALECTS if element.get(name) or (name == "not" and element.get(name) == {})]
+    errors: list[FieldError] = []
+    present = [name for name in _ELEMENT if element.get(name) or (name == "not" and element.get(name) == {})]
     if len(present) > 1:
         errors.append(field.generic(_MULTIPLE, ""))
     for name in _MAPS:
@@ -78,7 +78,7 @@ def _expression(text: Any) -> list[FieldError]:
 def _attributes(attributes: Any) -> list[FieldError]:
     if not isinstance(attributes, Mapping):
         return [field.invalid_value(attributes, "", "expected {name: value}")]
-    errors = [field.invalid_key_name(name, "", _NAME_WRONG).via_key(name)
+    errors = [field.invalid_key_name(name, "", _NAME_WRONG)
               for name in attributes if not _NAME.fullmatch(name)]
     return errors + [field.invalid_value(value, "", "expected a string").via_key(name)
                      for name, value in attributes.items() if not isinstance(value, str)]

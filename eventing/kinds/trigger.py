@@ -24,18 +24,22 @@ Source: knative.dev/eventing `pkg/apis/eventing/v1` and `pkg/reconciler/broker/t
 from collections.abc import Mapping
 from typing import Any
 
+from eventing.broker import flow
 from eventing.broker.filters import FilterInvalid, compile_filter
+from eventing.broker.flow import FlowInvalid, flow_of
 from eventing.control import address, delivery, destination, field, resource
 from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import AGE, READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
+from eventing.control.schema import DELIVERY, DESTINATION, REFERENCE, Strict
 from eventing.kinds import broker as brokers
 from eventing.kinds import dependency, filters
 
 BROKER_LABEL = "eventing.knative.dev/broker"
 _INJECTION = "eventing.knative.dev/injection"
-_SPEC = {"broker", "brokerRef", "filter", "filters", "subscriber", "delivery"}
+_SPEC = Strict({"broker": str, "brokerRef": REFERENCE, "filter": filters.FILTER, "filters": filters.FILTERS,
+                "subscriber": DESTINATION, "delivery": DELIVERY})
 _OTHER_NAMESPACE = ("only name, apiVersion and kind are supported fields when "
                     "feature.CrossNamespaceEventLinks is disabled")
 _INJECTION_WRONG = 'The provided injection annotation value can only be "enabled" or "disabled", not "{}"'
@@ -48,7 +52,7 @@ _CONDITIONS = ("BrokerReady", "SubscriptionReady", "DependencyReady", "Subscribe
 # Trigger stays. Dropping the record would drop its retries and dead letters with it.
 _NOTHING: dict[str, Any] = {"filter": {}, "filters": [{"cesql": "FALSE"}]}
 # Annotations that mean something to the data plane.
-_PASSED_ON = ("clarion.dev/", "kafka.eventing.knative.dev/")
+_PASSED_ON = ("clarion.dev/", "kafka.eventing.knative.dev/", "rabbitmq.eventing.knative.dev/")
 
 
 def broker_name(trigger: Resource) -> str:
@@ -74,7 +78,7 @@ def default(trigger: Resource, _old: Resource | None, _defaults: Defaults) -> No
 def validate(trigger: Resource, old: Resource | None, _defaults: Defaults) -> list[FieldError]:
     """What is wrong with a Trigger, and with what changed since *old*."""
     spec = resource.spec(trigger)
-    errors = filters.unknown_fields(spec, _SPEC) + _broker_errors(spec)
+    errors = _broker_errors(spec)
     errors += field.via_field(filters.validate_filter(spec.get("filter")), "filter")
     errors += field.via_field(filters.validate_filters(spec.get("filters")), "filters")
     errors += field.via_field(destination.validate(spec.get("subscriber")), "subscriber")
@@ -112,6 +116,11 @@ def _annotation_errors(trigger: Resource) -> list[FieldError]:
         errors.append(field.generic(_INJECTION_WRONG.format(injection), path))
     elif injection is not None and broker != "default":
         errors.append(field.generic(_INJECTION_ELSEWHERE.format(broker), path))
+    try:
+        flow_of(annotations)
+    except FlowInvalid as error:
+        path = f"metadata.annotations[{error.annotation}]"
+        errors.append(field.invalid_value(error.value, path, f"expected {error.allowed}"))
     return errors
 
 
@@ -259,4 +268,7 @@ TRIGGER = register(Kind(
     columns=(Column("Broker", ".spec.broker"), Column("Subscriber_URI", ".status.subscriberUri"), AGE,
              *READY_COLUMNS),
     default=default, validate=validate, reconcile=reconcile, finalize=finalize, reports="lanes",
+    fields={"spec": _SPEC},
+    annotations={"metadata": (flow.ON_POISON, flow.CONCURRENCY, flow.CONCURRENCY_KEY, flow.RATE, flow.BATCH,
+                              flow.MAX_AGE)},
 ))

@@ -25,7 +25,7 @@ from eventing.control.field import FieldError
 from eventing.control.kind import Column, Defaults, Kind
 from eventing.control.resource import Resource
 from eventing.projection import Record
-from sources.adapter import source_kind
+from sources.adapter import SECRET_VALUE, source_kind
 from sources.kafka import connection
 from sources.kafka.event import EVENT_TYPE, KEY_TYPES
 from sources.source import CeAttributes, Emit, NotReady, secrets_of, source, spec_of
@@ -33,6 +33,13 @@ from sources.source import CeAttributes, Emit, NotReady, secrets_of, source, spe
 KEY_TYPE_LABEL = "kafkasources.sources.knative.dev/key-type"
 _OFFSETS = ("earliest", "latest")
 _ORDERINGS = ("ordered", "unordered")
+_FIELDS = {
+    "bootstrapServers": [str], "topics": [str], "consumers": int, "consumerGroup": str, "initialOffset": str,
+    "ordering": str,
+    "net": {"sasl": {"enable": bool, **dict.fromkeys(("user", "password", "type", "tokenProvider", "roleARN"),
+                                                     SECRET_VALUE)},
+            "tls": {"enable": bool, **dict.fromkeys(("cert", "key", "caCert"), SECRET_VALUE)}},
+}
 
 
 @source("KafkaSource")
@@ -141,7 +148,7 @@ def _register(version: str) -> Kind:
     return source_kind(
         "KafkaSource", version=version, running="ConsumerGroup",
         columns=(_list_column("Topics", "topics"), _list_column("BootstrapServers", "bootstrapServers")),
-        default=_default, validate=_validate, ce_attributes=_ce_attributes, details=_details,
+        fields=_FIELDS, default=_default, validate=_validate, ce_attributes=_ce_attributes, details=_details,
         secrets=lambda kafkasource: connection.secret_refs(resource.spec(kafkasource)))
 
 

@@ -14,13 +14,23 @@ from eventing.control import field, resource
 from eventing.control.field import FieldError
 from eventing.control.kind import Column, Defaults
 from eventing.control.resource import Resource
-from sources.adapter import SecretKeyRef, source_kind
+from eventing.control.schema import ANY
+from sources.adapter import SECRET_VALUE, SecretKeyRef, source_kind
 from sources.rabbitmq import topology
 from sources.rabbitmq.message import EVENT_TYPE
 from sources.source import CeAttributes
 
 _MAX_PARALLELISM = 1000  # Knative's bound
 _SECRET_KEYS = ("port", "username", "password")
+_FIELDS = {
+    "rabbitmqClusterReference": {"name": str, "namespace": str, "connectionSecret": {"name": str}},
+    "rabbitmqResourcesConfig": {"queueName": str, "exchangeName": str, "vhost": str, "parallelism": int,
+                                "predeclared": bool},
+    "exchangeConfig": {"name": str, "type": str, "durable": bool, "autoDelete": bool},
+    "queueConfig": {"name": str, "type": str, "durable": bool, "autoDelete": bool, "exclusive": bool,
+                    "routingKey": str, "routingKeys": [str], "arguments": ANY},
+    "user": SECRET_VALUE, "password": SECRET_VALUE, "serviceAccountName": str, "adapterContainerName": str,
+}
 
 # Which reasons are about which condition; others are about the whole (Deployed).
 _CONDITIONS = {
@@ -119,6 +129,6 @@ def _ce_attributes(rabbitmqsource: Resource) -> CeAttributes:
 KIND = source_kind(
     "RabbitmqSource", version="v1alpha1",
     columns=(Column("Queue", ".spec.rabbitmqResourcesConfig.queueName"),),
-    default=_default, validate=_validate, ce_attributes=_ce_attributes, secrets=_secrets,
+    fields=_FIELDS, default=_default, validate=_validate, ce_attributes=_ce_attributes, secrets=_secrets,
     conditions=_CONDITIONS,
 )
