@@ -29,7 +29,8 @@ every group is killed and the zygote ends; when the zygote is killed, the kernel
 
 It has one thread, always: forking a process of several copies locks that nobody will ever open. It runs no
 code of functions, only the preloaded modules; one that cannot be imported, or starts threads, fails the
-workers that asked for it and not the zygote. Nor may one run an event loop while it is imported: uvloop
+workers that asked for it and not the zygote. The libraries below numpy are told to start none, so a function
+that preloads numpy computes in one thread. Nor may one run an event loop while it is imported: uvloop
 keeps state that does not survive a fork (measured: the workers crash). All workers share one hash seed.
 """
 
@@ -55,6 +56,10 @@ _PACKET_BYTES = 4096  # ids and numbers; the long part of a spec is in its file
 _DESCRIPTORS = 4
 # After an order the processors belong to the worker that starts; a spare made in a burst would slow it down.
 _SPARE_PAUSE_S = 0.05
+# What the libraries below numpy and its like ask when they are imported; they start threads then unless told
+# otherwise. A function that imports them itself has as many as it likes.
+_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
+                             "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 
 
 class Zygote:
@@ -190,6 +195,7 @@ def _signal(pid: int, number: int, *, group: bool) -> None:
 
 def preload(modules: Sequence[str]) -> str:
     """Import *modules*; what went wrong, as text for the workers' authors, empty if nothing did."""
+    os.environ.update(_ONE_THREAD)
     for module in modules:
         try:
             importlib.import_module(module)

@@ -188,6 +188,18 @@ async def test_command(stage, wheels):
     assert [line for line in stage.log() if line in {"script 1.0", "1.0"}] == ["script 1.0", "1.0"]
 
 
+async def test_preload(stage, wheels):
+    """A zygote of the environment imports what is in it; numeric libraries are told to start no threads."""
+    wheels("tiny", code="import os\nTHREADS = os.environ['OPENBLAS_NUM_THREADS']\nPID = os.getpid()\n")
+    code = "import os, tiny\nprint(tiny.THREADS, tiny.PID == os.getpid(), 'OMP_NUM_THREADS' in os.environ)\n"
+    record = await stage.record(files={"func.py": f"{code}def handle(event): pass\n",
+                                       "requirements.txt": "tiny"}, preload=["tiny"])
+
+    await start(stage, record)
+
+    assert stage.log()[-1] == "1 False False"
+
+
 async def test_cancelled(stage, wheels):
     """A start that is given up leaves no build behind; the next one builds."""
     wheels("tiny")
