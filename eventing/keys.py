@@ -47,8 +47,8 @@ Tables (T), their member names, and their one writer:
 | `lanes` | ns/trigger/p | {"uid", "generation"}: the owner of partition p now matches that generation | dispatcher |
 | `revisions` | ns/name | see serving/revision.py | serving/revision |
 | `routes` | host | {"service", "targets": [{"revision": "ns/name", "percent", "tag"}]}; "visibility": \
-"cluster-local" if the data port does not serve it; "tags": {tag: targets} where a header may choose the tag \
-| serving/route, serving/domainmapping |
+"cluster-local" if the data port does not serve it; "tags": {tag: targets} where a header may choose the tag; \
+or {"service", "alias": host}: a domain that stands for that host | serving/route, serving/domainmapping |
 | `scales` | ns/revision | see serving/revision.py | serving role |
 | `sources` | Kind/ns/name | {"uid", "generation", "spec", "source": CloudEvents' source, "sink": URL, "extensions": {..}, \
 "delivery": DELIVERY or null, "secret_versions": [resourceVersion of each]} and what its kind adds | sources/* kinds |
