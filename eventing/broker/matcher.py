@@ -18,7 +18,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from eventing.broker.filters import Predicate, attribute, compile_filter, visible
+from eventing.broker.filters import Predicate, attribute, compile_filter, reads_data, visible
+from eventing.broker.subject import Subject
 
 Key = TypeVar("Key")
 # (kind, attribute, value), kind being a dialect.
@@ -46,6 +47,7 @@ class Matcher(Generic[Key]):
         """Match nothing."""
         self._hung: _Bucket[Key] = {}
         self._loose: _Bucket[Key] = {}
+        self._readers: set[Key] = set()  # triggers whose filter looks into the data
         self._exact: dict[str, dict[str, _Bucket[Key]]] = {}
         # By attribute, then length, then prefix (or suffix).
         self._prefix: dict[str, dict[int, dict[str, _Bucket[Key]]]] = {}
@@ -65,20 +67,25 @@ class Matcher(Generic[Key]):
         hung = _Hung(key, hook, None if is_whole else predicate)
         self._hung[key] = hung
         self._bucket(hook)[key] = hung
+        if reads_data(record.get("filters")):
+            self._readers.add(key)
 
     def remove(self, key: Key) -> None:
         """Forget trigger *key*, if it is known."""
         hung = self._hung.pop(key, None)
         if hung is None:
             return
+        self._readers.discard(key)
         bucket = self._bucket(hung.hook)
         del bucket[key]
         if hung.hook is not None and not bucket:
             self._drop(hung.hook)
 
-    def match(self, attributes: Mapping[str, str]) -> list[Key]:
-        """Triggers that want an event with these attributes, each once, in no order."""
+    def match(self, attributes: Mapping[str, str], data: bytes | None = None) -> list[Key]:
+        """Triggers that want an event of these attributes and *data*, each once, in no order."""
         attributes = visible(attributes)
+        if self._readers:
+            attributes = Subject(attributes, data)
         wanted: list[Key] = []
         for bucket in self._buckets(attributes):
             for hung in bucket.values():

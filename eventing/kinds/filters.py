@@ -23,7 +23,7 @@ _MAPS = ("exact", "prefix", "suffix")
 _LISTS = ("all", "any")
 
 FILTER: Shape = {"attributes": {"*": str}}
-_ELEMENT: dict[str, Shape] = {**{name: {"*": str} for name in _MAPS}, "cesql": str}
+_ELEMENT: dict[str, Shape] = {**{name: {"*": str} for name in _MAPS}, "cesql": str, "cel": str}
 FILTERS: Shape = [_ELEMENT]
 _ELEMENT |= {"all": FILTERS, "any": FILTERS, "not": _ELEMENT}  # an element holds elements
 

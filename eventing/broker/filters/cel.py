@@ -1,0 +1,114 @@
+"""
+`cel: 'data.amount > 100 && type.startsWith("order.")'` - Common Expression Language, over data too.
+
+Every attribute is a variable, a string, under its own name; `data` is the event's data where that is JSON. An
+event passes when the value is true. What cannot be evaluated - a field that is not there, another type, data
+that is no JSON - does not pass, and `verdict` says why; `||` and `&&` go on where the other side decides, as
+CEL has it, and `has(data.field)` asks first.
+
+The language is that of the library common-expression-language (a Rust interpreter; wheels for every platform
+that the store has one for). It is imported with the first expression: it takes 0.15 s and 20 MiB that only
+those processes pay that have such a filter.
+"""
+
+import contextlib
+import functools
+import re
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import orjson
+
+from eventing.binding import is_json
+from eventing.broker.filters import FilterInvalid, Predicate, dialect
+from eventing.broker.subject import Subject
+
+# An interpreter of trees recurses: ten times as long a sum would end the process.
+_LIMIT_CHARACTERS = 2000
+# The standard's functions that the library has. It misses others only when they are called: too late.
+_FUNCTIONS = frozenset({
+    "bytes", "contains", "double", "duration", "dyn", "endsWith", "getDate", "getDayOfMonth", "getDayOfWeek",
+    "getDayOfYear", "getFullYear", "getHours", "getMilliseconds", "getMinutes", "getMonth", "getSeconds",
+    "int", "matches", "none", "of", "size", "startsWith", "string", "timestamp", "type", "uint"})
+_SYNTAX = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)")
+
+
+@dialect("cel", reads_data=True)
+def cel(wanted: object, path: str) -> Predicate:
+    """The value must be true."""
+    if not isinstance(wanted, str) or not wanted.strip():
+        raise FilterInvalid(path, "expected an expression in a string")
+    return Expression(wanted, path)
+
+
+class Expression:
+    """A compiled expression; a predicate."""
+
+    def __init__(self, text: str, path: str) -> None:
+        """Compile *text*. Raises FilterInvalid, with the position of what is wrong."""
+        if len(text) > _LIMIT_CHARACTERS:
+            raise FilterInvalid(path, f"the expression is longer than {_LIMIT_CHARACTERS} characters")
+        self._text = text
+        try:
+            self._program = _library().compile(text)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic in Rust is no Exception
+            raise FilterInvalid(path, f"{text}: {_complaint(str(error))}") from error
+        for name in self._program.functions():
+            if name.isidentifier() and name not in _FUNCTIONS:
+                position = text.find(name) + 1
+                raise FilterInvalid(path, f"{text}: at 1:{position}: there is no function {name}")
+
+    def __repr__(self) -> str:
+        """The text."""
+        return f"<Expression {self._text}>"
+
+    def __call__(self, attributes: Mapping[str, str]) -> bool:
+        """Whether an event passes."""
+        return self.verdict(attributes)[0]
+
+    def verdict(self, attributes: Mapping[str, str]) -> tuple[bool, str]:
+        """Whether an event passes, and if it cannot be said, why."""
+        subject = attributes if isinstance(attributes, Subject) else Subject(attributes, None)
+        try:
+            value = self._program.execute(subject.once(_variables))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  a panic in Rust is no Exception
+            return False, _reason(error)
+        if value is True or value is False:
+            return value, ""
+        return False, f"the value is {type(value).__name__}, not true or false"
+
+
+@functools.cache
+def _library() -> ModuleType:
+    import cel as library  # noqa: PLC0415  see the module's docstring
+
+    return library
+
+
+def _variables(subject: Subject) -> Any:
+    """The event as the library takes it: made once, and given to every expression."""
+    variables: dict[str, Any] = dict(subject)
+    if subject.data is not None and is_json(subject.get("datacontenttype")):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            variables["data"] = orjson.loads(subject.data)
+    return _library().Context(variables=variables)
+
+
+def _complaint(text: str) -> str:
+    """What the library says of an expression that does not compile, in one line."""
+    found = _SYNTAX.search(text)
+    if found is None:
+        return "cannot be compiled"
+    line, column, what = found.groups()
+    return f"at {line}:{column}: {what}"
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, KeyError):
+        return f"there is no field {error}"
+    return str(error).partition(". ")[0] or type(error).__name__
