@@ -70,7 +70,7 @@ def publisher(rabbitmq):
 
 
 class Sink:
-    """An HTTP server on one port that can stop and come back; `answers` are the statuses that it gives first."""
+    """An HTTP server that can stop and come back; `answers` are the statuses that it gives first."""
 
     def __init__(self):
         self.events = []
@@ -142,11 +142,12 @@ class Flow:
     def __init__(self, store, url, sink):
         number = uuid.uuid4().hex[:8]
         self.store = store
-        self.queue, self.exchange, self.name = f"q-{number}", f"x-{number}", f"RabbitmqSource/default/s-{number}"
+        self.queue, self.exchange = f"q-{number}", f"x-{number}"
+        self.name = f"RabbitmqSource/default/s-{number}"
         self.secrets = {"uri": url}
         self.record = {
-            "uid": UID, "generation": 1, "source": f"/source#{self.queue}", "sink": sink.url, "extensions": {},
-            "delivery": None, "secret_versions": ["1"],
+            "uid": UID, "generation": 1, "source": f"/source#{self.queue}", "sink": sink.url,
+            "extensions": {}, "delivery": None, "secret_versions": ["1"],
             "spec": {"rabbitmqResourcesConfig": {"queueName": self.queue, "exchangeName": self.exchange,
                                                  "vhost": "/", "parallelism": 1, "predeclared": False}}}
 

@@ -67,7 +67,7 @@ async def test_routing_keys(flow, sources, sink, publisher):
 
 
 async def test_refused_goes_to_the_dead_letter_exchange(flow, sources, sink, publisher):
-    """A message that the sink refuses for good is rejected: RabbitMQ dead-letters it, and the rest goes on."""
+    """A message that the sink refuses for good is rejected: RabbitMQ dead-letters it; the rest goes on."""
     publisher.channel.queue_declare(f"{flow.queue}-dead", durable=True)
     sink.answers = [400]
     await flow.apply(queueConfig={"arguments": {"x-dead-letter-exchange": "",
@@ -96,15 +96,20 @@ async def test_refused_goes_to_the_dead_letter_sink(flow, sources, sink, publish
     assert sink.events[0].attributes["knativeerrorcode"] == "400"
 
 
-@pytest.mark.parametrize(("spec", "secrets", "reason", "words"), [
-    ({"predeclared": True}, {}, "QueueFailed", "no queue"),
-    ({"exchangeConfig": {"type": "topic"}}, {}, "ExchangeFailed", "inequivalent arg 'type'"),
-    ({"vhost": "elsewhere"}, {}, "ConnectionFailed", "virtual host"),
-    ({}, {"password": "s3cret"}, "AuthenticationFailed", "Login was refused"),
-    ({}, {"uri": "127.0.0.1:1"}, "ConnectionFailed", "Connect call failed"),
-])
-async def test_not_ready(flow, sources, publisher, capfd, spec, secrets, reason, words):
-    """What is wrong on RabbitMQ's side is the object's reason, in words without the Secret."""
+WRONG = {
+    "QueueFailed": ({"predeclared": True}, {}, "no queue"),
+    "ExchangeFailed": ({"exchangeConfig": {"type": "topic"}}, {}, "inequivalent arg 'type'"),
+    "ConnectionFailed": ({"vhost": "elsewhere"}, {}, "virtual host"),
+    "AuthenticationFailed": ({}, {"password": "s3cret"}, "Login was refused"),
+    "SecretInvalid": ({}, {"uri": "amqp://u:s3cret@h:port"}, "the Secret's uri"),
+}
+
+
+@pytest.mark.parametrize("reason", WRONG)
+@pytest.mark.usefixtures("sources")
+async def test_not_ready(flow, publisher, capfd, reason):
+    """What is wrong with server or Secret is the object's reason, in words that have no Secret in them."""
+    spec, secrets, words = WRONG[reason]
     publisher.channel.exchange_declare(flow.exchange, "headers", durable=True)
     flow.secrets.update(secrets)
 

@@ -90,12 +90,13 @@ async def test_role_killed(flow, sink, publisher, valkey_socket, tmp_path):
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
-async def test_server_restarted(flow, sources, sink, publisher, rabbitmq, how):
+@pytest.mark.usefixtures("sources")
+async def test_server_restarted(flow, sink, publisher, rabbitmq, how):
     """RabbitMQ killed, or stopped, and started again mid-stream."""
     sink.delay_s = 0.005
     await flow.apply(parallelism=PARALLELISM)
-    # RabbitMQ syncs the name of a new quorum queue when it was left alone for half a second: one that is younger
-    # does not survive SIGKILL of the only node.
+    # RabbitMQ syncs the name of a new quorum queue when it was left alone for half a second: one that is
+    # younger does not survive SIGKILL of the only node.
     await asyncio.sleep(2)
     publisher.events(flow.exchange, range(MESSAGES))
     await sink.until(lambda sink: len(sink.seen) > 50)
