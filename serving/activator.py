@@ -66,6 +66,7 @@ class Activator:
         self._cold_starts = cold_starts
         self._scaler = scaler
         self._routes: dict[bytes, Route] = {}
+        self._aliases: dict[bytes, bytes] = {}  # a domain, and the host that it stands for
 
     def __repr__(self) -> str:
         """How many hosts, and what was answered."""
@@ -73,10 +74,13 @@ class Activator:
 
     def route(self, host: str, record: projection.Record | None) -> None:
         """The Route of *host* has appeared, changed, or gone (None)."""
-        if record is None:
-            self._routes.pop(host.encode(), None)
-        else:
-            self._routes[host.encode()] = Route(record)
+        name = host.encode()
+        self._routes.pop(name, None)
+        self._aliases.pop(name, None)
+        if record is not None and "alias" in record:
+            self._aliases[name] = record["alias"].encode()
+        elif record is not None:
+            self._routes[name] = Route(record)
 
     def handle(self, exchange: Exchange) -> None:
         """Take one request as far as it gets; the server calls this with every head."""
@@ -105,12 +109,7 @@ class Activator:
     def _by_host(self, exchange: Exchange, noted: Mapping[bytes, bytes], headers: list[Header]) -> str | None:
         """The revision whose turn it is at the host; None: nobody answers there, and the client was told."""
         host = noted.get(b"host", b"")
-        route = self._routes.get(host)
-        if route is None:
-            bare = (host.rpartition(b":")[0] if b":" in host and not host.endswith(b"]") else host).lower()
-            # Every Service has an inner name as well; only one that has no other is in the table by it.
-            public = bare.removesuffix(_INNER) + self._public if bare.endswith(_INNER) else bare
-            route = self._routes.get(bare) or self._routes.get(public)
+        route = self._routes.get(host) or self._find(host)
         if route is not None and route.mark is not None:
             route = route.tagged(noted.get(TAG))
             _set_mark(headers, route.mark)
@@ -118,6 +117,14 @@ class Activator:
         if name is None:
             self._refuse(exchange, 404, f"no Service answers at host {host.decode('latin-1')!r}")
         return name
+
+    def _find(self, host: bytes) -> Route | None:
+        """The Route of *host*, which may have a port, capitals, and other names."""
+        bare = (host.rpartition(b":")[0] if b":" in host and not host.endswith(b"]") else host).lower()
+        name = self._aliases.get(bare, bare)
+        # Every Service has an inner name as well; only one that has no other is in the table by it.
+        public = name.removesuffix(_INNER) + self._public if name.endswith(_INNER) else name
+        return self._routes.get(name) or self._routes.get(public)
 
     def _pass(self, exchange: Exchange, name: str | None, headers: list[Header]) -> None:
         if name is None:

@@ -91,6 +91,10 @@ TRAFFIC: list[Any] = [{"percent": int, "revisionName": str, "configurationName":
 CONFIGURATION_SPEC: dict[str, Any] = {"template": {"metadata": Strict(METADATA), "spec": REVISION_SPEC}}
 SERVICE_SPEC: dict[str, Any] = {**CONFIGURATION_SPEC, "traffic": TRAFFIC}
 
+DOMAIN_SPEC: dict[str, Any] = {
+    "ref": {"apiVersion": str, "kind": str, "name": str, "namespace": str}, "tls": {"secretName": str},
+}
+
 _GO = {str: "string", int: "int64", bool: "bool", _INT_OR_TEXT: "intstr.IntOrString",
        _QUANTITY: "resource.Quantity"}
 

@@ -106,7 +106,8 @@ class Sweeper:
 
     async def _mapped(self) -> set[str]:
         """Bundles that an image name stands for: a revision may come that asks for one."""
-        data = (await projection.read(self._store, "configs")).get(f"{settings.NAMESPACE}/{images.CONFIG}") or {}
+        configs = await projection.read(self._store, "configs")
+        data = configs.get(f"{settings.NAMESPACE}/{images.CONFIG}") or {}
         return {target.rpartition(":")[2] for _, _, target in images.lines(data)}
 
     async def _forget_stored(self, bundles: set[str]) -> int:

@@ -71,6 +71,23 @@ async def test_inner_names(house):
     assert (await house.ask("b.default.svc.cluster.local")).status == 404
 
 
+async def test_domain_stands_for_a_host(house):
+    """A domain leads where its host leads, until it goes."""
+    await house.revision("a")
+    await projection.write(house.store, "routes", "shop.example.com",
+                           {"service": "default/a", "alias": "a"})
+
+    async def answers():
+        return (await house.ask("Shop.example.com:80")).status == 200
+
+    async def is_gone():
+        return (await house.ask("shop.example.com")).status == 404
+
+    await house.until(answers)
+    await projection.write(house.store, "routes", "shop.example.com", None)
+    await house.until(is_gone)
+
+
 async def test_tag_of_a_request(house):
     """Where the feature is on, a header chooses the tag, and the function is told how it was chosen."""
     await house.revision("a")
