@@ -253,7 +253,7 @@ class Partition:
         resolved = self._recovered.pop(entry.id, set()) if self._recovered else set()
         entry.listed = [f"{entry.id} {uid}" for uid in resolved]
         self._ledger.add(entry)
-        for lane in self._matcher.match(entry.event.attributes):
+        for lane in self._matcher.match(entry.event.attributes, entry.event.data):
             if lane.uid in resolved:
                 continue
             entry.pending += 1

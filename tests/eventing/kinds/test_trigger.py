@@ -87,6 +87,11 @@ def test_defaults(admit):
         ("broker: default, filter: {subscriber: {}}", 'json: unknown field "subscriber": spec.filter'),
         ("broker: default, filters: [{cesql: \"type LIKE 'order.%'\"}]", ""),
         ("broker: default, filters: [{not: {cesql: 'type ='}}]", None),
+        ("broker: default, filters: [{cel: 'data.amount > 100'}]", ""),
+        (
+            "broker: default, filters: [{cel: 'true', cesql: 'TRUE'}]",
+            "multiple dialects found, filters can have only one dialect set: spec.filters[0]",
+        ),
         ("broker: default, sink: x", 'json: unknown field "sink": spec'),
         ("broker: default, delivery: {retry: -1}", "invalid value: -1: spec.delivery.retry"),
         ("broker: default, delivery: {format: json}", ""),
@@ -311,6 +316,17 @@ async def test_filter_that_does_not_compile(cluster):
     )
     table = await cluster.until_projected("triggers", lambda table: table["default/t"]["generation"] > 1)
     assert not compile_filter(table["default/t"])({"type": "any", "source": "/s", "id": "1"})
+
+
+async def test_cel_that_does_not_compile(cluster):
+    """An expression over data that means nothing is told with the position of what is wrong."""
+    await cluster.apply(broker())
+    await cluster.apply(trigger("broker: default, filters: [{cel: 'data.amount > '}]"))
+    failed = await cluster.until_condition(TRIGGER, "t", "Ready", status="False")
+
+    assert failed["reason"] == "FilterInvalid"
+    assert "at 1:15: mismatched input '<EOF>'" in failed["message"]
+    assert "spec.filters[0].cel" in failed["message"]
 
 
 async def test_subscriber_that_goes_and_comes(cluster):

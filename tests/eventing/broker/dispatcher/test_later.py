@@ -1,0 +1,70 @@
+"""What waits, what comes again, what is kept, and filters on data: a dispatcher and a real subscriber."""
+
+import time
+
+from eventing import keys, projection
+
+REPLY = ((b"ce-specversion", b"1.0"), (b"ce-id", b"r"), (b"ce-source", b"/f"), (b"ce-type", b"reply"))
+
+
+async def test_a_delayed_event_is_not_delivered_before_it_is_due(bench, subscriber, eventually):
+    """Others overtake it; it comes once, when its time has come."""
+    await bench.dispatcher()
+    await bench.trigger("t", subscriber.url)
+    sent = time.time()
+    await bench.send("later", delay="400ms")
+    await bench.send("now")
+    await eventually(lambda: len(subscriber.received) == 2)
+
+    assert subscriber.ids == ["now", "later"]
+    assert time.time() >= sent + 0.4
+
+
+async def test_a_delayed_event_survives_a_restart_of_its_owner(bench, subscriber, eventually):
+    """The next owner finds what waits."""
+    _, runtime = await bench.dispatcher()
+    await bench.trigger("t", subscriber.url)
+    await bench.send("later", delay="1s")
+    runtime.stopping.set()
+    await bench.dispatcher()
+
+    await eventually(lambda: subscriber.ids == ["later"])
+
+
+async def test_a_reply_that_comes_again_is_stored_once(bench, subscriber, eventually, store):
+    """Where the broker knows repeats, that includes replies: two events that are answered alike make one."""
+    record = {"uid": "b", "partitions": 1, "dedup_window_s": 60}
+    await projection.write(store, "brokers", "shop/default", record)
+    await bench.dispatcher()
+    subscriber.answer = lambda exchange, _event: exchange.respond(200, REPLY, b"{}")
+    await bench.trigger("t", subscriber.url, filter={"type": "t"})
+    await bench.send("1", "2")
+    rows = await bench.records(2)
+
+    assert [row[-1] for row in rows] == ["replied", "replied"]
+    assert await store.xlen(keys.events("shop/default", 0)) == 3
+
+
+async def test_a_filter_looks_into_the_data(bench, subscriber, eventually):
+    """Only the events whose data says so are delivered; one without such a field is not."""
+    await bench.dispatcher()
+    await bench.trigger("t", subscriber.url, filters=[{"cel": "data.amount > 100"}])
+    await bench.send("small", data=b'{"amount": 1}')
+    await bench.send("none", data=b"{}")
+    await bench.send("large", data=b'{"amount": 101}')
+    await eventually(lambda: bool(subscriber.received))
+
+    assert subscriber.ids == ["large"]
+
+
+async def test_the_owner_keeps_what_the_broker_says(bench, eventually, store):
+    """A broker's retention reaches the owner of its partitions, also when it changes."""
+    record = {"uid": "b", "partitions": 2, "retention_s": 60.0, "retention_bytes": 2**21}
+    await projection.write(store, "brokers", "shop/default", record)
+    dispatcher, _ = await bench.dispatcher()
+    await eventually(lambda: len(list(dispatcher.partitions)) == 2)
+    assert {(each.settings.retention_age_s, each.settings.retention_bytes)
+            for each in dispatcher.partitions} == {(60.0, 2**20)}
+
+    await projection.write(store, "brokers", "shop/default", {**record, "retention_s": 90.0})
+    await eventually(lambda: {each.settings.retention_age_s for each in dispatcher.partitions} == {90.0})
