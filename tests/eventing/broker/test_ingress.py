@@ -345,6 +345,45 @@ async def _killed(client):
     await client.aclose()
 
 
+async def test_a_store_that_still_loads_is_503(valkey, tmp_path):
+    """LOADING, after a restart: 503 until all is read; then what was accepted is there, and nothing else."""
+    store = valkey.client()
+    async with serving(store, tmp_path) as role:
+        assert (await role.send(drop=("ce-id",), ce_id="before")).status == 202
+        await store.mset({f"filler-{number}": "x" * 4096 for number in range(100)})
+        await store.bgrewriteaof()
+        while (await store.info("persistence"))["aof_rewrite_in_progress"]:
+            pass
+        valkey.kill()
+        valkey.launch("--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024")
+        seen = []
+        while not seen or seen[-1] != 202:
+            if await _is_loading(valkey):
+                seen.append((await role.send(drop=("ce-id",), ce_id="lost")).status)
+            elif seen:
+                seen.append((await role.send(drop=("ce-id",), ce_id="after")).status)
+        assert set(seen) == {503, 202}
+        stored = [decode(fields).attributes["id"] for _, fields in await store.xrange(KEY)]
+    await store.aclose()
+
+    assert stored[0] == "before"
+    assert len(stored) == 1 + seen.count(202)
+
+
+async def _is_loading(valkey):
+    """Whether the store says that it reads its files; False too when it says nothing."""
+    client = redis.Redis(unix_socket_path=str(valkey.path), retry=None)
+    try:
+        client.ping()
+    except redis.exceptions.BusyLoadingError:
+        return True
+    except redis.exceptions.ConnectionError:
+        return False
+    finally:
+        client.close()
+    return False
+
+
 async def test_an_event_is_answered_only_after_it_is_stored(valkey, tmp_path):
     """While the store is stopped there is no answer; when it goes on there is one, and the event is there."""
     store = valkey.client()
