@@ -111,11 +111,14 @@ class LocalBackend:
         await self._zygotes.default.warm.wait()
 
     async def prepare(self, name: str, record: Mapping[str, Any]) -> None:
-        """See Backend.prepare: its bundle is unpacked, and the environment that it needs is built."""
+        """See Backend.prepare: its bundle is unpacked, its environment built, and its zygote warm."""
         with contextlib.suppress(StartFailed, OSError):
             async with self._ahead:
                 folder = await self._folder(record)
-            await self._environment(name, record, folder, silent)
+            own = await self._environment(name, record, folder, silent)
+            await self._running.wait()
+            if self._zygotes.has_room and not self._closing.is_set():
+                self._zygotes.of(*_zygote_for(record, own))
 
     async def start(self, name: str, record: Mapping[str, Any], progress: Progress = silent) -> Worker:
         """See Backend.start. Raises OSError when this process may not have more descriptors."""
@@ -128,9 +131,8 @@ class LocalBackend:
         await self._running.wait()
         if self._closing.is_set():
             raise StartFailed("Stopped", "this backend is closing")
+        zygote = self._zygotes.of(*_zygote_for(record, own))
         is_command = bool(record.get("command"))
-        python = own.python if own and not is_command else sys.executable
-        zygote = self._zygotes.of(python, tuple(sorted(record.get("preload") or ())))
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             if not is_command:
@@ -250,6 +252,13 @@ class LocalBackend:
         else:
             child.exited(report["status"])
             _log.debug("worker ended", worker=child.worker.id, status=report["status"])
+
+
+def _zygote_for(record: Mapping[str, Any], own: Environment | None) -> tuple[str, tuple[str, ...]]:
+    """Interpreter and preloaded modules of the zygote that forks this revision's workers."""
+    if record.get("command"):  # it becomes something else: any zygote will do
+        return sys.executable, ()
+    return own.python if own else sys.executable, tuple(sorted(record.get("preload") or ()))
 
 
 def _unheard(_chunk: bytes) -> None:

@@ -2,8 +2,8 @@
 The zygotes of this machine: one for each environment and set of preloaded modules that workers need.
 
     Clarion's own environment, nothing preloaded     the default one; replaced at once when it ends
-    any other                                        started when asked for; the one that rested longest
-                                                     ends when there are too many
+    any other                                        started when asked for, or ahead; the one that rested
+                                                     longest ends when there are too many
 
 A zygote that ends takes its workers along; whose they were is for the owner to say (`on_lost`).
 """
@@ -56,6 +56,11 @@ class Zygotes:
         self._closing.set()
         for zygote in self._zygotes.values():
             zygote.close()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more is no other's end."""
+        return len(self._zygotes) <= LIMIT
 
     @property
     def default(self) -> Zygote:

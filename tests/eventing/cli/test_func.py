@@ -283,10 +283,14 @@ def test_run(func, run, tmp_path, until):
     until(lambda: running.said("changed: running anew after") == 2, what="the next reload")
     assert func("invoke", "-p", folder, "-f", "cloudevent").returncode == 0
     until(lambda: running.said("six b live"), what="the third version's line")
+    (folder / "requirements.txt").write_text("./nowhere.whl\n")
+    until(lambda: running.said("EnvironmentFailed: "), what="the complaint about packages")
+    (folder / "requirements.txt").unlink()
+    until(lambda: running.said("changed: running anew after") == 3, what="the last reload")
 
     assert running.stop() == 0
     assert not (folder / ".func" / "run.json").exists()
-    assert not (tmp_path / ".clarion").exists()
+    assert not list(tmp_path.glob(".clarion/environments/*/"))
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="node is not on PATH")

@@ -200,6 +200,19 @@ async def test_preload(stage, wheels):
     assert stage.log()[-1] == "1 False False"
 
 
+async def test_prepared(stage, wheels):
+    """What a first start would wait for can be done before: bundle, environment, and a warm zygote."""
+    wheels("tiny")
+    record = await stage.record(files={"func.py": FUNCTION, "requirements.txt": "tiny"})
+
+    await stage.within(stage.backend.prepare(NAME, record))
+
+    assert repr(stage.backend) == "<LocalBackend [2 zygotes | 0 workers]>"
+    _, told = await start(stage, record)
+    assert told == []
+    assert repr(stage.backend) == "<LocalBackend [2 zygotes | 1 workers]>"
+
+
 async def test_cancelled(stage, wheels):
     """A start that is given up leaves no build behind; the next one builds."""
     wheels("tiny")
