@@ -25,7 +25,7 @@ slot of a Redis Cluster and one server-side function may touch them together.
 | `{ns/broker/p}:state` | hash | `floor`: id, everything at or below it is settled or held below; `commit`: `epoch/number` of the last one | commit | with the broker |
 | `{ns/broker/p}:resolved` | set | `id uid`: event and trigger, settled or held below, where the floor has not passed | commit | passed by the floor |
 | `{ns/broker/p}:lanes` | set | uid of every trigger that has, or had, one of the three next kinds | commit | with its trigger |
-| `{ns/broker/p}:backlog:UID` | sorted set | REF and attempt (`REF n`): to be sent now; scored by PLACE | commit, draw | settled, or with its trigger |
+| `{ns/broker/p}:backlog:UID` | sorted set | REF and attempt (`REF n`): to be sent now; `REF n MS` of an ordered trigger: not before that Unix ms; scored by PLACE | commit, draw | settled, or with its trigger |
 | `{ns/broker/p}:retries` | sorted set | `UID n REF`, scored by the Unix ms at which attempt n is due | commit, redrive | due, or with its trigger |
 | `{ns/broker/p}:waiting` | sorted set | the same members, scored by PLACE: retention needs the oldest | commit, redrive | likewise |
 | `{ns/broker/p}:dead:UID` | stream | dead letters of a trigger: eventing/broker/deadletters.py has the fields | commit | sent to the sink, redriven, purged, or with its trigger |
@@ -58,8 +58,8 @@ listing of sources shows them | sources/* kinds |
 | `configs` | ns/name | data of a ConfigMap | control/core |
 
 DELIVERY = {"retry": int, "backoff_policy": "linear"|"exponential", "backoff_s": float, "timeout_s": float|null,
-"dead_letter_url": URL|null, "format": "binary"|"json"|null}: the precedence of Trigger over Broker
-(Knative) is settled by the reconciler, so the data plane reads one record.
+"dead_letter_url": URL|null, "format": "binary"|"json"|null, "retry_after_max_s": float|null}: the precedence of
+Trigger over Broker (Knative) is settled by the reconciler, so the data plane reads one record.
 """
 
 TABLES_CHANNEL = "clarion:tables"

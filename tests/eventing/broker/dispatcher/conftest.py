@@ -243,6 +243,41 @@ async def make_subscriber():
         yield make
 
 
+class BatchSubscriber:
+    """Takes batches, and answers `status`."""
+
+    def __init__(self):
+        self.batches = []
+        self.types = set()
+        self.status = 200
+
+    async def start(self):
+        self._server = await server.serve(self._handle, host="127.0.0.1", port=0)
+        self.url = f"http://127.0.0.1:{self._server.port}/"
+
+    async def stop(self):
+        await self._server.close(0)
+
+    def _handle(self, exchange):
+        def take(body):
+            self.types.add(exchange.header(b"content-type"))
+            self.batches.append(orjson.loads(body))
+            exchange.respond(self.status)
+        exchange.collect(1 << 24, take)
+
+
+@pytest.fixture
+async def make_batch_subscriber():
+    """Makes subscribers of batches and stops them."""
+    async with contextlib.AsyncExitStack() as stack:
+        async def make():
+            made = BatchSubscriber()
+            await made.start()
+            stack.push_async_callback(made.stop)
+            return made
+        yield make
+
+
 @pytest.fixture
 async def subscriber(make_subscriber):
     """One subscriber."""

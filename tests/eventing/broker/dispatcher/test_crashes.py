@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from eventing.broker.flow import ORDER
+
 PROGRAM = Path(__file__).with_name("process.py")
 
 
@@ -91,6 +93,34 @@ async def test_killed_at_any_time(bench, start, make_subscriber, eventually, del
     # What a crash repeats: what was in flight, and one commit's answers.
     again = sum(count - 1 for count in Counter(plain.ids).values())
     assert again < 600
+
+
+async def test_order_over_kills(bench, start, subscriber, eventually, delivery):
+    """Whoever is killed, whenever: no event is delivered for the first time before the one ahead of it."""
+    failed, delivered = set(), []
+
+    def once(exchange, event):
+        name = event.attributes["id"]
+        is_taken = name in failed or random.random() < 0.9
+        failed.add(name)
+        exchange.respond(200 if is_taken else 503)
+        if is_taken:
+            delivered.append(name)
+    subscriber.answer = once
+    await start()
+    await start()
+    await bench.trigger("mine", subscriber.url, delivery=delivery(retry=10), annotations={ORDER: "ordered"})
+
+    for round_ in range(2):
+        await bench.send(*(f"{round_}-{index}" for index in range(400)))
+        seen = len(delivered)
+        await eventually(lambda seen=seen: len(delivered) > seen + 50)
+        os.kill(await owner(bench), signal.SIGKILL)
+        await start()
+
+    accepted = [event.attributes["id"] for event in await bench.stored()]
+    await eventually(lambda: len(set(delivered)) == len(accepted))
+    assert list(dict.fromkeys(delivered)) == accepted
 
 
 async def test_stopped_past_its_lease(bench, start, subscriber, eventually):
