@@ -72,8 +72,8 @@ class Settings:
     scale_to_zero_pod_retention_period_s: float = 0.0
 
 
-def _bool(text: str) -> bool:
-    """As Go's strconv.ParseBool."""
+def boolean(text: str) -> bool:
+    """As Go's strconv.ParseBool; ValueError."""
     if text in {"1", "t", "T", "TRUE", "true", "True"}:
         return True
     if text in {"0", "f", "F", "FALSE", "false", "False"}:
@@ -88,7 +88,7 @@ def _number(text: str) -> float:
     return value
 
 
-def _integer(text: str) -> int:
+def integer(text: str) -> int:
     """A decimal integer without blanks or underscores; ValueError if it is not one."""
     if not text.removeprefix("-").removeprefix("+").isdecimal() or not text.isascii():
         raise ValueError(f'strconv.ParseInt: parsing "{text}": invalid syntax')
@@ -101,20 +101,21 @@ _YIELD = (f"{_FRACTION_KEY} and container-concurrency-target-default yield targe
           f"can't be less than {_TARGET_MIN}")
 _RPS = f"requests-per-second-target-default must be at least {_TARGET_MIN}, was: {{:g}}"
 _INITIAL = "initial-scale = {}, must be at least 0 (or at least 1 when allow-zero-initial-scale is false)"
-_READERS: dict[type, Callable[[str], object]] = {str: str, bool: _bool, int: _integer, float: _number}
+_READERS: dict[type, Callable[[str], object]] = {str: str, bool: boolean, int: integer, float: _number}
+
+
+_FIELDS = {_FRACTION_KEY if item.name == "container_concurrency_target_fraction"
+           else item.name.removesuffix("_s").replace("_", "-"): item for item in fields(Settings)}
+KEYS = tuple(_FIELDS)  # of `config-autoscaler`
 
 
 def settings(data: Mapping[str, str]) -> Settings:
     """Read the ConfigMap's *data*; ValueError, naming the key, if a value is not one or is out of bounds."""
     values: dict[str, object] = {}
-    for item in fields(Settings):
-        key = item.name.removesuffix("_s").replace("_", "-")
-        is_duration = item.name.endswith("_s")
-        if item.name == "container_concurrency_target_fraction":
-            key = _FRACTION_KEY
+    for key, item in _FIELDS.items():
         if key not in data:
             continue
-        reader = duration.parse_s if is_duration else _READERS[type(item.default)]
+        reader = duration.parse_s if item.name.endswith("_s") else _READERS[type(item.default)]
         try:
             values[item.name] = reader(data[key].strip())
         except ValueError as error:
@@ -218,7 +219,7 @@ def _count(annotations: Annotations, dashed: str, errors: list[FieldError]) -> i
         return 0
     key, text = found
     try:
-        value = _integer(text)
+        value = integer(text)
     except ValueError:
         errors.append(invalid_value(text, key))
         return 0
@@ -250,7 +251,7 @@ def _activation_errors(annotations: Annotations, least: int, most: int) -> list[
         return []
     key, text = found
     try:
-        activation = _integer(text)
+        activation = integer(text)
     except ValueError:
         return [invalid_value(text, key)]
     if least > activation:
@@ -327,7 +328,7 @@ def _initial_scale_errors(annotations: Annotations, defaults: Settings) -> Itera
         return
     key, text = found
     try:
-        value = _integer(text)
+        value = integer(text)
     except ValueError:
         yield invalid_value(text, key)
         return

@@ -9,12 +9,16 @@ Which old Revisions of a Configuration may go: ConfigMap `config-gc`, and the ch
 Pure, with `now` as an argument. Source: Knative Serving's `pkg/gc` and `pkg/reconciler/gc`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eventing.control import resource
 from eventing.control.resource import Resource
 from serving import duration, names
+
+KEYS = ("retain-since-create-time", "retain-since-last-active-time", "min-non-active-revisions",
+        "max-non-active-revisions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,21 @@ def retention(data: Mapping[str, str]) -> Retention:
         least=_count(data.get("min-non-active-revisions"), default.least) or 0,
         most=_count(data.get("max-non-active-revisions"), default.most),
     )
+
+
+def check(data: Mapping[str, str]) -> None:
+    """Raise ValueError for the first value of `config-gc` that is none, or makes no sense."""
+    for key in KEYS[:2]:
+        if _seconds(data.get(key), math.inf) is math.inf and key in data:
+            raise ValueError(f'{key} = {data[key]}, must be a duration, such as 48h, or "disabled"')
+    for key, may_be_off in zip(KEYS[2:], (False, True), strict=True):
+        wanted = f'must be a whole number, 0 or more{", or disabled" if may_be_off else ""}'
+        if key in data and _count(data[key], -1) in ((-1,) if may_be_off else (-1, None)):
+            raise ValueError(f"{key} = {data[key]}, {wanted}")
+    keep = retention(data)
+    if keep.most is not None and keep.least > keep.most:
+        raise ValueError(f"min-non-active-revisions({keep.least}) must be <= "
+                         f"max-non-active-revisions({keep.most})")
 
 
 def _seconds(text: str | None, default: float | None) -> float | None:

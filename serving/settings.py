@@ -1,22 +1,37 @@
 """
 ConfigMaps `config-defaults` and `config-features`: what a revision gets unasked, and what it may ask for.
 
-Every key with Knative's default. A ConfigMap that cannot be read counts as absent, with a warning to
-whoever applies something, because a Service with the built-in defaults is better than none. Durations are
-whole seconds. Sources: Knative Serving's `pkg/apis/config/{defaults,features}.go`.
+Every key with Knative's default. What cannot be read is refused where it is written (the checks of all
+ConfigMaps of serving are registered here). One that was stored all the same counts as absent, with a warning
+to whoever applies something: a Service with the built-in defaults is better than none. Durations are whole
+seconds. Sources: Knative Serving's `pkg/apis/config/{defaults,features}.go`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from eventing.control import settings
 from eventing.control.kind import Defaults
-from serving import autoscaling, duration, quantity
+from serving import autoscaling, duration, garbage, quantity
 
 NAMESPACE = "knative-serving"
 PROGRESS_DEADLINE_S = 600.0  # Knative's default
 
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
+_FLAG_VALUES = ("enabled", "allowed", "disabled")
+_SECURE = "secure-pod-defaults"
+# All flags of Knative, honoured here or not: a typo in one is told.
+_FLAGS = (
+    "multi-container", "multi-container-probing", "tag-header-based-routing", "autodetect-http2", _SECURE,
+    "queueproxy.mount-podinfo", "queueproxy.resource-defaults", "kubernetes.containerspec-addcapabilities",
+    *(f"kubernetes.podspec-{name}" for name in (
+        "affinity", "dnsconfig", "dnspolicy", "dryrun", "fieldref", "hostaliases", "hostipc", "hostnetwork",
+        "hostpid", "init-containers", "nodeselector", "persistent-volume-claim", "persistent-volume-write",
+        "priorityclassname", "runtimeclassname", "schedulername", "securitycontext", "shareprocessnamespace",
+        "tolerations", "topologyspreadconstraints", "volumes-csi", "volumes-emptydir", "volumes-ephemeral",
+        "volumes-hostpath", "volumes-image", "volumes-mount-propagation")),
+)
 # What is on without being asked for.
 _ENABLED = frozenset({"multi-container", "kubernetes.podspec-volumes-emptydir"})
 
@@ -68,13 +83,13 @@ def revision_defaults(data: Mapping[str, str]) -> RevisionDefaults:
                  "container_concurrency_max_limit"):
         key = name.replace("_", "-")
         if key in data:
-            try:
-                values[name] = int(data[key])
-            except ValueError as error:
-                raise ValueError(f'failed to parse "{key}": {error}') from error
+            values[name] = _parsed(data, key, autoscaling.integer)
     if "revision_timeout_seconds" in values:  # the answer may start as late as the request may end
         values.setdefault("revision_response_start_timeout_seconds", values["revision_timeout_seconds"])
-    values["allow_container_concurrency_zero"] = data.get("allow-container-concurrency-zero") != "false"
+    if "allow-container-concurrency-zero" in data:
+        values["allow_container_concurrency_zero"] = _parsed(data, "allow-container-concurrency-zero",
+                                                             autoscaling.boolean)
+    settings.one_of(data, "enable-service-links", ("true", "false", "default"))
     links = data.get("enable-service-links", "false").lower()
     values["enable_service_links"] = {"true": True, "false": False}.get(links)
     for name in ("container_name_template", "init_container_name_template"):
@@ -83,12 +98,20 @@ def revision_defaults(data: Mapping[str, str]) -> RevisionDefaults:
     for side in ("request", "limit"):
         keys = {kind: f"revision-{kind}-{side}" for kind in _RESOURCES}
         given = {kind: data[key] for kind, key in keys.items() if key in data}
-        for each in given.values():
-            quantity.parse(each)
+        for key in keys.values():
+            if key in data:
+                _parsed(data, key, quantity.parse)
         values[f"{side}s"] = given
     made = RevisionDefaults(**values)
     _check(made)
     return made
+
+
+def _parsed(data: Mapping[str, str], key: str, parse: Callable[[str], Parsed]) -> Parsed:
+    try:
+        return parse(data[key])
+    except ValueError as error:
+        raise ValueError(f'failed to parse "{key}": {error}, was: {data[key]}') from error
 
 
 def _check(made: RevisionDefaults) -> None:
@@ -102,6 +125,10 @@ def _check(made: RevisionDefaults) -> None:
         if seconds > timeout:
             raise ValueError(f"revision-{key}-timeout-seconds ({seconds}) cannot be greater than "
                              f"revision-timeout-seconds ({timeout})")
+    for name in ("revision_timeout_seconds", "revision_response_start_timeout_seconds",
+                 "revision_idle_timeout_seconds"):
+        if getattr(made, name) < 0:
+            raise ValueError(f"{name.replace('_', '-')} = {getattr(made, name)}, must be 0 or more")
     limit = made.container_concurrency_max_limit
     if limit < 1:
         raise ValueError(f"expected 1 <= {limit} <= {2**31 - 1}: container-concurrency-max-limit")
@@ -128,6 +155,38 @@ def rollout_s(network: Mapping[str, str]) -> float:
         return max(0.0, float(text) if text.isdecimal() else duration.parse_s(text))
     except ValueError:
         return 0.0
+
+
+def _check_network(data: Mapping[str, str]) -> None:
+    """Raise ValueError for what is read of `config-network`, or would mean something on Knative."""
+    text = data.get("rollout-duration", "0")
+    if not text.isdecimal():
+        try:
+            seconds = duration.parse_s(text)
+        except ValueError:
+            seconds = -1
+        if seconds < 0:
+            raise ValueError(f"rollout-duration = {text}, must be whole seconds, 0 or more, or a duration "
+                             "such as 2m")
+    settings.one_of(data, "http-protocol", ("enabled", "disabled", "redirected"))
+
+
+def _check_features(data: Mapping[str, str]) -> None:
+    """Raise ValueError for a flag that is none of its values; flags that nobody knows are not looked at."""
+    for name in _FLAGS:
+        modes = ("enabled", "disabled", "allowrootbounded") if name == _SECURE else _FLAG_VALUES
+        settings.one_of(data, name, modes)
+
+
+_DEFAULTS_KEYS = (
+    *(item.name.replace("_", "-") for item in fields(RevisionDefaults)
+      if item.name not in {"requests", "limits"}),
+    *(f"revision-{kind}-{side}" for kind in _RESOURCES for side in ("request", "limit")))
+settings.register(NAMESPACE, "config-autoscaler", autoscaling.settings, autoscaling.KEYS)
+settings.register(NAMESPACE, "config-defaults", revision_defaults, _DEFAULTS_KEYS)
+settings.register(NAMESPACE, "config-features", _check_features, _FLAGS)
+settings.register(NAMESPACE, "config-gc", garbage.check, garbage.KEYS)
+settings.register(NAMESPACE, "config-network", _check_network)
 
 
 def of_revisions(defaults: Defaults) -> RevisionDefaults:

@@ -10,13 +10,14 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from eventing.control import field, resource
+from eventing.control import field, resource, settings
 from eventing.control.field import FieldError
 from eventing.control.kind import Column, Defaults
 from eventing.control.resource import Resource
@@ -25,6 +26,9 @@ from eventing.projection import Record
 from sources import cron
 from sources.adapter import source_kind
 from sources.source import CeAttributes, Emit, source, spec_of
+
+_CONFIG = ("knative-eventing", "config-ping-defaults")
+_DATA_LIMIT = "data-max-size"
 
 EVENT_TYPE = "dev.knative.sources.ping"
 
@@ -121,8 +125,19 @@ def _validate_base64(text: str, defaults: Defaults) -> list[FieldError]:
     return _validate_size(len(data), "dataBase64", defaults)
 
 
+def _limit_bytes(data: Mapping[str, str]) -> int:
+    """`data-max-size` of ConfigMap config-ping-defaults; -1: no limit. ValueError if it is none."""
+    text = data.get(_DATA_LIMIT, "-1")
+    if not re.fullmatch(r"-1|\d{1,18}", text, re.ASCII):
+        raise ValueError(f"{_DATA_LIMIT} = {text}, must be a whole number of bytes, or -1 (no limit)")
+    return int(text)
+
+
+settings.register(*_CONFIG, _limit_bytes, (_DATA_LIMIT,))
+
+
 def _validate_size(size_bytes: int, path: str, defaults: Defaults) -> list[FieldError]:
-    limit = int(defaults.config("knative-eventing", "config-ping-defaults").get("data-max-size", "-1"))
+    limit = _limit_bytes(defaults.config(*_CONFIG))
     if 0 <= limit < size_bytes:
         message = f"the data length of {size_bytes} bytes exceeds limit set at {limit}."
         return [field.invalid_value(message, path)]

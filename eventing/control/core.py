@@ -9,8 +9,9 @@ back, and nothing here ever prints one.
 import base64
 from typing import Any
 
-from eventing.control import failure, resource
+from eventing.control import failure, resource, settings
 from eventing.control.context import Context, NotYet
+from eventing.control.field import FieldError
 from eventing.control.kind import AGE, Column, Defaults, Kind, every, register
 from eventing.control.resource import Resource
 
@@ -42,6 +43,19 @@ async def _empty_namespace(dying: Resource, context: Context) -> None:
 
 def _default_config_map(new: Resource, _old: Resource | None, _defaults: Defaults) -> None:
     _check_texts(new, "ConfigMap", "data", "binaryData")
+
+
+def _validate_config_map(new: Resource, _old: Resource | None, defaults: Defaults) -> list[FieldError]:
+    """Settings that cannot be used are refused as Knative's config webhook does it."""
+    where = resource.namespace(new), resource.name(new)
+    data = new.get("data") or {}
+    if wrong := settings.problem(*where, data):
+        home = where[0].removeprefix("knative-")
+        raise failure.bad_request(f'admission webhook "config.webhook.{home}.knative.dev" denied the '
+                                  f"request: validation failed: {wrong}")
+    for warning in settings.unread(*where, data):
+        defaults.warn(warning)
+    return []
 
 
 def _default_secret(new: Resource, _old: Resource | None, _defaults: Defaults) -> None:
@@ -97,11 +111,14 @@ NAMESPACE = register(Kind(
 CONFIG_MAP = register(Kind(
     group="", version="v1", kind="ConfigMap", plural="configmaps", singular="configmap", short_names=("cm",),
     columns=(Column("Data", _count_data, "integer"), AGE), has_status=False,
-    default=_default_config_map, reconcile=_project_config, finalize=_unproject_config))
+    default=_default_config_map, validate=_validate_config_map, reconcile=_project_config,
+    finalize=_unproject_config,
+    fields={"data": {"*": str}, "binaryData": {"*": str}, "immutable": bool}))
 
 SECRET = register(Kind(
     group="", version="v1", kind="Secret", plural="secrets", singular="secret", has_status=False,
-    columns=(Column("Type", ".type"), Column("Data", _count_data, "integer"), AGE), default=_default_secret))
+    columns=(Column("Type", ".type"), Column("Data", _count_data, "integer"), AGE), default=_default_secret,
+    fields={"data": {"*": str}, "stringData": {"*": str}, "type": str, "immutable": bool}))
 
 EVENT = register(Kind(
     group="", version="v1", kind="Event", plural="events", singular="event", short_names=("ev",),

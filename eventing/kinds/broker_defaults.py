@@ -9,11 +9,15 @@ Pure, but for the YAML in one key of the ConfigMap. Without that ConfigMap the b
 which is what Knative ships. Source: knative.dev/eventing `pkg/apis/config/defaults.go`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
+
+from eventing.control import delivery as deliveries
+from eventing.control import field, schema, settings
+from eventing.control.field import FieldError
 
 NAMESPACE = "knative-eventing"
 NAME = "config-br-defaults"
@@ -27,6 +31,10 @@ _BUILT_IN: Mapping[str, Any] = {
         "delivery": {"retry": 10, "backoffPolicy": "exponential", "backoffDelay": "PT0.2S"},
     },
 }
+_ENTRY: dict[str, schema.Shape] = {**schema.REFERENCE, "brokerClass": str, "delivery": schema.DELIVERY,
+                                  "disallowDifferentNamespaceConfig": bool}
+_SHAPE = {"clusterDefault": {**_ENTRY, "brokerClasses": {"*": _ENTRY}},
+          "namespaceDefaults": {"*": {**_ENTRY, "brokerClasses": {"*": _ENTRY}}}}
 # What a Broker takes from the default delivery; timeout and retryAfterMax are left out, as in Knative.
 _DELIVERY_FIELDS = ("deadLetterSink", "retry", "backoffPolicy", "backoffDelay")
 _REFERENCE_FIELDS = ("apiVersion", "kind", "name", "namespace")
@@ -72,6 +80,35 @@ def parse(data: Mapping[str, str]) -> BrokerDefaults:
         raise ValueError(f"{NAME}: {_KEY} has to be a map with clusterDefault and namespaceDefaults")  # noqa: TRY004
     namespaces = content.get("namespaceDefaults") or {}
     return BrokerDefaults(content.get("clusterDefault") or {}, {k: v or {} for k, v in namespaces.items()})
+
+
+def check(data: Mapping[str, str]) -> None:
+    """Raise ValueError for all that is wrong with the ConfigMap's *data*, with the paths in its YAML."""
+    if _KEY not in data:
+        return
+    content = yaml.safe_load(data[_KEY]) if parse(data) else {}
+    errors = [field.generic(f'unknown field "{each.name}"', each.path)
+              for each in schema.unknown(content, _SHAPE)]
+    if errors := errors + list(_errors(content)):
+        raise ValueError(f"failed to parse {_KEY}: {field.render(errors)}")
+
+
+def _errors(content: Mapping[str, Any]) -> Iterator[FieldError]:
+    """What is wrong with the deliveries of *content*, and entries that are no maps."""
+    entries = {"clusterDefault": content.get("clusterDefault"),
+               **{f"namespaceDefaults.{name}": entry
+                  for name, entry in (content.get("namespaceDefaults") or {}).items()}}
+    for path, entry in entries.items():
+        if not isinstance(entry or {}, Mapping):
+            yield field.invalid_value(entry, path, "expected a map")
+            continue
+        classes = (entry or {}).get("brokerClasses") or {}
+        for where, each in ((path, entry), *((f"{path}.brokerClasses.{name}", classes[name])
+                                             for name in classes)):
+            yield from field.via_field(deliveries.validate((each or {}).get("delivery")), where, "delivery")
+
+
+settings.register(NAMESPACE, NAME, check, (_KEY,))
 
 
 def reference(entry: Mapping[str, Any]) -> dict[str, Any] | None:
