@@ -46,6 +46,9 @@ def template_errors(parent: Resource, old: Resource | None, admission: Defaults)
     """What is wrong with `spec.template` of a Service or a Configuration; paths begin at the object."""
     found = resource.spec(parent).get("template") or {}
     errors = template.errors_of(found, parent, admission)
+    insecure = field.via_field(template.insecure(found, admission), "spec", "template", "spec")
+    if insecure:
+        admission.warnings.append(field.render(insecure))
     if old is not None:
         errors += template.name_change_errors(found, resource.spec(old).get("template") or {})
     return field.via_field(errors, "spec", "template")

@@ -154,4 +154,5 @@ DOMAIN_MAPPING = register(Kind(
     group=names.GROUP, version="v1beta1", kind="DomainMapping", plural="domainmappings",
     singular="domainmapping", short_names=("dm",), columns=(Column("URL", ".status.url"), *READY_COLUMNS),
     default=default, validate=validate, reconcile=reconcile, finalize=finalize,
+    fields={"spec": shape.DOMAIN_SPEC},
 ))

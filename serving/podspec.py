@@ -44,6 +44,7 @@ _CONTAINER = {
 }
 _SECURITY = {"capabilities", "readOnlyRootFilesystem", "runAsUser", "runAsGroup", "runAsNonRoot",
              "allowPrivilegeEscalation", "seccompProfile", "privileged"}
+_INSECURE = "Kubernetes default value is insecure, Knative may default this to secure in a future release"
 _INIT_DISALLOWED = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
 # registry (with a dot, a port, or localhost), repository, tag and digest, each where it belongs.
 _IMAGE = re.compile(
@@ -195,6 +196,20 @@ def _port(ports: list[Mapping[str, Any]]) -> list[FieldError]:
         errors.append(FieldError(f"Port name {port['name']} is not allowed", ("",),
                                  "Name must be empty, or one of: 'h2c', 'http1'"))
     return errors
+
+
+def insecure(container: Mapping[str, Any], pod: Mapping[str, Any]) -> list[FieldError]:
+    """Fields of a container's securityContext whose default is Kubernetes' and not a safe one."""
+    own, all_ = container.get("securityContext") or {}, pod.get("securityContext") or {}
+    profile = (own.get("seccompProfile") or {}).get("type") or (all_.get("seccompProfile") or {}).get("type")
+    said = {
+        "runAsNonRoot": own.get("runAsNonRoot", all_.get("runAsNonRoot")),
+        "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation"),
+        "seccompProfile": profile,
+        "capabilities": own.get("capabilities"),
+    }
+    return [field.generic(_INSECURE, f"securityContext.{name}")
+            for name, value in said.items() if value is None]
 
 
 def _security(security: Mapping[str, Any] | None, features: Features) -> list[FieldError]:

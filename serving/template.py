@@ -25,6 +25,7 @@ _PERCENTAGE = f"{_QUEUE}/resource-percentage"
 _LEAST_PERCENT, _MOST_PERCENT = 0.1, 100.0
 # What annotations of a template may mean something, of Clarion's own and of the autoscaler's.
 ANNOTATIONS = (names.ENTRY, names.PRELOAD, *autoscaling.ANNOTATIONS)
+_SECURED = frozenset({"enabled", "allowrootbounded"})  # modes of the feature secure-pod-defaults
 _LOW_PORTS = 1024  # below, Linux wants a capability
 
 
@@ -86,7 +87,7 @@ def _default_resources(container: dict[str, Any], defaults: RevisionDefaults) ->
 def _default_security(container: dict[str, Any], pod: Mapping[str, Any], features: Features) -> None:
     """The `restricted` profile of Kubernetes, where the feature secure-pod-defaults asks for it."""
     mode = features.value("secure-pod-defaults")
-    if mode not in {"enabled", "allowrootbounded"}:
+    if mode not in _SECURED:
         return
     security = container.setdefault("securityContext", {})
     security.setdefault("allowPrivilegeEscalation", False)
@@ -110,6 +111,22 @@ def errors_of(
     return [*field.via_field(spec_errors(resource.spec(template), admission), "spec"),
             *field.via_field(wrong, "metadata", "annotations"),
             *_name_errors(template, parent)]
+
+
+def insecure(template: Mapping[str, Any], admission: Defaults) -> list[FieldError]:
+    """
+    What Kubernetes allows a container that says nothing: warnings; paths are relative to the pod's spec.
+
+    A function's bundle is no container, so its worker is not meant.
+    """
+    if settings.of_features(admission).value("secure-pod-defaults") in _SECURED:
+        return []
+    pod = resource.spec(template)
+    found: list[FieldError] = []
+    for index, container in enumerate(pod.get("containers") or ()):
+        if not (container.get("image") or "").startswith(podspec.BUNDLE):
+            found += field.via_index(podspec.insecure(container, pod), index)
+    return field.via_field(found, "containers")
 
 
 def spec_errors(spec: Mapping[str, Any], admission: Defaults) -> list[FieldError]:

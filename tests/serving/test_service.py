@@ -339,8 +339,9 @@ NOT_BUNDLED = (
 )
 ELSEWHERE = (
     'Unable to fetch image "ghcr.io/me/app:1": nothing on this machine holds it: point image at '
-    "the folder of a function (func://./DIR) and apply it with `clarion apply -f FILE`, or give "
-    "the container a command that serves $PORT"
+    "the folder of a function (func://./DIR) and apply it with `clarion apply -f FILE`, or say which "
+    "folder it stands for in ConfigMap knative-serving/clarion-images, or give the container a command that "
+    "serves $PORT"
 )
 
 

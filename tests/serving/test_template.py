@@ -25,6 +25,35 @@ def service(fields="", spec="", meta="{}", said="{}"):
     )
 
 
+_SECURITY = "spec.template.spec.containers[0].securityContext"
+INSECURE = (
+    "Kubernetes default value is insecure, Knative may default this to secure in a future release: "
+    f"{_SECURITY}.allowPrivilegeEscalation, {_SECURITY}.capabilities, {_SECURITY}.runAsNonRoot, "
+    f"{_SECURITY}.seccompProfile"
+)
+
+
+@pytest.mark.parametrize(("text", "features", "left"), [
+    (service(), {}, {"allowPrivilegeEscalation", "capabilities", "runAsNonRoot", "seccompProfile"}),
+    (service("securityContext: {runAsNonRoot: true, capabilities: {drop: [ALL]}}"), {},
+     {"allowPrivilegeEscalation", "seccompProfile"}),
+    (service("securityContext: {runAsNonRoot: true, capabilities: {}, allowPrivilegeEscalation: false, "
+             "seccompProfile: {type: RuntimeDefault}}"), {}, set()),
+    (service(spec="securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}"),
+     {"kubernetes.podspec-securitycontext": "enabled"}, {"allowPrivilegeEscalation", "capabilities"}),
+    (service(), {"secure-pod-defaults": "AllowRootBounded"}, set()),
+    (service().replace("busybox", "func://hello"), {}, set()),
+])
+def test_insecure_defaults(admit, text, features, left):
+    """What Kubernetes allows a container that does not say is warned of; a function is no container."""
+    _, errors, warnings = admit(text, configs={"config-features": features})
+
+    assert errors == ""
+    said = " ".join(warnings)
+    assert {name for name in ("allowPrivilegeEscalation", "capabilities", "runAsNonRoot", "seccompProfile")
+            if f"{_SECURITY}.{name}" in said} == left
+
+
 def template_spec(made):
     """The spec of the template."""
     return made["spec"]["template"]["spec"]
@@ -34,7 +63,7 @@ def test_defaults(admit):
     """A Service of an image alone gets Knative's defaults, and all traffic to its latest revision."""
     made, errors, warnings = admit(service())
 
-    assert (errors, warnings) == ("", [])
+    assert (errors, warnings) == ("", [INSECURE])
     assert template_spec(made) == {
         "timeoutSeconds": 300,
         "containerConcurrency": 0,
@@ -80,7 +109,7 @@ def test_config_defaults(admit):
     )
     spec = template_spec(made)
 
-    assert warnings == []
+    assert warnings == [INSECURE]
     assert spec["timeoutSeconds"] == 100
     assert spec["idleTimeoutSeconds"] == 20
     assert spec["responseStartTimeoutSeconds"] == 30
@@ -111,6 +140,7 @@ def test_unreadable_config_defaults(admit, data, expected):
     made, errors, warnings = admit(service(), configs={"config-defaults": data})
 
     assert errors == ""
+    warnings.remove(INSECURE)
     assert len(warnings) == 1
     assert expected in warnings[0]
     assert template_spec(made)["timeoutSeconds"] == 300
