@@ -8,11 +8,14 @@ user `rabbitmq`, who may not write here. `epmd`, Erlang's name server, outlives 
 stopped here, apart. It takes 3 to 10 s to start and 150 MB.
 """
 
+import argparse
 import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -81,11 +84,12 @@ def _relocate(erl, root):
 class RabbitMQ:
     """One node, with what it stores; may be stopped, killed and started again on the same port."""
 
-    def __init__(self, program):
+    def __init__(self, program, port=None):
         """Nothing but epmd is started yet."""
         self.program = program
         self.directory = Path(tempfile.mkdtemp(prefix="rmq-"))
         self.port, self._distribution, self._names = provision.free_ports(3)
+        self.port = port or self.port
         self._node = None
         self._epmd = subprocess.Popen([program.erlang / "epmd", "-port", str(self._names),
                                        "-address", "127.0.0.1"], env=self._environment(),
@@ -164,14 +168,28 @@ class External:
 
 
 @contextlib.contextmanager
-def serve():
+def serve(port=None):
     """A running node; raises Missing where there can be none."""
     if url := os.environ.get("CLARION_TEST_RABBITMQ"):
         yield External(url)
         return
-    server = RabbitMQ(find())
+    server = RabbitMQ(find(), port)
     try:
         server.start()
         yield server
     finally:
         server.close()
+
+
+def main():
+    """A RabbitMQ for a person."""
+    parser = argparse.ArgumentParser(prog="python -m tests.servers.rabbitmq", description=main.__doc__)
+    parser.add_argument("--port", type=int, help="where it listens (default: a free one)")
+    with contextlib.suppress(KeyboardInterrupt), serve(parser.parse_args().port) as server:
+        sys.stdout.write(f"RabbitMQ listens on {server.url}; Ctrl-C ends it\n")
+        sys.stdout.flush()
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()
