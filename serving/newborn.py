@@ -24,7 +24,7 @@ from pathlib import Path
 import orjson
 
 from serving import worker
-from serving.process import SPARE_READY, Spec, become, detach, in_memory, reserve
+from serving.process import SPARE_READY, Spec, become, default_signals, detach, in_memory, reserve
 
 _DESCRIPTORS = 4
 # Not `func`: that may be a module somebody preloads.
@@ -55,6 +55,7 @@ def live(birth: Birth, trouble: str) -> int:
     if birth.is_spare:
         _rehearse()
         reserve()
+        default_signals()  # a loop of uvloop that was closed still has a hand on SIGTERM
         runner.get_loop()
         gc.collect()
         gc.freeze()  # so that the first collection in a worker has little to look at

@@ -82,7 +82,7 @@ def detach(parent_pid: int, descriptors: Sequence[int]) -> list[int]:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # it died before we asked to be told
         os._exit(1)
-    _default_signals()
+    default_signals()
     return _keep(descriptors)
 
 
@@ -174,7 +174,8 @@ def execute(command: Sequence[str]) -> None:
     os.execvp(command[0], list(command))  # noqa: S606  no shell is wanted
 
 
-def _default_signals() -> None:
+def default_signals() -> None:
+    """Have signals do what they do in a fresh process."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -51,9 +51,10 @@ class Zygote:
         self.pid = 0
 
     def __repr__(self) -> str:
-        """Process, state and modules."""
+        """Process, state, spare and modules."""
         state = "gone" if self._gone.is_set() else "warm" if self.warm.is_set() else "starting"
-        return f"<Zygote {self.pid} [{state}] {' '.join(self.modules)}>"
+        spare = f" | spare {self._spare.pid}" if self._spare is not None and self._spare.is_ready else ""
+        return f"<Zygote {self.pid} [{state}{spare}] {' '.join(self.modules)}>"
 
     @property
     def is_gone(self) -> bool:
@@ -74,7 +75,9 @@ class Zygote:
             self._order({"fork": worker}, descriptors)
             return
         self._spare = None
-        spare.become(descriptors)
+        if not spare.become(descriptors):
+            self._order({"fork": worker}, descriptors)
+            return
         _close_all(descriptors)
         self._order({"adopt": worker, "pid": spare.pid}, ())
         self._on_report({"forked": worker, "pid": spare.pid})
@@ -176,10 +179,12 @@ class _Spare:
             self._heard = self._heard or self._control.recv(len(SPARE_READY))
         return self._heard == SPARE_READY
 
-    def become(self, descriptors: Sequence[int]) -> None:
-        """Tell it, once; if it has died meanwhile, the zygote will say so."""
+    def become(self, descriptors: Sequence[int]) -> bool:
+        """Tell it, once; False if it has died. One that dies before it has read this, the zygote reports."""
         with self._control, contextlib.suppress(OSError):
             socket.send_fds(self._control, [SPARE_READY], descriptors)
+            return True
+        return False
 
     def close(self) -> None:
         """Let it end."""

@@ -30,6 +30,11 @@ class Stage:
         self._store = store
         self._client = Client()
 
+    @property
+    def zygote(self):
+        """The default one."""
+        return self.backend._zygotes.default
+
     async def record(self, code="", *, files=None, **fields):
         """The record of a revision whose func.py is *code*, or whose bundle has *files*; it is stored."""
         folder = self._folder / f"f{len(list(self._folder.iterdir()))}"
