@@ -18,7 +18,7 @@ A source whose spec has a `delivery` may say otherwise:
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -95,6 +95,16 @@ class Emitter:
         if self._batches is None or not await self._batches.send(event):
             await self._send(self._sink, event)
         self._count[tally.ACCEPTED] += 1
+
+    async def in_order(self, events: Sequence[Event]) -> int:
+        """How many of *events*, from the first on, the sink took together; 0: send the first by itself."""
+        if self._batches is None:
+            return 0
+        if self._extensions:
+            events = [Event({**event.attributes, **self._extensions}, event.data) for event in events]
+        accepted = await self._batches.send_in_order(events)
+        self._count[tally.ACCEPTED] += accepted
+        return accepted
 
     async def give_up(self, event: Event, refused: Refused) -> None:
         """Send *event* to the dead letter sink, if there is one; else log and count that it was skipped."""

@@ -17,7 +17,7 @@ the kind of its objects too.
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,6 +66,14 @@ class Emit(Protocol):
         Return once the sink has accepted *event*; waits and repeats as long as that takes.
 
         Raises Refused if the sink refuses it for good.
+        """
+
+    async def in_order(self, events: Sequence[Event]) -> int:
+        """
+        Send the first of *events* together, so that they stay in order; returns how many were accepted.
+
+        It tries once. 0 means that the first one is to be sent by itself: the sink takes no batches, or did
+        not take this one.
         """
 
     async def give_up(self, event: Event, refused: Refused) -> None:

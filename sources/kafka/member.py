@@ -3,7 +3,8 @@ One member of the consumer group: reads its partitions side by side, and commits
 
 A partition has a reader (reader.py), which reads as far as its lane (lane.py) has room:
 
-    ordered      one event in flight a partition: the next record waits until the sink has accepted this one
+    ordered      a record waits until the sink has accepted those before it; a broker of ours, which keeps
+                 the order of a batch, gets several in one request
     unordered    up to IN_FLIGHT events of the member at once
 
 When partitions are taken away (a rebalance, an edit, the end), reading stops, what is in flight gets a
@@ -16,7 +17,7 @@ So it does behind a record that cannot be read (a checksum that does not fit).
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +75,7 @@ class Member:
             fetch_max_wait_ms=_FETCH_WAIT_MS, **settings.connection)
         self._readers: dict[TopicPartition, Reader] = {}
         self._deliveries = Deliveries(
-            deliver=self._deliver, pass_by=self._pass_by,
+            deliver=self._deliver, deliver_in_order=self._deliver_in_order, pass_by=self._pass_by,
             in_flight=None if settings.is_ordered else asyncio.Semaphore(IN_FLIGHT))
         self._dirty = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -126,14 +127,25 @@ class Member:
 
     async def _deliver(self, lane: Lane, record: ConsumerRecord) -> None:
         """Take one record to its end, whatever that is."""
-        event = self._event(Record(
-            topic=record.topic, partition=record.partition, offset=record.offset, key=record.key,
-            value=record.value, headers=record.headers, timestamp_ms=record.timestamp))
+        await self._deliver_event(lane, record.offset, self._event_of(record))
+
+    async def _deliver_in_order(self, lane: Lane, records: Sequence[ConsumerRecord]) -> None:
+        """Take records to their end, none before those in front of it."""
+        waiting = [(record.offset, self._event_of(record)) for record in records]
+        while waiting:
+            accepted = await self._emit.in_order([event for _, event in waiting]) if len(waiting) > 1 else 0
+            for offset, _ in waiting[:accepted]:
+                self._settle(lane, offset)
+            if not accepted:
+                await self._deliver_event(lane, *waiting[0])
+            del waiting[:accepted or 1]
+
+    async def _deliver_event(self, lane: Lane, offset: int, event: Event) -> None:
         try:
             await self._emit(event)
         except Refused as refused:
             await self._emit.give_up(event, refused)
-        self._settle(lane, record.offset)
+        self._settle(lane, offset)
 
     async def _pass_by(self, lane: Lane, partition: TopicPartition, offset: int, error: Exception) -> None:
         """Say that nobody can read the record at *offset*, to the dead letter sink if there is one."""
@@ -141,6 +153,11 @@ class Member:
                                    key=None, value=None, headers=(), timestamp_ms=None))
         await self._emit.give_up(event, Refused(f"the record cannot be read: {error}"))
         self._settle(lane, offset)
+
+    def _event_of(self, record: ConsumerRecord) -> Event:
+        return self._event(Record(
+            topic=record.topic, partition=record.partition, offset=record.offset, key=record.key,
+            value=record.value, headers=record.headers, timestamp_ms=record.timestamp))
 
     def _event(self, record: Record) -> Event:
         return to_event(record, self._settings.source, self._settings.key_type)

@@ -29,8 +29,9 @@ class Deliveries:
     """What a reader does with what it finds; each ends by settling the offset in the lane."""
 
     deliver: Callable[[Lane, ConsumerRecord], Coroutine[Any, Any, None]]
+    deliver_in_order: Callable[[Lane, Sequence[ConsumerRecord]], Coroutine[Any, Any, None]]
     pass_by: Callable[[Lane, TopicPartition, int, Exception], Coroutine[Any, Any, None]]
-    # Bounds the deliveries under way; None: one after the other.
+    # Bounds the deliveries under way; None: all in order.
     in_flight: asyncio.Semaphore | None
 
 
@@ -83,14 +84,16 @@ class Reader:
             records = await self._fetch(lane, tasks)
             for record in records:
                 lane.take(record.offset)
-            for record in records:
-                await self._start(lane, record, tasks)
+            await self._start(lane, records, tasks)
 
-    async def _start(self, lane: Lane, record: ConsumerRecord, tasks: asyncio.TaskGroup) -> None:
+    async def _start(self, lane: Lane, records: Sequence[ConsumerRecord], tasks: asyncio.TaskGroup) -> None:
+        """Return when the next records may be read."""
         in_flight = self._deliveries.in_flight
         if in_flight is None:
-            await asyncio.wait((tasks.create_task(self._deliveries.deliver(lane, record)),))
-        else:
+            if records:
+                await asyncio.wait((tasks.create_task(self._deliveries.deliver_in_order(lane, records)),))
+            return
+        for record in records:
             await in_flight.acquire()
             tasks.create_task(self._deliveries.deliver(lane, record)).add_done_callback(
                 lambda _: in_flight.release())
