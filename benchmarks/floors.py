@@ -4,7 +4,8 @@ The floors: what this machine does with a bare program, measured in the same run
     U   requests/s of a bare ASGI app (reads the body, answers 202): uvicorn, httptools, uvloop, one process
     L   latency of that app at 1,000 requests/s, open loop: p50 and p99, milliseconds
     F   milliseconds from connect to answer when a warm parent, that has imported uvicorn and cloudevents,
-        forks a child for a request that waits in the listening socket already: p50 and p95
+        forks a child for a request that waits in the listening socket already: p50 and p95,
+        of samples taken between those of the cold start, after the same pause
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from benchmarks import load
 
@@ -79,28 +80,37 @@ def latency_ms(events: int, per_s: int) -> list[float]:
         return load.open_loop(f"http://127.0.0.1:{port}/default/default", events, per_s).latency_ms
 
 
-def fork_ms(samples: int) -> list[float]:
-    """All samples of F."""
+@contextlib.contextmanager
+def forks() -> Iterator[Callable[[], float]]:
+    """
+    Yield what takes one sample of F.
+
+    A floor is taken where the figure is: a machine that has paused answers more slowly than one in a tight
+    loop, whose caches are full of nothing else.
+    """
     listening = socket.create_server(("127.0.0.1", 0), backlog=64)
     port = listening.getsockname()[1]
     command = [sys.executable, "-m", "benchmarks.floors", str(listening.fileno())]
     process = subprocess.Popen(command, pass_fds=[listening.fileno()], stdout=subprocess.PIPE)
-    taken: list[float] = []
+    assert process.stdout is not None
+    output = process.stdout
+
+    def fork_ms() -> float:
+        began = time.perf_counter()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nhost: f\r\ncontent-length: 0\r\n\r\n")
+            client.recv(1000)
+            taken = (time.perf_counter() - began) * 1000
+        output.readline()  # the child has been reaped
+        return taken
+
     try:
-        assert process.stdout is not None
-        process.stdout.readline()  # it has imported everything
-        for _ in range(samples):
-            began = time.perf_counter()
-            with socket.create_connection(("127.0.0.1", port)) as client:
-                client.sendall(b"POST / HTTP/1.1\r\nhost: f\r\ncontent-length: 0\r\n\r\n")
-                client.recv(1000)
-                taken.append((time.perf_counter() - began) * 1000)
-            process.stdout.readline()  # the child has been reaped
+        output.readline()  # it has imported everything
+        yield fork_ms
     finally:
         process.kill()
         process.wait()
         listening.close()
-    return taken
 
 
 def _fork_for_ever(listening: socket.socket) -> None:
