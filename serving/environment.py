@@ -109,8 +109,11 @@ class Environments:
         return f"<Environments [{len(self._known)} folders known | {len(self._building)} building]>"
 
     def knows(self, identity: str) -> bool:
-        """Whether `of` answers at once."""
-        return identity in self._known
+        """Whether `of` answers at once: it has been asked before, and what it said is still there."""
+        if identity not in self._known:
+            return False
+        known = self._known[identity]
+        return known is None or (known.place / COMPLETE).exists()
 
     async def of(self, folder: Path, identity: str, say: Say) -> Environment | None:
         """
@@ -124,7 +127,7 @@ class Environments:
         Raises:
             StartFailed: EnvironmentFailed, with pip's last words.
         """
-        if identity not in self._known:
+        if not self.knows(identity):
             self._known[identity] = await self._find(folder, identity, say)
         return self._known[identity]
 

@@ -106,6 +106,8 @@ class Zygotes:
         began = asyncio.get_running_loop().time()
         try:
             await zygote.run()
+        except OSError as error:  # no such interpreter any longer, or no process to be had
+            _log.warning("zygote does not start", python=python, error=str(error))
         finally:
             if self._zygotes.get(key) is zygote:
                 del self._zygotes[key]

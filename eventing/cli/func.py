@@ -17,6 +17,7 @@ from eventing.cli import output, server
 from eventing.client import Client, Resource
 from eventing.errors import NotFound, UsageError
 from serving import funcyaml, templates
+from serving.names import not_dns_1035
 
 app = typer.Typer()
 func = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False,
@@ -60,6 +61,8 @@ def new(
     folder = Path(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: is there already, and not empty; choose another name")
+    if wrong := not_dns_1035(folder.resolve().name):
+        raise UsageError(f"{folder.resolve().name!r} cannot be a function's name: {wrong[0]}")
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     for path, text in templates.files(template, folder.resolve().name, created).items():
         file = folder / path

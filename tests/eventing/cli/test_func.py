@@ -200,6 +200,7 @@ def test_answers(func, tmp_path):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["new", "x", "--template", "go"], "there is no template 'go'; choose event, cloudevents or http"),
+    (["new", "My_Func"], None),
     (["new", "/"], "/: is there already, and not empty; choose another name"),
     (["deploy", "/nowhere"], "/nowhere: not a folder; clarion func new nowhere makes one with a function"),
     (["deploy", "{folder}", "--env", "A"], "--env A: give NAME=VALUE, or NAME- to leave one out"),

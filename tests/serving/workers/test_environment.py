@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -211,6 +212,27 @@ async def test_prepared(stage, wheels):
     _, told = await start(stage, record)
     assert told == []
     assert repr(stage.backend) == "<LocalBackend [2 zygotes | 1 workers]>"
+
+
+async def test_removed(stage, wheels):
+    """An environment that somebody has removed is built again, and the backend goes on."""
+    wheels("tiny")
+    record = await stage.record(files={"func.py": FUNCTION, "requirements.txt": "tiny"})
+    await stage.within(stage.backend.prepare(NAME, record))
+    [place] = environments(stage)
+    shutil.rmtree(place)
+
+    await start(stage, record)
+
+    assert environments(stage) == [place]
+
+
+async def test_interpreter_is_gone(stage):
+    """A zygote that cannot be started fails the worker that needs it, and nothing else."""
+    zygote = stage.backend._zygotes.of("/nowhere/python", ())  # no environment leads there by itself
+    await stage.until(lambda: zygote.is_gone)
+
+    await stage.start("def handle(event): pass\n")
 
 
 async def test_cancelled(stage, wheels):
