@@ -58,8 +58,8 @@ listing of sources shows them | sources/* kinds |
 | `configs` | ns/name | data of a ConfigMap | control/core |
 
 DELIVERY = {"retry": int, "backoff_policy": "linear"|"exponential", "backoff_s": float, "timeout_s": float|null,
-"dead_letter_url": URL|null, "format": "binary"|"json"|null, "retry_after_max_s": float|null}: the precedence of
-Trigger over Broker (Knative) is settled by the reconciler, so the data plane reads one record.
+"dead_letter_url": URL|null, "format": "binary"|"json"|null} and "retry_after_max_s": float where a subscriber's
+Retry-After is heard: the precedence of Trigger over Broker (Knative) is settled by the reconciler, so the data plane reads one record.
 """
 
 TABLES_CHANNEL = "clarion:tables"

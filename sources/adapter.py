@@ -104,7 +104,8 @@ def source_kind(
     def validate_all(source: Resource, old: Resource | None, defaults: kind.Defaults) -> list[FieldError]:
         spec = resource.spec(source)
         errors = field.via_field(destination.validate(spec.get("sink")), "sink") + _validate_overrides(spec)
-        errors += field.via_field(delivery.validate(spec.get("delivery")), "delivery")
+        wrong = delivery.validate(spec.get("delivery"), defaults.config(*delivery.FEATURES))
+        errors += field.via_field(wrong, "delivery")
         return field.via_field(errors, "spec") + validate(source, old, defaults)
 
     return kind.register(Kind(

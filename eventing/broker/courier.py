@@ -277,7 +277,7 @@ def _letter_event(delivery: Delivery) -> Event:
     """Return a dead letter for the sink; it says what went wrong as Knative's do (eventing.md 2.5)."""
     letter = delivery.letter or {}
     attributes = message.outgoing(delivery.event.attributes)
-    attributes["knativeerrordest"] = letter.get("destination", "")
+    attributes["knativeerrordest"] = _with_path(letter.get("destination", ""))
     # There was no answer: 500, as Knative's Go has it.
     attributes["knativeerrorcode"] = str(int(letter.get("status") or 0) or 500)
     if letter.get("body"):
@@ -291,16 +291,23 @@ def _letter(delivery: Delivery, answer: Answer) -> dict[str, bytes]:
     attributes, data = encode(delivery.event)
     destination = lane.policy.dead_letter_url if delivery.ref[0] == "d" else lane.subscriber
     entry = earlier.get("entry", delivery.ref)
+    said = b"dispatch error: " + answer.body if answer.status == NO_ANSWER else answer.body
     letter = {
         "a": attributes, "entry": entry.encode(), "when": b"%d" % int(time.time() * 1000),
         "attempts": b"%d" % delivery.attempt, "status": b"%d" % answer.status,
         "destination": (destination or "").encode(),
         "reason": _reason(delivery, answer).encode(),
-        "body": base64.b64encode(answer.body[:ERROR_DATA_BYTES]),
+        "body": base64.b64encode(said[:ERROR_DATA_BYTES]),
     }
     if data is not None:
         letter["d"] = data
     return letter
+
+
+def _with_path(url: str) -> str:
+    """*url*, with the path that it means if it names none: so Knative writes it."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}://{rest}/" if separator and "/" not in rest else url
 
 
 def _reason(delivery: Delivery, answer: Answer) -> str:

@@ -7,6 +7,7 @@ Durations are ISO 8601 (eventing/duration.py). Pure. Whose DeliverySpec counts i
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from eventing.control import destination
@@ -16,6 +17,10 @@ from eventing.duration import seconds
 # Conditions that whoever has a DeliverySpec reports: (reason, message), and a reason.
 NO_SINK = ("DeadLetterSinkNotConfigured", "No dead letter sink is configured.")
 SINK_UNRESOLVED = "Unable to get the dead letter sink's URI"
+
+# Where flags are (namespace, ConfigMap), and the one that lets a subscriber's Retry-After be heard.
+FEATURES = ("knative-eventing", "config-features")
+_RETRY_AFTER = "delivery-retryafter"
 
 _POLICIES = {"linear", "exponential"}
 _FORMATS = {"json", "binary"}
@@ -27,8 +32,12 @@ def default(delivery: Any, namespace: str) -> None:
         destination.default(delivery.get("deadLetterSink"), namespace)
 
 
-def validate(delivery: Any) -> list[FieldError]:
-    """What is wrong with a DeliverySpec; None is fine. `retryAfterMax` needs a feature that is off."""
+def validate(delivery: Any, features: Mapping[str, str] = MappingProxyType({})) -> list[FieldError]:
+    """
+    What is wrong with a DeliverySpec; None is fine.
+
+    *features* is the data of the ConfigMap FEATURES: `retryAfterMax` needs one that is off by default.
+    """
     if delivery is None:
         return []
     if not isinstance(delivery, Mapping):
@@ -49,8 +58,15 @@ def validate(delivery: Any) -> list[FieldError]:
     if delay is not None and (_seconds_or_none(delay) is None):
         errors.append(invalid_value(delay, "backoffDelay"))
     if delivery.get("retryAfterMax") is not None:
-        errors.append(disallowed_fields("retryAfterMax"))
+        errors += _retry_after_errors(delivery["retryAfterMax"], features)
     return errors
+
+
+def _retry_after_errors(longest: Any, features: Mapping[str, str]) -> list[FieldError]:
+    if features.get(_RETRY_AFTER, "").strip().lower() != "enabled":
+        return [disallowed_fields("retryAfterMax")]
+    length_s = _seconds_or_none(longest)
+    return [invalid_value(longest, "retryAfterMax")] if length_s is None or length_s < 0 else []
 
 
 def _seconds_or_none(period: Any) -> float | None:
@@ -68,7 +84,7 @@ def record(delivery: Mapping[str, Any] | None, dead_letter_url: str | None) -> d
     """
     delivery = delivery or {}
     has_backoff = delivery.get("backoffPolicy") and delivery.get("backoffDelay")
-    timeout = delivery.get("timeout")
+    timeout, longest = delivery.get("timeout"), delivery.get("retryAfterMax")
     return {
         "retry": delivery.get("retry") or 0,
         "backoff_policy": delivery.get("backoffPolicy") or "exponential",
@@ -76,4 +92,5 @@ def record(delivery: Mapping[str, Any] | None, dead_letter_url: str | None) -> d
         "timeout_s": None if timeout is None else seconds(timeout),
         "dead_letter_url": dead_letter_url,
         "format": delivery.get("format"),
+        **({} if longest is None else {"retry_after_max_s": seconds(longest)}),
     }

@@ -72,7 +72,8 @@ def validate(broker: Resource, old: Resource | None, defaults: Defaults) -> list
         if _defaults(defaults).keeps_namespace(namespace):
             wrong += _other_namespace(config, namespace)
         errors += field.via_field(wrong, "spec", "config")
-    errors += field.via_field(delivery.validate(spec.get("delivery")), "spec", "delivery")
+    wrong = delivery.validate(spec.get("delivery"), defaults.config(*delivery.FEATURES))
+    errors += field.via_field(wrong, "spec", "delivery")
     errors += _partitions_errors(broker, old) + broker_keeping.validate(resource.annotations(broker))
     return errors + (_immutable(broker, old) if old else [])
 

@@ -75,14 +75,15 @@ def default(trigger: Resource, _old: Resource | None, _defaults: Defaults) -> No
         trigger.setdefault("metadata", {})["labels"] = labels
 
 
-def validate(trigger: Resource, old: Resource | None, _defaults: Defaults) -> list[FieldError]:
+def validate(trigger: Resource, old: Resource | None, defaults: Defaults) -> list[FieldError]:
     """What is wrong with a Trigger, and with what changed since *old*."""
     spec = resource.spec(trigger)
     errors = _broker_errors(spec)
     errors += field.via_field(filters.validate_filter(spec.get("filter")), "filter")
     errors += field.via_field(filters.validate_filters(spec.get("filters")), "filters")
     errors += field.via_field(destination.validate(spec.get("subscriber")), "subscriber")
-    errors += field.via_field(delivery.validate(spec.get("delivery")), "delivery")
+    wrong = delivery.validate(spec.get("delivery"), defaults.config(*delivery.FEATURES))
+    errors += field.via_field(wrong, "delivery")
     errors = field.via_field(errors, "spec") + _annotation_errors(trigger)
     before = resource.spec(old).get("broker", "") if old else spec.get("broker", "")
     if before != spec.get("broker", ""):

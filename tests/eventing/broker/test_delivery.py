@@ -5,6 +5,7 @@ import pytest
 from eventing.broker.delivery import (
     MAX_BACKOFF_S,
     NO_ANSWER,
+    WAIT_S,
     Answer,
     DeadLetter,
     Policy,
@@ -101,3 +102,45 @@ def test_policy_of_a_record():
 
     assert Policy(10, False, 0.2, 5.0, "http://d", True) == policy_of(record)
     assert Policy() == policy_of(None) == policy_of({})
+
+
+HEARS = Policy(retry=5, backoff_s=2.0, exponential=False, retry_after_max_s=10.0)
+
+
+@pytest.mark.parametrize(("policy", "status", "header", "wait_s"), [
+    (HEARS, 429, b"6", 6.0),
+    (HEARS, 503, b" 6 ", 6.0),
+    (HEARS, 429, b"1", 2.0),
+    (HEARS, 429, b"60", 10.0),
+    (HEARS, 500, b"6", 2.0),
+    (HEARS, 429, None, 2.0),
+    (HEARS, 429, b"-6", 2.0),
+    (HEARS, 429, b"soon", 2.0),
+    (HEARS, 429, b"9" * 400, 10.0),
+    (HEARS, 503, b"Thu, 01 Jan 1970 00:16:48 GMT", 8.0),
+    (HEARS, 503, b"Thu, 01 Jan 1970 00:00:00 GMT", 2.0),
+    (Policy(retry=5, backoff_s=2.0, exponential=False), 429, b"6", 2.0),
+], ids=["longer than the back-off", "503 too", "shorter", "longer than the most", "not on a 500", "absent",
+        "negative", "no number", "absurd", "a date", "a date that is over", "where nobody listens"])
+def test_retry_after(policy, status, header, wait_s):
+    """The wait is the longer of back-off and what was asked for, within `retryAfterMax`."""
+    decision = decide(policy, Answer(status, None, b"", header), 1, 1000.0)
+
+    assert decision == RetryAt(1000.0 + wait_s)
+
+
+@pytest.mark.parametrize(("age_s", "expected"), [(7.9, RetryAt(1002.0)), (8.1, DeadLetter())])
+def test_total_age(age_s, expected):
+    """An event gets no attempt after its `max_age_s`."""
+    policy = Policy(retry=50, backoff_s=2.0, exponential=False, max_age_s=10.0)
+
+    assert decide(policy, Answer(500), 1, 1000.0, age_s=age_s) == expected
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_one_that_waits_is_never_given_up(status):
+    """What would be given up is tried again, with a pause."""
+    policy = Policy(retry=0, waits=True)
+
+    assert decide(policy, Answer(status), 9, 1000.0) == RetryAt(1000.0 + WAIT_S)
+    assert decide(policy, Answer(202), 9, 1000.0) == Settle()

@@ -82,3 +82,24 @@ def test_validate(spec, expected):
 def test_record(spec, expected):
     """The record holds seconds; without both policy and delay there is no wait, as in Knative."""
     assert delivery.record(spec, "http://d/") == {**expected, "dead_letter_url": "http://d/"}
+
+
+ENABLED = {"delivery-retryafter": "Enabled"}
+
+
+@pytest.mark.parametrize(("given", "features", "expected"), [
+    ("PT10S", {}, "must not set the field(s): retryAfterMax"),
+    ("PT10S", {"delivery-retryafter": "disabled"}, "must not set the field(s): retryAfterMax"),
+    ("PT10S", ENABLED, ""),
+    ("PT0S", ENABLED, ""),
+    ("-PT1S", ENABLED, "invalid value: -PT1S: retryAfterMax"),
+    ("soon", ENABLED, "invalid value: soon: retryAfterMax"),
+])
+def test_retry_after_needs_its_feature(given, features, expected):
+    """`retryAfterMax` is refused unless its feature is on, as in Knative."""
+    assert render(delivery.validate({"retryAfterMax": given}, features)) == expected
+
+
+def test_record_of_retry_after():
+    """How long a subscriber may ask us to wait goes to the data plane."""
+    assert delivery.record({"retryAfterMax": "PT1M"}, None)["retry_after_max_s"] == 60.0

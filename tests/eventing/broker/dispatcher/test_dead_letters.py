@@ -42,7 +42,48 @@ async def test_no_answer_is_a_500(bench, make_subscriber, eventually, delivery):
 
     attributes = sink.received[0][0].attributes
     assert attributes["knativeerrorcode"] == "500"
-    assert b"refused" in base64.b64decode(attributes["knativeerrordata"])
+    assert b"dispatch error: refused" in base64.b64decode(attributes["knativeerrordata"])
+
+
+@pytest.mark.parametrize(("body", "data"), [
+    (b"", None),
+    (b"no stock", "bm8gc3RvY2s="),
+    (b"line one\r\nx-evil: 1\n", "bGluZSBvbmUNCngtZXZpbDogMQo="),
+    (b"x" * 768, base64.b64encode(b"x" * 768).decode()),
+    (b"x" * 769, base64.b64encode(b"x" * 768).decode()),
+    (b"\xff" * 5000, base64.b64encode(b"\xff" * 768).decode()),
+], ids=["nothing", "a line", "lines", "as much as fits", "one byte more", "binary"])
+async def test_error_extensions(bench, make_subscriber, eventually, body, data):
+    """What the subscriber said goes along in base64, 1024 characters at the most; nothing is no attribute."""
+    subscriber, sink = await make_subscriber(), await make_subscriber()
+    subscriber.answer = lambda exchange, event: exchange.respond(400, (), body)
+    await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url.removesuffix("/"), delivery={"dead_letter_url": sink.url})
+
+    await bench.send("1")
+    await eventually(lambda: sink.received)
+
+    attributes = sink.received[0][0].attributes
+    assert {name: value for name, value in attributes.items() if name.startswith("knativeerror")} == {
+        "knativeerrordest": subscriber.url, "knativeerrorcode": "400",
+        **({} if data is None else {"knativeerrordata": data})}
+
+
+async def test_a_dead_letter_may_be_structured(bench, subscriber, make_subscriber, eventually, delivery):
+    """`format: json` holds for the sink too."""
+    sink = await make_subscriber()
+    subscriber.answer = lambda exchange, event: exchange.respond(400)
+    await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url,
+                        delivery=delivery(dead_letter_url=sink.url, format="json"))
+
+    await bench.send("1", data=b'{"n": 1}', datacontenttype="application/json")
+    await eventually(lambda: sink.received)
+
+    event, headers = sink.received[0]
+    assert headers[b"content-type"] == b"application/cloudevents+json"
+    assert event.data == b'{"n":1}'
+    assert event.attributes["knativeerrorcode"] == "400"
 
 
 async def test_the_sink_is_asked_again(bench, subscriber, make_subscriber, eventually, delivery):

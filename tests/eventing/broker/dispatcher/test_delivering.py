@@ -1,5 +1,7 @@
 """From the stream to the subscribers."""
 
+import time
+
 from eventing.event import Event
 
 
@@ -79,6 +81,21 @@ async def test_a_failed_attempt_is_repeated(bench, subscriber, eventually, deliv
     await eventually(lambda: len(subscriber.received) == 4)
 
     assert subscriber.ids == ["1"] * 4
+
+
+async def test_a_subscriber_may_ask_for_time(bench, subscriber, eventually, delivery):
+    """Retry-After is heard where the trigger says so, and only within its limit."""
+    subscriber.answer = lambda exchange, event: exchange.respond(429, [(b"retry-after", b"3600")])
+    await bench.dispatcher()
+    await bench.trigger("patient", subscriber.url, delivery=delivery(retry=1, retry_after_max_s=600.0))
+    await bench.trigger("deaf", subscriber.url, delivery=delivery(retry=1))
+
+    await bench.send("1")
+    await eventually(lambda: len(subscriber.received) == 3)
+    ((_, due_ms),) = await bench.until(
+        lambda: bench.store.zrange("{shop/default/0}:retries", 0, -1, withscores=True))
+
+    assert 590 < due_ms / 1000 - time.time() <= 601
 
 
 async def test_retries_survive_a_restart(bench, subscriber, eventually, delivery):
