@@ -170,7 +170,7 @@ ordered = pytest.mark.parametrize("flow", ["ordered"], indirect=True)
 unordered = pytest.mark.parametrize("flow", ["unordered"], indirect=True)
 
 
-@pytest.mark.parametrize("flow", ["ordered", "unordered"], indirect=True)
+@unordered
 def test_source_killed(flow, instance, sink, until):
     """SIGKILL of the role that reads."""
     os.kill(until(lambda: sources_process(instance), what="sources role"), signal.SIGKILL)
