@@ -134,6 +134,7 @@ class Stream:
         self._waiting: deque[Group] = deque()
         self._open_groups: dict[tuple[str, int, int], Group] = {}  # the newest waiting group of a partition
         self._flying: deque[Group] = deque()
+        self._lost: list[Group] = []  # landed where the functions were not, and to go again
         self._departed = 0.0
         self._queued_events = 0
         self._queued_bytes = 0
@@ -268,15 +269,21 @@ class Stream:
         except redis.exceptions.ResponseError as error:
             refusal = error
         group = self._flying.popleft()
-        if not self._flying:
-            self._patience.reschedule(None)
-            self.counts.flight_s += time.monotonic() - self._departed
-            # Before anybody is told: the store works on the next flight while this one's answers are written.
-            await self._take_off(connection)
-        if refusal is None:
-            self._stored(group, repeats)
-        else:
-            await self._refused(group, refusal)
+        try:
+            if not self._flying:
+                self._patience.reschedule(None)
+                self.counts.flight_s += time.monotonic() - self._departed
+                # Before anybody is told: the store works on the next flight while answers are written here.
+                await self._take_off(connection)
+        finally:  # whatever becomes of the next flight, this one has landed
+            if refusal is None:
+                self._stored(group, repeats)
+            elif functions.is_unknown(refusal) and not group.is_second_try:
+                self._lost.append(group)
+            else:
+                self._fail(group, _REFUSALS.get(_kind(refusal), f"the store refused: {refusal}"))
+        if self._lost:
+            await self._send_again()
 
     async def _take_off(self, connection: Connection) -> None:
         """Send what waits, in one write, unless a flight is on the way."""
@@ -305,19 +312,20 @@ class Stream:
         for told in group.waiters:
             told(None)
 
-    async def _refused(self, group: Group, error: redis.exceptions.ResponseError) -> None:
-        if functions.is_unknown(error) and not group.is_second_try:
+    async def _send_again(self) -> None:
+        """Load the functions that the store had lost, and let the groups that met none go once more."""
+        await functions.load(self._store)
+        for group in self._lost:
             group.is_second_try = True
-            await functions.load(self._store)
-            self._waiting.append(group)
-            self._wanted.set()
-            return
-        self._fail(group, _REFUSALS.get(_kind(error), f"the store refused: {error}"))
+        self._waiting.extend(self._lost)
+        self._lost.clear()
+        self._wanted.set()
 
     def _fail_all(self) -> None:
-        for group in [*self._flying, *self._waiting]:
+        for group in [*self._flying, *self._lost, *self._waiting]:
             self._fail(group, "the store went away; the event may have been stored")
         self._flying.clear()
+        self._lost.clear()
         self._waiting.clear()
         self._open_groups.clear()
 

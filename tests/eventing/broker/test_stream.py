@@ -184,3 +184,28 @@ def test_one_key_has_one_partition():
     assert len({partition_of(given, 8) for given in plain}) == 8
     assert [partition_of(given, 8) for given in plain] == [partition_of(given, 8) for given in plain]
     assert {partition_of(given, 1) for given in plain} == {0}
+
+
+async def test_everybody_is_told_however_often_the_connection_is_cut(store):
+    """Each append ends: stored, and then it is there, or Unavailable; nobody waits for ever."""
+    told = []
+
+    async def producer(name):
+        for number in range(150):
+            try:
+                await stream.append(BROKER, 0, event(f"{name}-{number}"))
+            except Unavailable:
+                await asyncio.sleep(0.005)
+            else:
+                told.append(f"{name}-{number}")
+
+    async with running(store) as stream, asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        producers = [tasks.create_task(producer(name)) for name in range(8)]
+        while not all(each.done() for each in producers):
+            await store.client_kill_filter(_type="normal", skipme=True)
+            await store.function_flush()
+            await asyncio.sleep(0.02)
+
+    stored = [decode(fields).attributes["id"] for _, fields in await store.xrange(KEY)]
+    assert told
+    assert set(told) <= set(stored)
