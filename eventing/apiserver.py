@@ -144,7 +144,10 @@ class Given:
     def _send(self, document: apply.Document) -> tuple[str, apply.Resource]:
         url = f"http://{instance.reachable(self._config.host)}:{self._config.control_port}"
         with Client(url) as client:
-            return apply.apply(document, client, "default")
+            applied = apply.apply(document, client, "default")
+            for warning in client.warnings:
+                log.warning("apply_warned", object=document.label, warning=warning)
+            return applied
 
     def _failed(self, document: apply.Document, error: ClarionError) -> None:
         log.error("not_applied", object=document.label, place=document.place, error=str(error))

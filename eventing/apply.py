@@ -12,9 +12,10 @@ Nothing here knows a kind's fields: the API judges them.
 
 import copy
 import json
+import re
 import sys
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ Resource = dict[str, Any]
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _FUNC = "func://"
+_INDEX = re.compile(r"\[(\d{1,9})\]\.?")
 _SUFFIXES = (".yaml", ".yml", ".json")
 # What others refer to comes first; kinds not named here keep their order in the file, after these.
 _FIRST_KINDS = ("Namespace", "ConfigMap", "Secret", "ServiceAccount", "Broker")
@@ -40,6 +42,12 @@ class Document:
     resource: Resource
     path: Path
     place: str
+    node: yaml.Node | None = field(default=None, repr=False, compare=False)  # None: written by no person
+
+    def place_of(self, field_path: str) -> str:
+        """`file:line:column` of `spec.filters[0].exact`, or of the innermost part of it that is there."""
+        mark = None if self.node is None else _mark(self.node, field_path)
+        return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else self.place
 
     @property
     def label(self) -> str:
@@ -65,6 +73,21 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+def _mark(node: yaml.Node, path: str) -> yaml.Mark | None:
+    """Where in *node* the key or element is that *path* leads to, or its innermost part that is there."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            for name in (str(key.value), f"[{key.value}]"):
+                if path == name or path.startswith((f"{name}.", f"{name}[")):
+                    mark: yaml.Mark = key.start_mark
+                    return _mark(value, path[len(name):].removeprefix(".")) or mark
+    index = _INDEX.match(path) if isinstance(node, yaml.SequenceNode) else None
+    if index is not None and int(index[1]) < len(node.value):
+        element = node.value[int(index[1])]
+        return _mark(element, path[index.end():]) or element.start_mark
+    return None
 
 
 def read(paths: Iterable[Path]) -> list[Document]:
@@ -116,7 +139,7 @@ def parse(text: str, path: Path) -> Iterator[Document]:
             place = f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
             content = loader.construct_document(node)
             if content is not None:
-                yield from _objects(content, path, place)
+                yield from _objects(content, node, path, place)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
@@ -129,21 +152,22 @@ def parse(text: str, path: Path) -> Iterator[Document]:
         raise UsageError(f"{path}:{line}:{column}: not YAML: {error.reason}") from error
 
 
-def _objects(content: Any, path: Path, place: str) -> Iterator[Document]:
+def _objects(content: Any, node: yaml.Node, path: Path, place: str) -> Iterator[Document]:
     if not isinstance(content, dict):
         raise UsageError(f"{place}: an object is a mapping with apiVersion, kind and metadata, "
                          f"not a {type(content).__name__}")
     if content.get("kind") == "List" and isinstance(content.get("items"), list):
-        for item in content["items"]:
-            yield from _objects(item, path, place)
+        [items] = [value for key, value in node.value if key.value == "items"]
+        for item, inner in zip(content["items"], items.value, strict=True):
+            yield from _objects(item, inner, path, place)
         return
-    for field in ("apiVersion", "kind"):
-        if not isinstance(content.get(field), str):
-            raise UsageError(f"{place}: {field} is missing; every object names its apiVersion and kind")
+    for name in ("apiVersion", "kind"):
+        if not isinstance(content.get(name), str):
+            raise UsageError(f"{place}: {name} is missing; every object names its apiVersion and kind")
     metadata = content.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise UsageError(f"{place}: metadata.name is missing, or is no text; name the {content['kind']}")
-    yield Document(copy.deepcopy(content), path, place)  # an anchor's copies may not change together
+    yield Document(copy.deepcopy(content), path, place, node)  # an anchor's copies may not change together
 
 
 def build(document: Document, client: Client) -> Resource:
@@ -195,7 +219,8 @@ def _containers(resource: Resource) -> list[dict[str, Any]]:
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
-def apply(document: Document, client: Client, namespace: str) -> tuple[str, Resource]:
+def apply(document: Document, client: Client, namespace: str,
+          validation: str = "Strict") -> tuple[str, Resource]:
     """
     Make the API's object like the document's.
 
@@ -203,6 +228,8 @@ def apply(document: Document, client: Client, namespace: str) -> tuple[str, Reso
         document: what to apply.
         client: the API.
         namespace: for a document that names none.
+        validation: what to do about fields that the kind has not: Strict (refuse, as kubectl does), Warn or
+            Ignore.
 
     Returns:
         `created`, `configured` or `unchanged`, and the object as it is now.
@@ -220,13 +247,14 @@ def apply(document: Document, client: Client, namespace: str) -> tuple[str, Reso
     annotations[LAST_APPLIED] = json.dumps(wanted, separators=(",", ":"), sort_keys=True) + "\n"
     path = kind.path(wanted["metadata"].get("namespace"), wanted["metadata"]["name"])
     live = client.find(path)
+    query = f"?fieldValidation={validation}"
     if live is None:
-        return "created", client.create(path.rpartition("/")[0], wanted)
+        return "created", client.create(path.rpartition("/")[0] + query, wanted)
     before = json.loads((live["metadata"].get("annotations") or {}).get(LAST_APPLIED) or "{}")
     patch = three_way(before, wanted, live)
     if not patch:
         return "unchanged", live
-    now = client.patch(path, patch)
+    now = client.patch(path + query, patch)
     # Defaults make a list differ from the file's; the API fills them in again, and then nothing has changed.
     is_same = now["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
     return "unchanged" if is_same else "configured", now

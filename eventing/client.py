@@ -7,6 +7,7 @@ a person may read. It knows no kind's fields. A command that uses it starts in t
 
 import http.client
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -21,6 +22,7 @@ _TIMEOUT_S = 30.0
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 _MERGE = "application/merge-patch+json"
+_WARNING = re.compile(r'\d{3} \S+ "((?:[^"\\]|\\.)*)"')  # RFC 7234, 5.5: code, agent, text
 # A name that several groups use (services, events) means these groups' kind.
 _PREFERRED_GROUPS = ("eventing.knative.dev", "serving.knative.dev", "sources.knative.dev", "")
 
@@ -73,6 +75,7 @@ class Client:
         self.server = server
         self._connection = connect(server, _TIMEOUT_S)
         self._kinds: list[KindName] | None = None
+        self.warnings: list[str] = []  # what answers warned of; whoever tells them empties it
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -104,6 +107,9 @@ class Client:
             raise unreachable(self.server, error) from error
         if answer.status >= http.HTTPStatus.BAD_REQUEST:
             raise Refused(answer.status, _message(content) or f"{self.server} answered {answer.status}")
+        for header in answer.headers.get_all("warning", ()):
+            texts = _WARNING.findall(header.encode("latin-1", "replace").decode(errors="replace"))
+            self.warnings += [re.sub(r"\\(.)", r"\1", text) for text in texts]
         return content
 
     def get(self, path: str, accept: str = "application/json") -> Resource:

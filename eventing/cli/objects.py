@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventing.cli import description, output, readiness, server
+from eventing.cli import description, output, readiness, refusal, server
 from eventing.client import Client, KindName, Refused, Resource
 from eventing.errors import ClarionError, NotFound, UsageError
 
@@ -33,6 +33,7 @@ def apply_files(
     files: Files = None,
     wait: Annotated[bool, typer.Option(help="Return once everything is Ready.")] = True,
     timeout: Annotated[str, typer.Option(help="How long to wait at most: 30s, 5m.")] = "60s",
+    validate: Annotated[str, typer.Option(help="Unknown fields: strict, warn or ignore.")] = "strict",
     namespace: server.Namespace = "default",
     server_url: server.Server = None,
 ) -> None:
@@ -47,17 +48,21 @@ def apply_files(
     from eventing import apply as applying  # noqa: PLC0415  imported by now, by _documents
 
     timeout_s = output.duration_s(timeout)
+    if validate not in {"strict", "warn", "ignore"}:
+        raise UsageError(f"--validate {validate}: choose strict, warn or ignore")
     applied: dict[str, Resource] = {}
     with Client(server.find(server_url)) as client:
         for document in documents:
             try:
-                what, applied[document.label] = applying.apply(document, client, namespace)
+                what, applied[document.label] = applying.apply(document, client, namespace,
+                                                               validate.capitalize())
             except Refused as error:
-                why = " ".join(str(error).split())
-                sys.stderr.write(f"clarion: {document.place}: {document.label}: {why}\n")
+                sys.stderr.write(f"clarion: {refusal.told(document, str(error))}")
             else:
                 sys.stdout.write(f"{document.label} {what}\n")
                 sys.stdout.flush()
+            while client.warnings:
+                sys.stderr.write(f"Warning: {document.label}: {client.warnings.pop(0)}\n")
         unready = readiness.wait(applied, client, timeout_s) if wait else {}
     for label, reason in unready.items():
         sys.stderr.write(f"clarion: {label} was applied and is not Ready: {reason}\n")
@@ -313,7 +318,7 @@ def edit(
             return
         try:
             [document] = applying.parse(after, place)
-            client.replace(path, document.resource)
+            client.replace(f"{path}?fieldValidation=Strict", document.resource)
         except ValueError as error:
             raise UsageError(f"{place}: keep one object in the file") from error
         except Refused as error:

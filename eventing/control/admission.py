@@ -12,6 +12,7 @@ Sources: Kubernetes' "Field validation", knative.dev/pkg `webhook/resourcesemant
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import islice
 
 import structlog
 
@@ -22,6 +23,7 @@ from eventing.control.resource import Resource
 
 log = structlog.get_logger(__name__)
 
+_TOLD = 10  # warnings of a sort: whoever sends more has sent something else than that kind
 _OWN_GROUP = "clarion.dev"
 
 
@@ -29,7 +31,10 @@ def known(kind: Kind, new: Resource, admission: Defaults) -> Resource:
     """*new* without the fields that its kind has not; Failure 400 where one is refused."""
     if kind.fields is None:
         return new
-    found = list(schema.unknown(new, kind.shape))
+    try:
+        found = list(schema.unknown(new, kind.shape))
+    except RecursionError as deep:
+        raise failure.bad_request(f"{kind.kind} is nested too deeply") from deep
     left_out = [each.path for each in found if not each.is_refused]
     if left_out and admission.unknown_fields == "Strict":
         raise failure.unknown_fields(kind, left_out)
@@ -37,7 +42,7 @@ def known(kind: Kind, new: Resource, admission: Defaults) -> Resource:
         raise failure.undecodable(kind, [FieldError(f'json: unknown field "{each.name}"', (each.path,))
                                          for each in refused])
     if admission.unknown_fields == "Warn":
-        for path in left_out:
+        for path in left_out[:_TOLD]:
             admission.warn(f'unknown field "{path}"')
     return stored(kind, new)
 
@@ -56,13 +61,13 @@ def admit(kind: Kind, new: Resource, old: Resource | None, admission: Defaults) 
         if kind.default is not None:
             kind.default(new, old, admission)
         errors = kind.validate(new, old, admission) if kind.validate is not None else []
-    except (TypeError, AttributeError, KeyError, ValueError, IndexError) as wrong:
+    except (TypeError, AttributeError, KeyError, ValueError, IndexError, RecursionError) as wrong:
         # A field of the wrong JSON type where a validator reads it; a CRD's schema would have said so first.
         log.info("admission_failed", kind=kind.full_name, name=resource.name(new), exc_info=True)
         raise failure.undecodable(kind, [FieldError(f"json: {wrong}")]) from wrong
     if errors:
         raise failure.denied(kind, errors)
-    for warning in unknown_annotations(kind, new):
+    for warning in islice(unknown_annotations(kind, new), _TOLD):
         admission.warn(warning)
 
 

@@ -25,15 +25,20 @@ from eventing.control.objects import Change, Objects
 from eventing.control.resource import Resource
 
 _PATCHES = {patch.MERGE: patch.merge, patch.JSON: patch.json_patch, patch.STRATEGIC: patch.strategic}
+# What clients take as headers is bounded (16 KiB of all, mostly); Kubernetes stops at 4 KiB, too.
+_WARNINGS = 10
+_WARNING_CHARACTERS = 400
 _PATCH_TYPES = (patch.JSON, patch.MERGE, patch.APPLY)
 
 
 def answer(found: Any, status: int = 200, warnings: list[str] | None = None) -> Response:
     """JSON, with what admission warned of as kubectl reads it."""
     response = Response(orjson.dumps(found), status, media_type="application/json")
-    for warning in warnings or ():
-        text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-        response.headers.append("warning", f'299 - "{text}"')
+    for warning in (warnings or [])[:_WARNINGS]:
+        printable = "".join(each if each.isprintable() else " " for each in warning[:_WARNING_CHARACTERS])
+        text = printable.replace("\\", "\\\\").replace('"', '\\"')
+        # Kubernetes sends UTF-8 in this header, and clients read it so.
+        response.headers.append("warning", f'299 - "{text}"'.encode().decode("latin-1"))
     return response
 
 

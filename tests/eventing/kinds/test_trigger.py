@@ -65,7 +65,7 @@ def test_defaults(admit):
         (
             "broker: default, filter: {attributes: {Type: a}}",
             (
-                'invalid key name "Type": spec.filter.attributes[Type]\n'
+                'invalid key name "Type": spec.filter.attributes\n'
                 "Attribute name must start with a letter and can only contain lowercase alphanumeric"
             ),
         ),
@@ -78,13 +78,11 @@ def test_defaults(admit):
         (
             "broker: default, filters: [{all: [{any: [{prefix: {1a: x}}]}]}]",
             (
-                'invalid key name "1a": spec.filters[0].all[0].any[0].prefix[1a]\n'
+                'invalid key name "1a": spec.filters[0].all[0].any[0].prefix\n'
                 "Attribute name must start with a letter and can only contain lowercase alphanumeric"
             ),
         ),
-        ("broker: default, filters: [{glob: {type: a}}]", 'json: unknown field "glob": spec.filters[0]'),
         ("broker: default, filters: {exact: {}}", None),
-        ("broker: default, filter: {subscriber: {}}", 'json: unknown field "subscriber": spec.filter'),
         ("broker: default, filters: [{cesql: \"type LIKE 'order.%'\"}]", ""),
         ("broker: default, filters: [{not: {cesql: 'type ='}}]", None),
         ("broker: default, filters: [{cel: 'data.amount > 100'}]", ""),
@@ -92,7 +90,6 @@ def test_defaults(admit):
             "broker: default, filters: [{cel: 'true', cesql: 'TRUE'}]",
             "multiple dialects found, filters can have only one dialect set: spec.filters[0]",
         ),
-        ("broker: default, sink: x", 'json: unknown field "sink": spec'),
         ("broker: default, delivery: {retry: -1}", "invalid value: -1: spec.delivery.retry"),
         ("broker: default, delivery: {format: json}", ""),
     ],
