@@ -30,7 +30,8 @@ _PAGE_ENTRIES = 100  # 100 KiB of typical events, at most 100 MiB of the largest
 _BLOCK_MS = 1000  # a follower asks again after that long; shorter than any client's own time out
 _AWAY_S = 0.2  # the store restarts in about 50 ms
 
-RETENTION_ENTRIES = 1_000_000  # a partition; more only when events are tiny
+# An entry fills that at least: the store's own figure of a stream's size is an estimate, a count is not.
+_ENTRY_LEAST_BYTES = 256
 RETAIN_BATCH_ENTRIES = 10_000  # removing that many takes the store a few ms
 
 
@@ -135,5 +136,6 @@ async def retain(
     Returns how many entries; RETAIN_BATCH_ENTRIES is the most in one call. Raises what redis-py raises.
     """
     removed: int = await functions.call(store, "clarion_retain", [keys.events(broker, partition)], [
-        needed, id_at(now - age_s), RETENTION_ENTRIES, size_bytes, RETAIN_BATCH_ENTRIES])
+        needed, id_at(now - age_s), size_bytes // _ENTRY_LEAST_BYTES, size_bytes,
+        RETAIN_BATCH_ENTRIES])
     return removed
