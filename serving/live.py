@@ -54,12 +54,13 @@ class Order:
 
 
 def snapshot(folder: Path) -> Snapshot:
-    """Time and size of every file that counts."""
+    """Time and size of every file that counts; nothing of what is gone while one looks."""
     found = {}
-    for path in bundle.files(folder):
-        with contextlib.suppress(OSError):  # gone by now
-            about = path.stat()
-            found[path] = about.st_mtime_ns, about.st_size
+    with contextlib.suppress(OSError):
+        for path in bundle.files(folder):
+            with contextlib.suppress(OSError):
+                about = path.stat()
+                found[path] = about.st_mtime_ns, about.st_size
     return found
 
 

@@ -25,7 +25,9 @@ gets MemoryError and answers 500; it is not killed, unlike in a container.
 CPU is limited in whole cores: a worker may run on as many as its limit says, rounded up, chosen by chance. A
 limit below one core is a weight: nothing where nobody else wants the core, and where somebody does, the
 share that it asked for against one without a limit. RLIMIT_CPU ends a process after so much time in all,
-which is no limit for a server; a quota (cgroup) would need a delegated cgroup, which few machines give.
+which is no limit for a server; a quota (cgroup) would need a delegated cgroup, which few machines give. How
+many processes a worker starts is not limited: RLIMIT_NPROC counts all that its user has. They end with it,
+unless they have left its process group.
 """
 
 import ctypes

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from serving import environment
 from serving.backend import StartFailed
 
 NAME = "default/hello-00001"
@@ -212,6 +213,45 @@ async def test_prepared(stage, wheels):
     _, told = await start(stage, record)
     assert told == []
     assert repr(stage.backend) == "<LocalBackend [2 zygotes | 1 workers]>"
+
+
+@pytest.fixture
+async def silence(monkeypatch):
+    """An index that takes connections and never answers."""
+    async def hang(reader, writer):
+        with contextlib.suppress(ConnectionError):
+            await reader.read()  # until pip is gone
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
+        yield
+
+
+async def test_nobody_else_waits(stage, silence):
+    """While an environment is built, or is not, other functions start as ever."""
+    record = await stage.record(files={"func.py": FUNCTION, "requirements.txt": "tiny"})
+    building = asyncio.get_running_loop().create_task(stage.backend.start(NAME, record))
+    await stage.until(lambda: list((stage.data_dir / "environments").glob("*/bin")))
+
+    worker = await stage.start("def handle(event): pass\n")
+
+    assert (await stage.ask(worker)).status == 202
+    assert not building.done()
+    building.cancel()
+    await asyncio.wait([building])
+
+
+async def test_takes_too_long(stage, silence, monkeypatch):
+    """A build has a limit, and nothing of it runs on."""
+    monkeypatch.setattr(environment, "BUILD_LIMIT_S", 0.5)
+    record = await stage.record(files={"func.py": FUNCTION, "requirements.txt": "tiny"})
+
+    with pytest.raises(StartFailed, match=r"EnvironmentFailed: it was not installed within"):
+        await stage.backend.start(NAME, record)
+
+    assert _builders(stage) == []
 
 
 async def test_removed(stage, wheels):
