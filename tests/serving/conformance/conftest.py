@@ -1,4 +1,4 @@
-"""One `clarion up`, the functions that the clauses are tried on, and two ways to talk to it: API and data port."""
+"""One `clarion up`, the functions that the clauses are tried on, and two ways to talk to it."""
 
 import http.client
 import json
@@ -13,7 +13,8 @@ import asyncio, json, os, signal, sys
 from urllib.parse import parse_qsl
 
 FILES = ["/dev/fd", "/dev/full", "/dev/null", "/dev/random", "/dev/stdin", "/dev/stdout", "/dev/stderr",
-         "/dev/urandom", "/dev/zero", "/proc/self/fd", "/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2"]
+         "/dev/urandom", "/dev/zero", "/proc/self/fd", "/proc/self/fd/0", "/proc/self/fd/1",
+         "/proc/self/fd/2"]
 print("imported", os.getpid())
 
 async def app(scope, receive, send):

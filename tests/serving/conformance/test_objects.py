@@ -15,8 +15,8 @@ def body(name, image="registry.example.com/test/runtime", **env):
 def is_ready(found):
     """Whether it is Ready, and the status is of this generation."""
     status = found.get("status", {})
-    return (status.get("observedGeneration") == found["metadata"]["generation"]
-            and {"True"} == {each["status"] for each in status.get("conditions", []) if each["type"] == "Ready"})
+    ready = {each["status"] for each in status.get("conditions", []) if each["type"] == "Ready"}
+    return status.get("observedGeneration") == found["metadata"]["generation"] and ready == {"True"}
 
 
 @pytest.mark.parametrize("child", ["configurations/runtime", "routes/runtime"])

@@ -88,8 +88,9 @@ def test_cluster_local(apply, api, data, instance):
 
 def test_domain_mapping(apply, data, instance):
     """A domain of one's own leads to the Service."""
-    apply("{apiVersion: serving.knative.dev/v1beta1, kind: DomainMapping, metadata: {name: shop.example.com}, "
-          "spec: {ref: {apiVersion: serving.knative.dev/v1, kind: Service, name: runtime}}}")
+    apply("{apiVersion: serving.knative.dev/v1beta1, kind: DomainMapping, metadata: "
+          "{name: shop.example.com}, spec: {ref: {apiVersion: serving.knative.dev/v1, kind: Service, "
+          "name: runtime}}}")
 
     seen = data.see("shop.example.com")
     assert (revision(seen), seen["headers"]["host"]) == ("runtime-00001", "shop.example.com")

@@ -80,8 +80,8 @@ def test_failed_start_is_told(instance, api, until):
     assert instance.run("apply", "-f", str(instance.folder / "broken.yaml")).returncode != 0
 
     def told():
-        conditions = api.get("revisions/broken-00001")["status"].get("conditions", [])
-        return next((each for each in conditions if each["type"] == "Ready" and each["status"] == "False"), None)
+        found = api.get("revisions/broken-00001")["status"].get("conditions", [])
+        return next((each for each in found if (each["type"], each["status"]) == ("Ready", "False")), None)
 
     assert "no such model" in until(told, what="failed revision")["message"]
     assert "no such model" in instance.clarion("logs", "broken")
