@@ -101,22 +101,24 @@ class Live:
 
     async def _serve(self, tasks: asyncio.TaskGroup, on_ready: Callable[[], None]) -> None:
         before: _Worker | None = None
-        is_first = True
+        is_announced = False
         while True:
             began, seen = time.monotonic(), await asyncio.to_thread(snapshot, self._order.folder)
             worker = await self._start(tasks)
             if before is not None:
                 tasks.create_task(self._stop(before))
             before = worker
-            if worker is not None and await self._became_ready(worker):
-                if is_first:
-                    on_ready()
-                    is_first = False
-                else:
+            changed = tasks.create_task(self._until_changed(seen))
+            if worker is not None and await self._became_ready(worker, changed):
+                if is_announced:
                     self._say(f"changed: running anew after {(time.monotonic() - began) * 1000:.0f} ms")
-                await self._until_changed(seen, worker)
-            else:
-                await self._until_changed(seen, None)
+                else:
+                    on_ready()
+                is_announced = True
+                await asyncio.wait((worker.exited, changed), return_when=asyncio.FIRST_COMPLETED)
+                if not changed.done():
+                    self._say(f"it ended with status {worker.exited.result()}; waiting for a change")
+            await changed
 
     async def _start(self, tasks: asyncio.TaskGroup) -> _Worker | None:
         """A fresh worker; None when its environment cannot be built, which is said."""
@@ -166,23 +168,22 @@ class Live:
         if worker is not None:
             worker.exited.set_result(int(report.get("status", 1)))
 
-    async def _became_ready(self, worker: _Worker) -> bool:
-        await asyncio.wait((worker.ready, worker.exited), return_when=asyncio.FIRST_COMPLETED)
+    async def _became_ready(self, worker: _Worker, changed: asyncio.Task[None]) -> bool:
+        """Whether it did, before the files changed once more: what is imported may hang."""
+        outcomes = worker.ready, worker.exited, changed
+        await asyncio.wait(outcomes, return_when=asyncio.FIRST_COMPLETED)
         if worker.ready.done() and "ready" in worker.ready.result():
             return True
-        self._say("it does not start; waiting for a change")  # why stands above: it printed that itself
+        if not changed.done():
+            self._say("it does not start; waiting for a change")  # why stands above: it printed that itself
         return False
 
-    async def _until_changed(self, seen: Snapshot, worker: _Worker | None) -> None:
-        while True:
+    async def _until_changed(self, seen: Snapshot) -> None:
+        now = seen
+        while now == seen:
             await asyncio.sleep(_POLL_S)
             now = await asyncio.to_thread(snapshot, self._order.folder)
-            if now != seen:
-                _forget_bytecode([path for path in now if now[path] != seen.get(path)])
-                return
-            if worker is not None and worker.exited.done():
-                self._say(f"it ended with status {worker.exited.result()}; waiting for a change")
-                worker = None
+        _forget_bytecode([path for path in now if now[path] != seen.get(path)])
 
     async def _stop(self, worker: _Worker) -> None:
         if not worker.exited.done():

@@ -280,6 +280,8 @@ def test_run(func, run, tmp_path, until):
     (folder / "func.py").write_text("import nowhere\n")
     until(lambda: running.said("it does not start; waiting for a change"), what="the complaint")
     assert running.said("No module named 'nowhere'")
+    (folder / "func.py").write_text("print('hangs')\nwhile True: pass\n")
+    until(lambda: running.said("hangs"), what="the version that hangs")
     (folder / "func.py").write_text(code.format("six"))
     until(lambda: running.said("changed: running anew after") == 2, what="the next reload")
     assert func("invoke", "-p", folder, "-f", "cloudevent").returncode == 0
