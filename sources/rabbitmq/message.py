@@ -75,7 +75,7 @@ def _binary(message: Message, source: str) -> Event | None:
     attributes.pop("content-type", None)
     if content_type and not content_type.lower().startswith(_STRUCTURED):
         attributes["datacontenttype"] = content_type
-    return _if_valid(Event(attributes, message.body or None))
+    return _if_valid(attributes, message.body or None)
 
 
 def _attributes(headers: Mapping[str, Any]) -> dict[str, str]:
@@ -117,16 +117,16 @@ def _raw(message: Message, source: str) -> Event:
         attributes["time"] = _rfc3339(message.timestamp)
     content_type = message.content_type or ""
     if content_type and not content_type.lower().startswith(_STRUCTURED):
-        typed = _if_valid(Event({**attributes, "datacontenttype": content_type}, message.body))
+        typed = _if_valid({**attributes, "datacontenttype": content_type}, message.body)
         if typed is not None:
             return typed
     return Event(attributes, message.body)
 
 
-def _if_valid(event: Event) -> Event | None:
-    """*event* if a broker takes it as it is."""
+def _if_valid(attributes: Mapping[str, str], data: bytes | None) -> Event | None:
+    """The event, if a broker takes it as it is."""
     try:
-        return binding.from_http(*binding.to_http(event))
+        return binding.from_attributes(attributes, data)
     except NotACloudEvent:
         return None
 
