@@ -108,6 +108,11 @@ class Autoscaler:
         return Decision(desired=self.desired, active=self.active, initialized=self.initialized,
                         panicking=self._panic_at is not None, stable=stable, panic=panic, excess_burst=excess)
 
+    def give_up(self, now: float) -> None:
+        """Ask for nothing: it cannot start, and nobody routes to it (Knative: its infrastructure failed)."""
+        self.desired = 0
+        self._become(TIMED_OUT, now)
+
     # -- step 1: from load to workers
 
     def _averages(self, now: float) -> tuple[float, float]:

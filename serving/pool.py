@@ -90,6 +90,8 @@ class Pool:
         for second, concurrency, count in self.meter.harvest(now):
             self.autoscaler.record(second, concurrency, count)
         self.decision = self.autoscaler.decide(now, self.ready)
+        if self.healthy is False and not self.autoscaler.scaling.reachable and not self.meter.inside:
+            self.autoscaler.give_up(now)
         if self.decision.initialized and self.healthy is not True:
             self.healthy, self.reason, self.message = True, "", ""
         return self.decision

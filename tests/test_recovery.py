@@ -1,5 +1,7 @@
 """Events that were accepted before their function could take them are delivered once it can."""
 
+import json
+
 import pytest
 
 BROKER = """
@@ -35,7 +37,10 @@ def instance(instances):
 
 
 def test_function_that_is_mended(instance, tmp_path, until):
-    """Events wait while there is no function, and while it does not import; a mended one gets them all."""
+    """Events wait while there is no function, and while it does not import; a mended one gets them all.
+
+    The revision that did not import is not tried again.
+    """
     (tmp_path / "late").mkdir()
     for name, text in (("trigger", BROKER + "---" + TRIGGER), ("service", SERVICE)):
         (tmp_path / f"{name}.yaml").write_text(text)
@@ -54,3 +59,12 @@ def test_function_that_is_mended(instance, tmp_path, until):
     instance.clarion("apply", "-f", str(tmp_path / "service.yaml"))
     for id_ in ("before", "broken"):
         until(lambda id_=id_: f"got {id_}" in instance.clarion("logs", "late"), what=f"event {id_}")
+
+    old = until(lambda: revision(instance, "late-00001", desired=0), what="end of trying the broken one")
+    assert "no_such_module" in str(old["status"]["conditions"])
+
+
+def revision(instance, name, *, desired):
+    """The Revision, if so many replicas are desired of it."""
+    found = json.loads(instance.clarion("get", "revision", name, "-o", "json"))
+    return found if found["status"].get("desiredReplicas", 0) == desired else None
