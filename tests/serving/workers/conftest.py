@@ -85,6 +85,10 @@ class Stage:
             while not condition():
                 await asyncio.sleep(0.005)
 
+    async def spare(self):
+        """Wait until the default zygote has a spare that waits."""
+        await self.until(lambda: "| spare " in repr(self.zygote))
+
     async def printed(self, text):
         """Wait until *text* is a line of the log."""
         await self.until(lambda: text in self.log())

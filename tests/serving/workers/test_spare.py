@@ -29,7 +29,7 @@ def sockets():
 
 async def spare_of(stage):
     """Pid of the spare, once it waits; nobody has asked for a worker."""
-    await stage.until(lambda: "| spare " in repr(stage.zygote))
+    await stage.spare()
     (pid,) = children(stage.zygote.pid)
     return pid
 
@@ -41,7 +41,7 @@ async def test_the_spare_becomes_the_worker(stage):
     worker = await stage.start(PID)
     await stage.ask(worker)
     await stage.printed(f"{spare} {stage.zygote.pid}")
-    await stage.until(lambda: "| spare " in repr(stage.zygote))
+    await stage.spare()
     assert len(children(stage.zygote.pid)) == 2
 
 
