@@ -3,8 +3,6 @@
 import asyncio
 import time
 
-import pytest
-
 from eventing import keys
 from eventing.broker import archive
 from eventing.event import Event
