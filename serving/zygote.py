@@ -21,7 +21,8 @@ so that its pages stay shared, and answers on CONTROL, a SOCK_SEQPACKET socket o
 
 One *spare* child is forked ahead, while nothing else is to be done; the backend tells it directly what to
 become (newborn.py). So a start that comes alone does not wait for the fork and what follows from it; of many
-at once the others are forked as they are asked for.
+at once the others are forked as they are asked for. While all functions are at zero, it is the one process
+that waits for them beside the zygote: 6 MB of its own, and no CPU.
 
 Signals go through here because only the parent knows that a pid is still its child's. When a worker
 ends, what is left of its process group is killed before the worker is reaped. When the backend goes away,
