@@ -18,6 +18,8 @@ from eventing.control.resource import FALSE, READY, TRUE, UNKNOWN, Resource
 from serving import garbage, metadata, names, settings, shape, template
 from serving.revision import REVISION
 
+_COLLECT_S = 3600.0  # retention times are hours
+
 
 def default(configuration: Resource, old: Resource | None, admission: Defaults) -> None:
     """Fill in the template, in place; one that keeps a name of its own is left as it is."""
@@ -182,6 +184,8 @@ async def _collect(configuration: Resource, context: Context) -> None:
     for name in garbage.superfluous(found, latest, keep, context.now):
         if name != resource.status(configuration).get("latestCreatedRevisionName"):
             await context.delete(REVISION, resource.namespace(configuration), name)
+    if len(found) > keep.least:  # some may grow too old while nothing else happens
+        context.requeue(_COLLECT_S)
 
 
 CONFIGURATION = register(Kind(
