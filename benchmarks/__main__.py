@@ -4,10 +4,11 @@ import argparse
 import os
 import platform
 
-from benchmarks import cold, deliver, idle, ingest
+from benchmarks import cold, deliver, idle, ingest, isolation, kafka
 from benchmarks.measure import console
 
-BENCHMARKS = {"ingest": ingest.run, "deliver": deliver.run, "cold": cold.run, "idle": idle.run}
+BENCHMARKS = {"ingest": ingest.run, "deliver": deliver.run, "isolation": isolation.run, "cold": cold.run,
+              "idle": idle.run, "kafka": kafka.run}
 
 
 def main() -> None:
