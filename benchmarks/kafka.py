@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from pathlib import Path
 
 from benchmarks import ingest, instance, load, resources
 from benchmarks.measure import Figure, show
@@ -15,6 +16,10 @@ _PARTITIONS = 4
 _GOAL = 0.8
 _POLL_S = 0.2  # entries say when they came; looking must not take their time
 _VALUE = b'"' + b"x" * (load.EVENT_BYTES - 2) + b'"'
+_BROKER = {"ref": {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": "default"}}
+_WAITING = 100_000  # for a sink that is away
+_MEMORY_MIB = 24  # the client's code is 10; four partitions: 1 MiB fetched and 256 records each, in copies
+_HELD_S = 5.0  # it would have read everything by then
 _STREAM = keys.events("default/default", 0)
 
 
@@ -24,11 +29,14 @@ def run(runs: int) -> None:
     figures = {ordering: Figure(f"KafkaSource, {ordering}, {_PARTITIONS} partitions", "/s", floor=floor)
                for ordering in ("unordered", "ordered")}
     figures["unordered"].goal = _GOAL
+    memory = Figure(f"memory more than idle, {_WAITING // 1024} MiB waiting for a sink that is away", "MiB",
+                    goal=_MEMORY_MIB, at_most=True)
     with kafka_server.serve() as kafka, instance.up() as clarion:
         clarion.apply([resources.broker()])
         clarion.wait_all_ready("brokers", 1)
         load.closed_loop(clarion.broker_url, "warm-", _RECORDS // 10, IN_FLIGHT)
         for number in range(runs):
+            memory.samples.append(_held_mib(clarion, kafka))
             ingest.empty(clarion)
             done = load.closed_loop(clarion.broker_url, f"{number}-", _RECORDS, IN_FLIGHT)
             floor.samples.append(done.per_s)
@@ -36,21 +44,28 @@ def run(runs: int) -> None:
                 ingest.empty(clarion)
                 rate, figure.note = _through(clarion, kafka, ordering)
                 figure.samples.append(rate)
-    show("KafkaSource: 1 KiB records, fsync before an offset is committed", [floor, *figures.values()])
+    show("KafkaSource: 1 KiB records, fsync before an offset is committed",
+         [floor, *figures.values(), memory])
+
+
+def _filled(kafka: kafka_server.Kafka, records: int) -> str:
+    """Name of a new topic with so many records."""
+    topic = kafka.topic(_PARTITIONS)
+    producer = kafka.producer(**{"queue.buffering.max.messages": records})
+    headers = {"ce_specversion": "1.0", "ce_type": resources.TYPE, "ce_source": "/bench",
+               "content-type": "application/json"}
+    for number in range(records):
+        producer.produce(topic, _VALUE, headers={**headers, "ce_id": f"{topic}-{number}"},
+                         partition=number % _PARTITIONS)
+    producer.flush()
+    return topic
 
 
 def _through(clarion: instance.Instance, kafka: kafka_server.Kafka, ordering: str) -> tuple[float, str]:
     """Records a second from a full topic into the broker's stream, and whether each is there."""
-    topic = kafka.topic(_PARTITIONS)
-    producer = kafka.producer(**{"queue.buffering.max.messages": _RECORDS})
-    headers = {"ce_specversion": "1.0", "ce_type": resources.TYPE, "ce_source": "/bench",
-               "content-type": "application/json"}
-    for number in range(_RECORDS):
-        producer.produce(topic, _VALUE, headers={**headers, "ce_id": f"{topic}-{number}"},
-                         partition=number % _PARTITIONS)
-    producer.flush()
+    topic = _filled(kafka, _RECORDS)
     name = f"bench-{uuid.uuid4().hex[:8]}"
-    clarion.apply([_source(name, topic, kafka.plain, ordering)])
+    clarion.apply([_source(name, topic, kafka.plain, ordering, _BROKER)])
     with clarion.store() as store:
         while store.xlen(_STREAM) < _RECORDS:
             time.sleep(_POLL_S)
@@ -64,10 +79,27 @@ def _through(clarion: instance.Instance, kafka: kafka_server.Kafka, ordering: st
     return _RECORDS / ((ended - began) / 1000), note
 
 
-def _source(name: str, topic: str, bootstrap: str, ordering: str) -> dict:
+def _held_mib(clarion: instance.Instance, kafka: kafka_server.Kafka) -> float:
+    """What the sources role holds when its sink is away: a window and a fetch of each partition."""
+    topic = _filled(kafka, _WAITING)
+    (role,) = (pid for pid in clarion.processes()
+               if "clarion-source" in Path(f"/proc/{pid}/comm").read_text())
+    before = _resident_mib(role)
+    clarion.apply([_source("held", topic, kafka.plain, "unordered", {"uri": "http://127.0.0.1:1"})])
+    clarion.wait_all_ready("kafkasources", 1)
+    time.sleep(_HELD_S)
+    held = _resident_mib(role) - before
+    clarion.clarion("delete", "kafkasource", "held")
+    return held
+
+
+def _resident_mib(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+
+def _source(name: str, topic: str, bootstrap: str, ordering: str, sink: dict) -> dict:
     return {"apiVersion": "sources.knative.dev/v1", "kind": "KafkaSource",
             "metadata": {"name": name, "namespace": "default"},
             "spec": {"bootstrapServers": [bootstrap], "topics": [topic], "initialOffset": "earliest",
-                     "ordering": ordering,
-                     "sink": {"ref": {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker",
-                                      "name": "default"}}}}
+                     "ordering": ordering, "sink": sink}}

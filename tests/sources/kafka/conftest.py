@@ -72,6 +72,15 @@ class Stage:
                               and wanted <= {event.data for event in sink.events})
 
 
+@pytest.fixture(scope="session")
+def instance(instances):
+    """A running `clarion up`, for all tests of this folder that need a whole one."""
+    made = instances()
+    made.start()
+    yield made
+    made.stop()
+
+
 @pytest.fixture
 def stage(store, kafka, sink, sources):
     """All that a KafkaSource needs, running."""

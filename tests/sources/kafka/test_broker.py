@@ -27,15 +27,6 @@ spec:
 """
 
 
-@pytest.fixture(scope="module")
-def instance(instances):
-    """A running `clarion up`."""
-    made = instances()
-    made.start()
-    yield made
-    made.stop()
-
-
 @pytest.fixture
 def stored(instance):
     """`stored(topic)`: the events of one topic in the broker's stream, in its order."""
