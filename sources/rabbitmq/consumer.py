@@ -111,15 +111,16 @@ class _Consumer:
     async def _acknowledge(self, channel: "UnderlayChannel") -> None:
         """Tell the server what is done; who was accepted together is acknowledged together."""
         if self._is_acknowledging:
-            return
+            return  # whoever does takes this one along: two at once could acknowledge a tag twice
         self._is_acknowledging = True
         await asyncio.sleep(0)  # the others that were accepted in one answer of the sink come now
+        while any(taken := self._acks.take()):
+            upto, others = taken
+            if upto:
+                await channel.basic_ack(upto, multiple=True)
+            for tag in others:
+                await channel.basic_ack(tag)
         self._is_acknowledging = False
-        upto, others = self._acks.take()
-        if upto:
-            await channel.basic_ack(upto, multiple=True)
-        for tag in others:
-            await channel.basic_ack(tag)
 
 
 def _message(delivered: "DeliveredMessage") -> Message:

@@ -77,6 +77,7 @@ class Sink:
         self.seen = Counter()  # how often each id was accepted
         self.answers = []
         self.delay_s = 0.0
+        self.spread = None  # a random.Random: delays are between none and delay_s
         self.most_at_once = 0
         self._now = 0
         self._changed = asyncio.Event()
@@ -102,7 +103,8 @@ class Sink:
         exchange.collect(1 << 20, lambda body: self._later(exchange, body))
 
     def _later(self, exchange, body):
-        asyncio.get_running_loop().call_later(self.delay_s, self._take, exchange, body)
+        delay_s = self.delay_s if self.spread is None else self.spread.uniform(0, self.delay_s)
+        asyncio.get_running_loop().call_later(delay_s, self._take, exchange, body)
 
     def _take(self, exchange, body):
         self._now -= 1

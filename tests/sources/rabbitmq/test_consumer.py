@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import sys
 
 import pytest
@@ -52,6 +53,21 @@ async def test_parallelism(flow, sources, sink, publisher):
     await sink.until(lambda sink: len(sink.seen) == 70)
 
     assert sink.most_at_once == 7
+
+
+async def test_accepted_out_of_order(flow, sources, sink, publisher):
+    """Messages that are accepted in another order than they came in are each acknowledged once."""
+    sink.delay_s, sink.spread = 0.02, random.Random(1)
+    await flow.apply(parallelism=100)
+
+    publisher.events(flow.exchange, range(1000))
+    await sink.until(lambda sink: len(sink.seen) == 1000)
+    sink.delay_s = 0.0
+    publisher.events(flow.exchange, ["last"])
+    await sink.until(lambda sink: sink.seen["last"])
+
+    assert sink.repeats == 0
+    assert (await flow.until(lambda _: True))["ready"]
 
 
 async def test_routing_keys(flow, sources, sink, publisher):
