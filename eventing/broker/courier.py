@@ -99,10 +99,8 @@ class Courier:
         now = time.monotonic()
         while deliveries := lane.next(self._budget, now):
             self._start(lane, deliveries, now)
-        if lane.flow.is_timed and lane not in self._wakes:
-            wake_at = lane.wake_at(now)
-            if wake_at is not None:
-                self._wakes[lane] = self._loop.call_later(max(0.0, wake_at - now), self._wake, lane)
+        if lane.flow.is_timed:
+            self._set_wake(lane, now)
 
     async def close(self, grace_s: float) -> None:
         """Send nothing more, and wait for what is open, at most *grace_s*; the rest is given up."""
@@ -125,6 +123,18 @@ class Courier:
                 attempt.call.abort()
             attempt.lane.close(attempt.deliveries, self._budget)
         self._open.clear()
+
+    def _set_wake(self, lane: Lane, now: float) -> None:
+        """Come back when time alone lets the lane send; an earlier wake replaces one that is set."""
+        wake_at = lane.wake_at(now)
+        if wake_at is None:
+            return
+        when = self._loop.time() + max(0.0, wake_at - now)
+        wake = self._wakes.get(lane)
+        if wake is None or when < wake.when():
+            if wake is not None:
+                wake.cancel()
+            self._wakes[lane] = self._loop.call_at(when, self._wake, lane)
 
     def _wake(self, lane: Lane) -> None:
         del self._wakes[lane]

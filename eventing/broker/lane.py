@@ -171,6 +171,7 @@ class Lane:
         if flow == self.flow:
             return
         self.flow = flow
+        self._next_at = 0.0
         waiting = list(self.queue)
         self.queue = _queue(flow)
         for delivery in self.open:
@@ -201,10 +202,11 @@ class Lane:
         taken = self.queue.pop(now)
         for delivery in taken:
             self.queue_units -= delivery.units
-            self.open_units += delivery.units
-            budget.open += delivery.units
             self.open.add(delivery)
         if taken:
+            units = _units(taken)
+            self.open_units += units
+            budget.open += units
             self.open_requests += 1
             if flow.rate_per_s is not None:
                 self._next_at = max(self._next_at, now - _RATE_SLACK_S) + 1 / flow.rate_per_s
@@ -220,11 +222,12 @@ class Lane:
 
     def close(self, deliveries: list[Delivery], budget: Budget) -> None:
         """Take note that the attempt of *deliveries* has ended."""
+        units = _units(deliveries)
+        self.open_units -= units
+        budget.open -= units
         self.open_requests -= 1
         for delivery in deliveries:
             self.open.discard(delivery)
-            self.open_units -= delivery.units
-            budget.open -= delivery.units
             self.queue.closed(delivery)
 
     def empty(self) -> list[Delivery]:
@@ -233,6 +236,13 @@ class Lane:
         self.queue = _queue(self.flow)
         self.queue_units = 0
         return queued
+
+
+def _units(deliveries: list[Delivery]) -> int:
+    """What a request counts for: small events in a batch count for one together."""
+    if len(deliveries) == 1:
+        return deliveries[0].units
+    return 1 + sum(delivery.units - 1 for delivery in deliveries)
 
 
 def _queue(flow: Flow) -> Queue:

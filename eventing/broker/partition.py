@@ -202,7 +202,11 @@ class Partition:
             others = [tasks.create_task(self._until_fenced(self._keep())),
                       tasks.create_task(self._until_fenced(self.upkeep.run(lambda: self._cursor))),
                       tasks.create_task(held.release(self._store, self.broker, self.number))]
-            await self._over.wait()
+            try:
+                await self._over.wait()
+            except asyncio.CancelledError:  # one of the others failed: what is open ends with them
+                self._courier.stop()
+                raise
             # 1. Nothing new is read, or sent.
             await end([reader])
             # 2. What is open may finish; the lease is renewed meanwhile.

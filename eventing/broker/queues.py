@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from eventing.broker.lane import Delivery
 
+# Data in one batch, unless one event alone has more: what servers take by default, ours among them.
+_BATCH_BYTES = 1024 * 1024
+
 
 class Queue(Protocol):
     """What a lane asks of its queue."""
@@ -110,7 +113,14 @@ class Batches:
         if len(self._queue) < self._events and self._queue[0][0] > now:
             self.wake_at = self._queue[0][0]
             return []
-        return [self._queue.popleft()[1] for _ in range(min(self._events, len(self._queue)))]
+        taken: list[Delivery] = []
+        size_bytes = 0
+        while self._queue and len(taken) < self._events:
+            size_bytes += len(self._queue[0][1].event.data or b"")
+            if taken and size_bytes > _BATCH_BYTES:
+                break
+            taken.append(self._queue.popleft()[1])
+        return taken
 
     def opened(self, delivery: "Delivery") -> None:
         """Nothing follows from it."""

@@ -127,3 +127,15 @@ async def test_limits_can_change(bench, subscriber, eventually):
     await eventually(lambda: len(subscriber.received) == 100)
 
     assert overlap.most == 2
+
+
+async def test_a_batch_is_bounded(bench, make_batch_subscriber, eventually):
+    """Large events travel in smaller batches: a MiB of data each."""
+    subscriber = await make_batch_subscriber()
+    await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url, annotations={BATCH: "100,200ms"})
+
+    await bench.send(*range(8), data=b'"' + b"x" * 400_000 + b'"', datacontenttype="application/json")
+    await eventually(lambda: sum(map(len, subscriber.batches)) == 8)
+
+    assert max(map(len, subscriber.batches)) == 2
