@@ -18,6 +18,7 @@ def delivery(number, key=""):
 
 
 def key_of(made):
+    """Key of a delivery."""
     return made.event.attributes["partitionkey"]
 
 
