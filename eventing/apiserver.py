@@ -145,7 +145,7 @@ class Given:
         url = f"http://{instance.reachable(self._config.host)}:{self._config.control_port}"
         with Client(url) as client:
             applied = apply.apply(document, client, "default")
-            for warning in client.warnings:
+            for warning in apply.warnings(client):
                 log.warning("apply_warned", object=document.label, warning=warning)
             return applied
 

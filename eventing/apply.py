@@ -29,6 +29,8 @@ Resource = dict[str, Any]
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _FUNC = "func://"
+# Knative's advice on securityContext, for every Service without one: no function here runs in a container.
+_CONTAINER_DEFAULTS = "Kubernetes default value is insecure"
 _INDEX = re.compile(r"\[(\d{1,9})\]\.?")
 _SUFFIXES = (".yaml", ".yml", ".json")
 # What others refer to comes first; kinds not named here keep their order in the file, after these.
@@ -258,6 +260,13 @@ def apply(document: Document, client: Client, namespace: str,
     # Defaults make a list differ from the file's; the API fills them in again, and then nothing has changed.
     is_same = now["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
     return "unchanged" if is_same else "configured", now
+
+
+def warnings(client: Client) -> list[str]:
+    """What the API warned of since it was asked last, but for what does not concern this machine."""
+    told = [text for text in client.warnings if not text.startswith(_CONTAINER_DEFAULTS)]
+    client.warnings.clear()
+    return told
 
 
 def three_way(before: Any, wanted: Any, live: Any) -> dict[str, Any]:

@@ -61,8 +61,8 @@ def apply_files(
             else:
                 sys.stdout.write(f"{document.label} {what}\n")
                 sys.stdout.flush()
-            while client.warnings:
-                sys.stderr.write(f"Warning: {document.label}: {client.warnings.pop(0)}\n")
+            for warning in applying.warnings(client):
+                sys.stderr.write(f"clarion: {document.place}: {document.label}: warning: {warning}\n")
         unready = readiness.wait(applied, client, timeout_s) if wait else {}
     for label, reason in unready.items():
         sys.stderr.write(f"clarion: {label} was applied and is not Ready: {reason}\n")

@@ -33,8 +33,8 @@ def known(kind: Kind, new: Resource, admission: Defaults) -> Resource:
         return new
     try:
         found = list(schema.unknown(new, kind.shape))
-    except RecursionError as deep:
-        raise failure.bad_request(f"{kind.kind} is nested too deeply") from deep
+    except ValueError as deep:
+        raise failure.undecodable(kind, [FieldError(f"json: {deep}")]) from deep
     left_out = [each.path for each in found if not each.is_refused]
     if left_out and admission.unknown_fields == "Strict":
         raise failure.unknown_fields(kind, left_out)
@@ -61,7 +61,7 @@ def admit(kind: Kind, new: Resource, old: Resource | None, admission: Defaults) 
         if kind.default is not None:
             kind.default(new, old, admission)
         errors = kind.validate(new, old, admission) if kind.validate is not None else []
-    except (TypeError, AttributeError, KeyError, ValueError, IndexError, RecursionError) as wrong:
+    except (TypeError, AttributeError, KeyError, ValueError, IndexError) as wrong:
         # A field of the wrong JSON type where a validator reads it; a CRD's schema would have said so first.
         log.info("admission_failed", kind=kind.full_name, name=resource.name(new), exc_info=True)
         raise failure.undecodable(kind, [FieldError(f"json: {wrong}")]) from wrong

@@ -40,6 +40,9 @@ class Unknown:
     is_refused: bool  # it stands in a Strict part
 
 
+# Python's own stack ends at a thousand calls, and whoever reads an object later may take several a level.
+_DEEPEST = 64
+
 METADATA: Mapping[str, Shape] = {
     "name": str, "generateName": str, "namespace": str, "uid": str, "resourceVersion": str, "generation": int,
     "labels": {"*": str}, "annotations": {"*": str}, "ownerReferences": ANY, "finalizers": [str],
@@ -56,13 +59,22 @@ DELIVERY = Strict({
 })
 
 
-def unknown(value: Any, shape: Shape, path: str = "", *, is_refused: bool = False) -> Iterator[Unknown]:
-    """What is in *value*, which stands at *path*, and not in *shape*; in the order of *value*."""
+def unknown(value: Any, shape: Shape, path: str = "", *, is_refused: bool = False,
+            depth: int = 0) -> Iterator[Unknown]:
+    """
+    What is in *value*, which stands at *path*, and not in *shape*; in the order of *value*.
+
+    Raises:
+        ValueError: *value* is nested deeper than anything that makes sense.
+    """
+    depth += 1
+    if depth > _DEEPEST:
+        raise ValueError(f"{path[:_DEEPEST]}... is nested more than {_DEEPEST} levels deep")
     if isinstance(shape, Strict):
-        yield from unknown(value, shape.shape, path, is_refused=True)
+        yield from unknown(value, shape.shape, path, is_refused=True, depth=depth)
     elif isinstance(shape, list) and isinstance(value, list):
         for index, element in enumerate(value):
-            yield from unknown(element, shape[0], f"{path}[{index}]", is_refused=is_refused)
+            yield from unknown(element, shape[0], f"{path}[{index}]", is_refused=is_refused, depth=depth)
     elif isinstance(shape, Mapping) and isinstance(value, Mapping):
         for name, member in value.items():
             where = f"{path}.{name}" if path else name
@@ -70,7 +82,7 @@ def unknown(value: Any, shape: Shape, path: str = "", *, is_refused: bool = Fals
             if inner is None:
                 yield Unknown(where, name, is_refused)
             else:
-                yield from unknown(member, inner, where, is_refused=is_refused)
+                yield from unknown(member, inner, where, is_refused=is_refused, depth=depth)
 
 
 def known(value: Any, shape: Shape) -> Any:

@@ -91,7 +91,8 @@ class Api:
         answer = connection.getresponse()
         raw = answer.read()
         connection.close()
-        return answer.status, json.loads(raw), dict(answer.getheaders())
+        joined = {name: answer.getheader(name) for name, _ in answer.getheaders()}
+        return answer.status, json.loads(raw), joined
 
     @asynccontextmanager
     async def watch(self, path):
