@@ -134,7 +134,7 @@ async def _connected(record: Record) -> AsyncIterator["AbstractConnection"]:
     try:
         import aio_pika  # noqa: PLC0415  an extra; and half a second that only this process should pay
     except ImportError:
-        raise NotReady("ExtraMissing", "aio-pika is not installed: pip install 'clarion[rabbitmq]'") from None
+        raise NotReady("ClientMissing", "RabbitmqSource needs aio-pika: pip install 'clarion[rabbitmq]'") from None
     # What they say of a lost connection, with a traceback, we say in a condition and one line.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     resources, _, _ = topology.blocks(spec_of(record))

@@ -144,7 +144,7 @@ async def test_missing_extra(flow, sources, monkeypatch):
     await flow.project()
 
     state = await flow.until(lambda state: not state["ready"])
-    assert (state["reason"], "pip install 'clarion[rabbitmq]'" in state["message"]) == ("ExtraMissing", True)
+    assert (state["reason"], "pip install 'clarion[rabbitmq]'" in state["message"]) == ("ClientMissing", True)
 
 
 async def test_rotated_secret(flow, sources, sink, publisher):
