@@ -133,8 +133,9 @@ def _message(delivered: "DeliveredMessage") -> Message:
 async def _connected(record: Record) -> AsyncIterator["AbstractConnection"]:
     try:
         import aio_pika  # noqa: PLC0415  an extra; and half a second that only this process should pay
-    except ImportError:
-        raise NotReady("ClientMissing", "RabbitmqSource needs aio-pika: pip install 'clarion[rabbitmq]'") from None
+    except ImportError as error:
+        why = "RabbitmqSource needs aio-pika: pip install 'clarion[rabbitmq]'"
+        raise NotReady("ClientMissing", why) from error
     # What they say of a lost connection, with a traceback, we say in a condition and one line.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     resources, _, _ = topology.blocks(spec_of(record))
