@@ -92,12 +92,12 @@ def test_apply_keeps_what_others_set(instance, applied):
 
 
 def test_apply_from_stdin_shows_what_the_api_says(instance):
-    """A refusal is the API's message behind the place in the file; the rest is applied; exit code 1."""
+    """A refusal is the API's message behind its field's place; the rest is applied; exit code 1."""
     done = instance.run("apply", "-f", "-", stdin=OBJECTS.replace("broker: default", "broker: ''"))
 
     assert done.returncode == 1
     assert "broker/default" in done.stdout
-    assert done.stderr.startswith("clarion: -:2:1: trigger/audit: ")
+    assert done.stderr.startswith("clarion: -:6:3: trigger/audit: ")
     assert "missing field(s): spec.broker" in done.stderr
 
 
@@ -281,3 +281,21 @@ def test_apply_waits_for_readiness(instance, tmp_path):
     instance.clarion("delete", "-f", str(path))
     ready = [c["status"] for c in trigger["status"]["conditions"] if c["type"] == "Ready"]
     assert ready == ["True"]
+
+
+def test_unknown_fields_of_a_file(instance, tmp_path):
+    """A field that its kind has not is refused at its line; with --validate warn it is left out."""
+    path = tmp_path / "b.yaml"
+    path.write_text("apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata:\n  name: strict\n"
+                    "  annotations: {clarion.dev/retension: 7d}\nspec:\n  foo: 1\n")
+
+    refused = instance.run("apply", "-f", str(path))
+    applied = instance.run("apply", "-f", str(path), "--validate", "warn")
+
+    assert (refused.returncode, applied.returncode) == (1, 0)
+    assert refused.stderr == (
+        f'clarion: {path}:7:3: broker/strict: Broker in version "v1" cannot be handled as a Broker: '
+        'strict decoding error: unknown field "spec.foo"\n')
+    assert f'clarion: {path}:1:1: broker/strict: warning: unknown field "spec.foo"\n' in applied.stderr
+    assert "did you mean clarion.dev/retention?" in applied.stderr
+    instance.clarion("delete", "broker", "strict")
