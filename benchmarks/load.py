@@ -107,4 +107,7 @@ async def _open_loop(url: str, events: int, per_s: int) -> Open:
 
 if __name__ == "__main__":
     import uvloop
-    print(json.dumps(vars(uvloop.run(_open_loop(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))))
+    seen = uvloop.run(_open_loop(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    # Not print: where Python is told not to buffer, a pipe may take a part of so much, and the rest is lost.
+    with open(1, "w", encoding="utf-8", closefd=False) as out:
+        json.dump(vars(seen), out)
