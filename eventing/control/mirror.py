@@ -62,7 +62,16 @@ def parse(raw: bytes, version: int) -> Resource:
 def dump(found: Resource) -> bytes:
     """JSON of an object without its version."""
     meta = {key: value for key, value in found["metadata"].items() if key != "resourceVersion"}
-    return orjson.dumps({**found, "metadata": meta})
+    return compact(orjson.dumps({**found, "metadata": meta}))
+
+
+def compact(raw: bytes) -> bytes:
+    """
+    The same bytes in as much memory as they need.
+
+    What orjson returns keeps the room that it was built in: 8 KiB for 1.6 KiB of JSON.
+    """
+    return bytes(memoryview(raw))
 
 
 class Mirror:

@@ -14,7 +14,7 @@ import redis.asyncio
 
 from eventing import projection
 from eventing.control.kind import Kind, every
-from eventing.control.mirror import Key
+from eventing.control.mirror import Key, compact
 from eventing.projection import Record
 
 
@@ -50,7 +50,7 @@ class Reports:
     async def write(self, table: str, name: str, record: Mapping[str, Any] | None) -> None:
         """Write one record (None deletes it) unless it is there already."""
         known = await self._known(table)
-        raw = b"" if record is None else orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+        raw = b"" if record is None else _sorted(record)
         if known.get(name, b"") == raw:
             return
         await projection.write(self._server, table, name, record)
@@ -67,8 +67,7 @@ class Reports:
         async with self._loading:
             if table not in self._written:
                 records = await projection.read(self._server, table)
-                self._written[table] = {name: orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
-                                        for name, record in records.items()}
+                self._written[table] = {name: _sorted(record) for name, record in records.items()}
             return self._written[table]
 
     def _reported(self, table: str, name: str, _record: Record | None) -> None:
@@ -76,3 +75,7 @@ class Reports:
             found = kind.object_of(name)
             if found is not None:
                 self._on_report(Key(kind.resource_name, *found))
+
+
+def _sorted(record: Mapping[str, Any]) -> bytes:
+    return compact(orjson.dumps(record, option=orjson.OPT_SORT_KEYS))
