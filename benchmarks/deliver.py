@@ -28,9 +28,9 @@ def run(runs: int) -> None:
         one = {connections: Figure(f"through 1 trigger, {connections} connections", "/s", goal=goal)
                for connections, goal in _GOALS.items()}
         for connections, figure in one.items():
-            figure.floor = Figure(f"U, bare uvicorn, {connections} connections", "/s")
+            figure.floor = Figure(f"U, bare uvicorn, {floors.CONNECTIONS} connections", "/s")
             for number in range(runs):
-                figure.floor.samples.append(floors.requests_per_s(_EVENTS, connections))
+                figure.floor.samples.append(floors.requests_per_s(_EVENTS))
                 _sample(figure, clarion, port, f"{connections}-{number}-", connections)
             figures += [figure.floor, figure]
         figures += _latency(clarion, port, runs)

@@ -1,7 +1,8 @@
 """
 The floors: what this machine does with a bare program, measured in the same run as what is compared to it.
 
-    U   requests/s of a bare ASGI app (reads the body, answers 202): uvicorn, httptools, uvloop, one process
+    U   requests/s of a bare ASGI app (reads the body, answers 202): uvicorn, httptools, uvloop, one process,
+        32 connections, whatever it is compared to
     L   latency of that app at 1,000 requests/s, open loop: p50 and p99, milliseconds
     F   milliseconds from connect to answer when a warm parent, that has imported uvicorn and cloudevents,
         forks a child for a request that waits in the listening socket already: p50 and p95,
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import load
 
+CONNECTIONS = 32  # of U
 _START_S = 20.0
 
 
@@ -67,11 +69,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def requests_per_s(events: int, connections: int) -> float:
+def requests_per_s(events: int) -> float:
     """U, once."""
     with uvicorn() as port:
-        load.closed_loop(f"http://127.0.0.1:{port}/default/default", "warm-", events // 5, connections)
-        return load.closed_loop(f"http://127.0.0.1:{port}/default/default", "u-", events, connections).per_s
+        url = f"http://127.0.0.1:{port}/default/default"
+        load.closed_loop(url, "warm-", events // 5, CONNECTIONS)
+        return load.closed_loop(url, "u-", events, CONNECTIONS).per_s
 
 
 def latency_ms(events: int, per_s: int) -> list[float]:

@@ -17,12 +17,12 @@ def run(runs: int) -> None:
         clarion.apply([resources.broker()])
         clarion.wait_all_ready("brokers", 1)
         for connections, goal in _GOALS.items():
-            floor = Figure(f"U, bare uvicorn, {connections} connections", "/s")
+            floor = Figure(f"U, bare uvicorn, {floors.CONNECTIONS} connections", "/s")
             figure = Figure(f"durable ingest, {connections} connections", "/s", floor=floor, goal=goal)
             generator = Figure("  of it the generator's CPU (wrk)", "us/event")
             load.closed_loop(clarion.broker_url, "warm-", _EVENTS // 10, connections)
             for number in range(runs):
-                floor.samples.append(floors.requests_per_s(_EVENTS, connections))
+                floor.samples.append(floors.requests_per_s(_EVENTS))
                 empty(clarion)
                 done = load.closed_loop(clarion.broker_url, f"{number}-", _EVENTS, connections)
                 figure.samples.append(done.per_s)
