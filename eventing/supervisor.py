@@ -248,7 +248,7 @@ class Supervisor:
             if now > say_at:
                 self._log.info("waiting for what is in flight; Ctrl-C again stops at once", name=stage,
                                at_most_s=round(left_s, 1))
-                say_at = deadline
+                say_at = float("inf")
             if now > deadline:
                 self._log.warning("still busy; killed", name=stage, drain_s=self._config.drain_s)
                 for child in children:

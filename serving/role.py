@@ -15,7 +15,7 @@ import resource
 from eventing.http.client import Client, ClientLimits
 from eventing.http.server import Limits, serve
 from eventing.projection import Follower
-from eventing.runtime import Runtime
+from eventing.runtime import Runtime, end
 from serving.activator import Activator
 from serving.gauges import Gauges, cold_starts
 from serving.local import LocalBackend
@@ -62,8 +62,7 @@ async def run(runtime: Runtime) -> None:
         await scaler.drain(deadline - asyncio.get_running_loop().time())
         await backend.close()
         await client.close()
-        for task in owned:
-            task.cancel()
+        await end(owned)
 
 
 def _allow_descriptors() -> None:

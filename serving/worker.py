@@ -16,6 +16,7 @@ import asyncio.runners
 import concurrent.futures.thread  # noqa: F401  the standard library imports it when first used
 import contextlib
 import encodings.idna  # noqa: F401  likewise
+import logging
 import os
 import signal
 import socket
@@ -90,6 +91,10 @@ def run(spec: Spec, trouble: str, runner: asyncio.Runner) -> int:
     if spec.command is not None:
         return _run_command(spec.command, report)
     sys.stdout, sys.stderr = _line_buffered(1), _line_buffered(2)
+    # As Knative's runtime for Python has it: a function's logging.info is in the log. Forced, since a
+    # rehearsal has done so before, to a stream that is gone. The server's own words are no function's.
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     sys.path.insert(0, spec.folder)
     try:
         entry = find(Path(spec.folder), spec.entry)

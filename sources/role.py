@@ -17,10 +17,10 @@ import functools
 import redis.exceptions
 import structlog
 
-from eventing import projection
+from eventing import cancellation, projection
 from eventing.http.client import Client
 from eventing.projection import Record
-from eventing.runtime import Runtime
+from eventing.runtime import Runtime, end
 from sources import source
 from sources.emitter import Emitter
 from sources.tally import Tally
@@ -122,6 +122,7 @@ class Sources:
                 self._changed.set()
             else:
                 self._written.update({name: state for name, state in states.items() if state})
+            cancellation.heed()
             await asyncio.sleep(_REPORT_EVERY_S)
 
 
@@ -134,6 +135,6 @@ async def run(runtime: Runtime) -> None:
             sources = tasks.create_task(Sources(runtime, client).run())
             runtime.ready()
             await runtime.stopping.wait()
-            sources.cancel()
+            await end([sources])
     finally:
         await client.close()

@@ -264,14 +264,19 @@ def delete(
                       for document in reversed(_documents(files))]
         else:
             chosen = _chosen(client, kinds, names, namespace)
+        failed = False
         for label, path in chosen:
             try:
                 client.delete(path)
             except Refused as error:
-                if not (lenient and error.status == 404):  # noqa: PLR2004
-                    raise
+                if lenient and error.status == 404:  # noqa: PLR2004
+                    continue
+                failed = True  # the others go all the same
+                sys.stderr.write(f"clarion: {label}: {error}\n")
             else:
                 sys.stdout.write(f"{label} deleted\n")
+    if failed:
+        raise typer.Exit(1)
 
 
 def _chosen(

@@ -147,7 +147,9 @@ def not_ready(resource: Mapping[str, Any]) -> str:
     ready = condition(found, READY)
     if ready is None or ready["status"] == TRUE:
         return ""
-    return " ".join(f"{ready.get('reason') or 'not Ready yet'} {ready.get('message', '')}".split())
+    reason, message = ready.get("reason") or "not Ready yet", (ready.get("message") or "").strip()
+    # Of a traceback the last line says what happened; `describe` shows all of it.
+    return f"{reason}: {message.splitlines()[-1].strip()}" if message else reason
 
 
 def set_condition(status_: dict[str, Any], type_: str, value: str, reason: str = "", message: str = "", *,

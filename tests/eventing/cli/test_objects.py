@@ -266,7 +266,7 @@ def test_apply_waits_and_says_what_is_not_ready(instance, tmp_path):
     instance.clarion("delete", "-f", str(path))
     assert (waited.returncode, waited.stdout) == (1, "trigger/lonely created\n")
     assert waited.stderr == ("clarion: trigger/lonely was applied and is not Ready: "
-                             'BrokerDoesNotExist Broker "nobody" does not exist\n')
+                             'BrokerDoesNotExist: Broker "nobody" does not exist\n')
     assert (again.returncode, again.stdout) == (0, "trigger/lonely unchanged\n")
 
 
@@ -299,3 +299,18 @@ def test_unknown_fields_of_a_file(instance, tmp_path):
     assert f'clarion: {path}:1:1: broker/strict: warning: unknown field "spec.foo"\n' in applied.stderr
     assert "did you mean clarion.dev/retention?" in applied.stderr
     instance.clarion("delete", "broker", "strict")
+
+
+def test_delete_goes_on_after_what_is_gone(instance, tmp_path):
+    """What is gone already is told, with status 1; everything else is deleted all the same."""
+    path = tmp_path / "objects.yaml"
+    path.write_text(OBJECTS)
+    instance.clarion("apply", "-f", str(path))
+    instance.clarion("delete", "broker", "default")
+
+    again = instance.run("delete", "-f", str(path))
+
+    assert again.returncode == 1
+    assert 'broker/default: brokers.eventing.knative.dev "default" not found' in again.stderr
+    assert "trigger/audit deleted" in again.stdout
+    assert "configmap/settings deleted" in again.stdout

@@ -41,7 +41,7 @@ async def test_threads(stage):
     assert (await stage.ask(worker)).status == 202
     await stage.printed("[0, 2, 4, 6]")
     assert stage.log()[0] == "1 True"
-    assert "logged" in stage.log()
+    assert "WARNING:x:logged" in stage.log()
 
 
 async def test_random(stage):

@@ -82,6 +82,20 @@ async def test_async_handle_raises(stage):
     assert stage.log()[1].endswith('func.py", line 2, in handle')
 
 
+async def test_logging(stage):
+    """What a function logs at INFO and above is in its log, and nothing of the server's own is."""
+    worker = await stage.start("""
+        import logging
+        def handle(event):
+            logging.debug("not this")
+            logging.info("this")
+        """)
+    await stage.ask(worker)
+
+    await stage.printed("INFO:root:this")
+    assert stage.log() == ["INFO:root:this"]
+
+
 async def test_requests_that_are_no_events(stage):
     """Health checks answer, another method is 405, and what is no CloudEvent is 400 with the reason."""
     worker = await stage.start("def handle(event): print('called')\n")
