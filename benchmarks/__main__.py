@@ -4,11 +4,11 @@ import argparse
 import os
 import platform
 
-from benchmarks import cold, deliver, idle, ingest, isolation, kafka
+from benchmarks import cold, deliver, idle, ingest, isolation, kafka, rabbitmq
 from benchmarks.measure import console
 
 BENCHMARKS = {"ingest": ingest.run, "deliver": deliver.run, "isolation": isolation.run, "cold": cold.run,
-              "idle": idle.run, "kafka": kafka.run}
+              "idle": idle.run, "kafka": kafka.run, "rabbitmq": rabbitmq.run}
 
 
 def main() -> None:
