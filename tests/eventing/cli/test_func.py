@@ -279,7 +279,7 @@ def test_run(func, run, tmp_path, until):
     until(lambda: running.said("two b live"), what="the second version's line")
     (folder / "func.py").write_text("import nowhere\n")
     until(lambda: running.said("it does not start; waiting for a change"), what="the complaint")
-    until(lambda: running.said("No module named 'nowhere'"), what="the reason, which the worker prints itself")
+    until(lambda: running.said("No module named 'nowhere'"), what="what the worker prints itself")
     (folder / "func.py").write_text("print('hangs')\nwhile True: pass\n")
     until(lambda: running.said("hangs"), what="the version that hangs")
     (folder / "func.py").write_text(code.format("six"))
