@@ -36,8 +36,12 @@ SECRET_VALUE = {"secretKeyRef": {"name": str, "key": str, "optional": bool}}
 SecretKeyRef = Mapping[str, Any]
 
 
-class _Unavailable(ClarionError):
+class Unavailable(ClarionError):
     """A Secret, or the key in it, is not there."""
+
+
+def _nothing(_object: Resource) -> dict[str, Any]:
+    return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +53,39 @@ class _Adapter:
     details: Callable[[Resource], Mapping[str, Any]]
     running: str
     conditions: Mapping[str, frozenset[str]]
+    own_default: kind.Default
+    own_validate: kind.Validate
 
+    def default(self, source: Resource, old: Resource | None, defaults: kind.Defaults) -> None:
+        """Fill in what all sources have, then what is the kind's."""
+        spec, namespace = resource.spec(source), resource.namespace(source)
+        destination.default(spec.get("sink"), namespace)
+        delivery.default(spec.get("delivery"), namespace)
+        self.own_default(source, old, defaults)
 
-def _nothing(_source: Resource) -> dict[str, Any]:
-    return {}
+    def validate(self, source: Resource, old: Resource | None, defaults: kind.Defaults) -> list[FieldError]:
+        """What is wrong with what all sources have, and with what is the kind's."""
+        spec = resource.spec(source)
+        errors = field.via_field(destination.validate(spec.get("sink")), "sink") + _validate_overrides(spec)
+        wrong = delivery.validate(spec.get("delivery"), defaults.config(*delivery.FEATURES))
+        errors += field.via_field(wrong, "delivery")
+        return field.via_field(errors, "spec") + self.own_validate(source, old, defaults)
+
+    async def reconcile(self, source: Resource, context: Context) -> None:
+        """Tell the sources role of the object, and the object what that role reports."""
+        await _reconcile(source, context, self)
+
+    async def finalize(self, source: Resource, context: Context) -> None:
+        """Forget the object."""
+        await forget(source, context)
 
 
 def source_kind(
-    name: str,
-    *,
-    version: str = "v1",
-    columns: tuple[kind.Column, ...],
-    fields: Mapping[str, Shape],
-    default: kind.Default,
-    validate: kind.Validate,
-    ce_attributes: Callable[[Resource], CeAttributes],
+    name: str, *, version: str = "v1", columns: tuple[kind.Column, ...], fields: Mapping[str, Shape],
+    default: kind.Default, validate: kind.Validate, ce_attributes: Callable[[Resource], CeAttributes],
     secrets: Callable[[Resource], Mapping[str, SecretKeyRef]] = _nothing,
-    details: Callable[[Resource], Mapping[str, Any]] = _nothing,
-    running: str = "Deployed",
-    conditions: Mapping[str, frozenset[str]] | None = None,
+    details: Callable[[Resource], Mapping[str, Any]] = _nothing, running: str = "Deployed",
+    conditions: Mapping[str, frozenset[str]] | None = None, annotations: tuple[str, ...] = (),
 ) -> Kind:
     """
     Register the kind *name* of group sources.knative.dev.
@@ -84,41 +102,29 @@ def source_kind(
         details: what else the record must have.
         running: the condition that says what the sources role reports.
         conditions: the kind's own on the way to *running*, in that order, each with the reasons that are its.
+        annotations: those that mean something.
     """
     adapter = _Adapter(ce_attributes=ce_attributes, secrets=secrets, details=details, running=running,
-                       conditions=conditions or {})
-
-    async def reconcile(source: Resource, context: Context) -> None:
-        await _reconcile(source, context, adapter)
-
-    async def finalize(source: Resource, context: Context) -> None:
-        for table in ("sources", "source-secrets", "source-states"):
-            await context.project(table, _record_name(source), None)
-
-    def default_all(source: Resource, old: Resource | None, defaults: kind.Defaults) -> None:
-        spec, namespace = resource.spec(source), resource.namespace(source)
-        destination.default(spec.get("sink"), namespace)
-        delivery.default(spec.get("delivery"), namespace)
-        default(source, old, defaults)
-
-    def validate_all(source: Resource, old: Resource | None, defaults: kind.Defaults) -> list[FieldError]:
-        spec = resource.spec(source)
-        errors = field.via_field(destination.validate(spec.get("sink")), "sink") + _validate_overrides(spec)
-        wrong = delivery.validate(spec.get("delivery"), defaults.config(*delivery.FEATURES))
-        errors += field.via_field(wrong, "delivery")
-        return field.via_field(errors, "spec") + validate(source, old, defaults)
-
+                       conditions=conditions or {}, own_default=default, own_validate=validate)
     return kind.register(Kind(
         group=_GROUP, version=version, kind=name, plural=f"{name.lower()}s", singular=name.lower(),
         categories=("all", "knative", "sources"),
         columns=(kind.Column("Sink", ".status.sinkUri"), *columns, kind.AGE, *kind.READY_COLUMNS),
-        default=default_all, validate=validate_all, reconcile=reconcile, finalize=finalize,
-        reports="source-states", fields={"spec": {**_FIELDS, **fields}}, annotations={"metadata": ()},
+        default=adapter.default, validate=adapter.validate, reconcile=adapter.reconcile,
+        finalize=adapter.finalize, reports="source-states", fields={"spec": {**_FIELDS, **fields}},
+        annotations={"metadata": annotations},
     ))
 
 
-def _record_name(source: Resource) -> str:
+def record_name(source: Resource) -> str:
+    """Under which name the sources role knows an object."""
     return f"{source['kind']}/{resource.namespace(source)}/{resource.name(source)}"
+
+
+async def forget(source: Resource, context: Context) -> None:
+    """Have the sources role stop what it runs for an object that is deleted."""
+    for table in ("sources", "source-secrets", "source-states"):
+        await context.project(table, record_name(source), None)
 
 
 def _validate_overrides(spec: Mapping[str, Any]) -> list[FieldError]:
@@ -140,7 +146,7 @@ async def _reconcile(source: Resource, context: Context, adapter: _Adapter) -> N
                            now=context.now)
     sink = await _resolve_sink(source, context)
     if sink is None:
-        await context.project("sources", _record_name(source), None)
+        await context.project("sources", record_name(source), None)
         resource.set_condition(status, adapter.running, UNKNOWN, now=context.now)
     else:
         await _hand_over(source, context, adapter, sink)
@@ -165,12 +171,12 @@ async def _resolve_sink(source: Resource, context: Context) -> str | None:
 
 async def _hand_over(source: Resource, context: Context, adapter: _Adapter, sink: str) -> None:
     """Project the source for the role that runs it, and say what that role reports."""
-    spec, status, name = resource.spec(source), resource.status(source), _record_name(source)
+    spec, status, name = resource.spec(source), resource.status(source), record_name(source)
     attributes = status["ceAttributes"]
     try:
-        secrets, versions = await _read_secrets(source, context, adapter.secrets(source))
+        secrets, versions = await read_secrets(source, context, adapter.secrets(source))
         patience = await _delivery(source, context)
-    except (_Unavailable, address.Unresolved) as why:
+    except (Unavailable, address.Unresolved) as why:
         reason = why.reason if isinstance(why, address.Unresolved) else "SecretNotFound"
         await context.project("sources", name, None)
         resource.set_condition(status, adapter.running, FALSE, reason, str(why), now=context.now)
@@ -185,9 +191,9 @@ async def _hand_over(source: Resource, context: Context, adapter: _Adapter, sink
     _set_running(source, context, adapter.running)
 
 
-async def _read_secrets(source: Resource, context: Context,
+async def read_secrets(source: Resource, context: Context,
                         refs: Mapping[str, SecretKeyRef]) -> tuple[dict[str, str], list[str]]:
-    """Values by name, and the versions of the Secrets they are from; raises _Unavailable."""
+    """Values by name, and the versions of the Secrets they are from; raises Unavailable."""
     values, versions, namespace = {}, {}, resource.namespace(source)
     for name, ref in refs.items():
         context.track("Secret", namespace, ref["name"])
@@ -200,7 +206,7 @@ async def _read_secrets(source: Resource, context: Context,
         elif not ref.get("optional"):
             what = f'secret "{ref["name"]}" not found' if found is None else \
                 f'secret "{ref["name"]}" has no key "{ref["key"]}"'
-            raise _Unavailable(f"failed to get {name}: {what} in namespace {namespace}")
+            raise Unavailable(f"failed to get {name}: {what} in namespace {namespace}")
     return values, [f"{name}={version}" for name, version in sorted(versions.items())]
 
 
@@ -217,7 +223,7 @@ async def _delivery(source: Resource, context: Context) -> dict[str, Any] | None
 def _set_running(source: Resource, context: Context, condition: str) -> None:
     """The condition is what the sources role last reported, if it was about this object as it is now."""
     status = resource.status(source)
-    report = context.projected("source-states", _record_name(source)) or {}
+    report = context.projected("source-states", record_name(source)) or {}
     if report.get("uid") != resource.uid(source) or report.get("generation") != resource.generation(source):
         resource.set_condition(status, condition, UNKNOWN, "SourceNotStarted",
                                "The sources role has not taken this source up yet.", now=context.now)

@@ -122,6 +122,11 @@ class Emitter:
         self._log.error("event skipped", id=event.attributes["id"], event_type=event.attributes["type"],
                         problem=problem)
 
+    def hand_back(self, event: Event, refused: Refused) -> None:
+        """Log and count that what *event* came from takes it back."""
+        self._count[tally.REJECTED] += 1
+        self._log.warning("event rejected", id=event.attributes["id"], problem=str(refused))
+
     async def _post_batch(self, body: bytes) -> bool:
         try:
             problem, _, _ = await self._attempt(self._sink, _BATCH, body)

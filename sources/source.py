@@ -79,6 +79,9 @@ class Emit(Protocol):
     async def give_up(self, event: Event, refused: Refused) -> None:
         """Send *event* to the dead letter sink, if there is one; else log and count that it was skipped."""
 
+    def hand_back(self, event: Event, refused: Refused) -> None:
+        """Log and count that what *event* came from takes it back: its server knows what to do with it."""
+
 
 Run = Callable[[Record, Emit], Awaitable[None]]
 

@@ -4,6 +4,7 @@ What became of the events of each source: plain numbers, exported as `clarion_so
     accepted        by the sink
     dead_lettered   the sink refused it, the dead letter sink took it
     skipped         both refused it, or there is no dead letter sink
+    rejected        the sink refused it, and what it came from took it back (RabbitMQ)
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-ACCEPTED, DEAD_LETTERED, SKIPPED = "accepted", "dead_lettered", "skipped"
+RESULTS = ACCEPTED, DEAD_LETTERED, SKIPPED, REJECTED = "accepted", "dead_lettered", "skipped", "rejected"
 
 Counts = dict[str, int]
 
@@ -29,7 +30,7 @@ class Tally(Collector):
 
     def counts(self, name: str) -> Counts:
         """The counts of source *name* (`Kind/ns/name`), to add to."""
-        return self._counts.setdefault(name, dict.fromkeys((ACCEPTED, DEAD_LETTERED, SKIPPED), 0))
+        return self._counts.setdefault(name, dict.fromkeys(RESULTS, 0))
 
     def forget(self, name: str) -> None:
         """Drop the counts of a source that is gone."""

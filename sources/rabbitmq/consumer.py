@@ -21,8 +21,6 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from eventing.projection import Record
 from sources.rabbitmq import address, topology
 from sources.rabbitmq.acks import Acks
@@ -39,8 +37,6 @@ _CONNECT_S = 10.0
 _CLOSE_S = 2.0  # a server that is gone does not say goodbye
 # A peer that vanished without a word is noticed after three of these; RabbitMQ proposes 60.
 _HEARTBEAT_S = 10
-
-log = structlog.get_logger(__name__)
 
 
 @source("RabbitmqSource")
@@ -100,7 +96,7 @@ class _Consumer:
             await self._emit(event)
         except Refused as refused:
             if not self._has_dead_letter_sink:
-                log.warning("message rejected", id=event.attributes["id"], problem=str(refused))
+                self._emit.hand_back(event, refused)
                 self._acks.rejected(tag)
                 await delivered.channel.basic_reject(tag, requeue=False)
                 return

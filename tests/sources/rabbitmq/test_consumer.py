@@ -97,6 +97,8 @@ async def test_refused_goes_to_the_dead_letter_exchange(flow, sources, sink, pub
             await asyncio.sleep(0.02)
     assert sink.seen == {"good": 1}
     assert publisher.left_in(flow.queue) == 0
+    assert sources.metrics.get_sample_value(
+        "clarion_source_events_total", {"source": flow.name, "result": "rejected"}) == 1
 
 
 async def test_refused_goes_to_the_dead_letter_sink(flow, sources, sink, publisher):
