@@ -2,7 +2,7 @@
 A day of traffic before the autoscaler, in virtual time: `python -m benchmarks.autoscaler_day` draws it.
 
     traffic      concurrency in each of the day's 86,400 seconds: night, morning, a burst, lunch, evening
-    autoscaler   the one that runs (serving/autoscaler.py), asked every two seconds as the scaler asks it
+    autoscaler   the one that runs (serving/autoscaler/kpa.py), asked every two seconds as the scaler asks it
     workers      are ready one tick after they were decided on, and gone at once
 
 No clock and no chance: the same file every time, and a test compares. The numbers are those of a revision
@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving import autoscaling
-from serving.autoscaler import TICK_S, Autoscaler
-from serving.scaling import PREFIX, effective
+from serving.autoscaler.kpa import TICK_S, Autoscaler
+from serving.autoscaler.scaling import PREFIX, effective
+from serving.objects import autoscaling
 
 DAY_S = 24 * 3600
 PICTURE = Path(__file__).parent.parent / "docs" / "autoscaler_day.svg"

@@ -23,7 +23,8 @@ import yaml
 
 from eventing.client import Client
 from eventing.errors import UsageError
-from serving import bundle, images
+from serving.functions import bundle
+from serving.objects import images
 
 Resource = dict[str, Any]
 

@@ -45,11 +45,11 @@ Tables (T), their member names, and their one writer:
 | `triggers` | ns/name | {"uid", "generation", "broker": "ns/name", "filter": {attribute: value}, "filters": [..], \
 "subscriber": URL, "delivery": DELIVERY, "annotations": {..}} | kinds/trigger |
 | `lanes` | ns/trigger/p | {"uid", "generation"}: the owner of partition p now matches that generation | dispatcher |
-| `revisions` | ns/name | see serving/revision.py | serving/revision |
+| `revisions` | ns/name | see serving/objects/revision.py | serving/objects/revision |
 | `routes` | host | {"service", "targets": [{"revision": "ns/name", "percent", "tag"}]}; "visibility": \
 "cluster-local" if the data port does not serve it; "tags": {tag: targets} where a header may choose the tag; \
-or {"service", "alias": host}: a domain that stands for that host | serving/route, serving/domainmapping |
-| `scales` | ns/revision | see serving/revision.py | serving role |
+or {"service", "alias": host}: a domain that stands for that host | serving/objects/route, serving/objects/domainmapping |
+| `scales` | ns/revision | see serving/objects/revision.py | serving role |
 | `sources` | Kind/ns/name | {"uid", "generation", "spec", "source": CloudEvents' source, "sink": URL, "extensions": {..}, \
 "delivery": DELIVERY or null, "secret_versions": [resourceVersion of each]} and what its kind adds | sources/* kinds |
 | `source-secrets` | Kind/ns/name | {name: text}: the secrets that a source refers to, in a table of their own so that no \

@@ -16,11 +16,11 @@ from eventing.http.client import Client, ClientLimits
 from eventing.http.server import Limits, serve
 from eventing.projection import Follower
 from eventing.runtime import Runtime, end
-from serving.activator import Activator
-from serving.gauges import Gauges, cold_starts
-from serving.local import LocalBackend
-from serving.scaler import Scaler
-from serving.sweep import Sweeper
+from serving.activator.door import Activator
+from serving.activator.gauges import Gauges, cold_starts
+from serving.autoscaler.scaler import Scaler
+from serving.workers.local import LocalBackend
+from serving.workers.sweep import Sweeper
 
 # A request has a descriptor on either side, and the usual soft limit of 1024 would be used up by 500.
 _DESCRIPTORS = 10_000

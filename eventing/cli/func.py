@@ -1,7 +1,7 @@
 """
 `clarion func new|run|deploy|invoke|list|delete`: a function from its first line to its end.
 
-The words are those of Knative's `func`, and a folder made by it is read as it is (serving/funcyaml.py).
+The words are those of Knative's `func`, and a folder made by it is read as it is (see funcyaml.py).
 """
 
 import json
@@ -16,8 +16,8 @@ import typer
 from eventing.cli import output, server
 from eventing.client import Client, Resource
 from eventing.errors import NotFound, UsageError
-from serving import funcyaml, templates
-from serving.names import not_dns_1035
+from serving.functions import funcyaml, templates
+from serving.objects.names import not_dns_1035
 
 app = typer.Typer()
 func = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False,

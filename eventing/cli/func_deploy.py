@@ -14,7 +14,7 @@ from eventing import apply as applying
 from eventing.cli import output
 from eventing.client import Client, Resource
 from eventing.errors import ClarionError, UsageError
-from serving import funcyaml
+from serving.functions import funcyaml
 
 # func's own: a worker that dies once at its start may well live the next time.
 ERROR_WINDOW_S = 2.0

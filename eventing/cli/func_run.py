@@ -1,5 +1,5 @@
 """
-`clarion func run`: the terminal around serving/live.py.
+`clarion func run`: the terminal around serving/functions/live.py.
 
 Environments are kept where `clarion up` on this directory keeps them, so that what was installed for a try is
 there for the deployment.
@@ -19,8 +19,9 @@ from eventing import instance
 from eventing.cli import func_deploy, output
 from eventing.cli.func_invoke import RUNNING
 from eventing.errors import UsageError
-from serving import funcyaml, live, names, workload
-from serving.environment import Environments
+from serving.functions import funcyaml, live
+from serving.objects import names, workload
+from serving.workers.environment import Environments
 
 _USUAL_PORT = 8080
 

@@ -1,4 +1,4 @@
-"""PUT and GET /bundles/sha256:HEX: where `clarion apply` leaves a function's code, see serving/bundle.py."""
+"""PUT and GET /bundles/sha256:HEX: where `clarion apply` leaves a function's code."""
 
 import re
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from eventing.errors import Rejected
-from serving import bundle
+from serving.functions import bundle
 
 _NAME = re.compile("[0-9a-f]{64}")
 

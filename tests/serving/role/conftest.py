@@ -15,7 +15,10 @@ from eventing import projection
 from eventing.config import Config
 from eventing.http.client import Client
 from eventing.runtime import Runtime
-from serving import bundle, role
+from serving import role
+
+# One ASGI app that does what its query says; it counts how many requests it has at a time.
+from serving.functions import bundle
 
 # One ASGI app that does what its query says; it counts how many requests it has at a time.
 APP = """

@@ -8,8 +8,9 @@ import pytest
 
 from eventing.config import Config
 from eventing.http.client import Client
-from serving import bundle, logs
-from serving.local import LocalBackend
+from serving.functions import bundle
+from serving.workers import logs
+from serving.workers.local import LocalBackend
 
 EVENT = (
     (b"ce-specversion", b"1.0"),

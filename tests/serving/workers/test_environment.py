@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from serving import environment
-from serving.backend import StartFailed
+from serving.workers import environment
+from serving.workers.backend import StartFailed
 
 NAME = "default/hello-00001"
 
@@ -296,6 +296,6 @@ def _builders(stage):
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (process / "cmdline").read_bytes().split(b"\0")
-            if b"serving.install" in words and any(bytes(stage.data_dir) in word for word in words):
+            if b"serving.workers.install" in words and any(bytes(stage.data_dir) in word for word in words):
                 found.append(words)
     return found

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from serving.backend import StartFailed
+from serving.workers.backend import StartFailed
 
 
 async def test_old_sdk(stage):

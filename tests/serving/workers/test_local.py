@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from eventing import keys
-from serving.backend import StartFailed
+from serving.workers.backend import StartFailed
 
 NAME = "default/hello-00001"
 PRINTS = "def handle(event): print({expression})\n"
@@ -161,7 +161,7 @@ ROLE = """
 import asyncio, sys
 from pathlib import Path
 from eventing.config import Config
-from serving.local import LocalBackend
+from serving.workers.local import LocalBackend
 
 async def main():
     backend = LocalBackend(Config(data_dir=Path(sys.argv[1])), None)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from serving.backend import StartFailed
+from serving.workers.backend import StartFailed
 
 NAME = "default/hello-00001"
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from serving.backend import StartFailed
+from serving.workers.backend import StartFailed
 
 REPLY = """
     from cloudevents.core.v1.event import CloudEvent

@@ -1,0 +1,194 @@
+"""
+The activator: every request for a Service passes here, and is held while there is nobody to take it.
+
+    Host -> table `routes` -> Route.choose --.      (and Knative-Serving-Tag, see router.py)
+    Knative-Serving-Revision, -Namespace -----+--> revision -> pool -> Passage -> worker
+
+Unlike Knative's it is always in the path, which costs little (`benchmarks/`) and means that a limit of
+concurrency holds over all workers and that nothing is ever switched. What becomes of one request is told
+in `passage.py`; how many workers there are is the scaler's affair. This room only finds the way.
+
+    asked for                                       answer
+    ---------                                       ------
+    a host that no Route has                        404
+    a revision that is not there                    404
+    `K-Network-Probe: activator`                    200 `activator`
+    `K-Network-Probe: probe`, `K-Network-Hash: X`   200, `K-Network-Hash: X`; 400 without the hash
+    `K-Network-Probe: ` anything else               400
+    `User-Agent: kube-probe/..`, `K-Kubelet-Probe`  200
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+from prometheus_client import Histogram
+
+from eventing import projection
+from eventing.config import INNER_SUFFIX
+from eventing.http import wire
+from eventing.http.client import Client
+from eventing.http.exchange import Exchange
+from eventing.http.proxy import forwarded
+from eventing.http.wire import Header
+from serving.activator.breaker import Slot
+from serving.activator.passage import Passage
+from serving.activator.pool import Pool
+from serving.activator.router import DEFAULT_ROUTE, TAG, Route
+from serving.autoscaler.scaler import Scaler
+
+_REVISION, _NAMESPACE = b"knative-serving-revision", b"knative-serving-namespace"
+_NETWORK_PROBE, _KUBELET_PROBE = b"k-network-probe", b"k-kubelet-probe"
+_INNER = INNER_SUFFIX.encode()
+_FORWARDED, _SENDERS = b"forwarded", b"x-forwarded-for"
+# What the worker does not get: meant for one hop, answered by our server, or ours to say.
+_OURS = frozenset({b"k-proxy-request", _REVISION, _NAMESPACE, DEFAULT_ROUTE})
+_DROPPED = wire.HOP_BY_HOP | _OURS | {b"expect"}
+# What decides where the request goes, and how.
+_NOTED = frozenset({b"host", b"user-agent", b"upgrade", b"connection", _REVISION, _NAMESPACE, _NETWORK_PROBE,
+                    _KUBELET_PROBE, _FORWARDED, _SENDERS, TAG})
+_PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive"})
+_PROXIED = (b"k-proxy-request", b"activator")
+
+
+class Activator:
+    """Finds the revision of each request."""
+
+    def __init__(self, scaler: Scaler, client: Client, tasks: asyncio.TaskGroup, cold_starts: Histogram,
+                 domain: str) -> None:
+        """Send over *client*, with short-lived tasks in *tasks*; *cold_starts* is in seconds."""
+        self._public = f".{domain}".encode()
+        self.client = client
+        self.loop = asyncio.get_running_loop()
+        self.tasks = tasks
+        self.answers: Counter[int] = Counter()  # by status
+        self._cold_starts = cold_starts
+        self._scaler = scaler
+        self._routes: dict[bytes, Route] = {}
+        self._aliases: dict[bytes, bytes] = {}  # a domain, and the host that it stands for
+
+    def __repr__(self) -> str:
+        """How many hosts, and what was answered."""
+        return f"<Activator [{len(self._routes)} hosts | {self.answers.total()} answers]>"
+
+    def route(self, host: str, record: projection.Record | None) -> None:
+        """The Route of *host* has appeared, changed, or gone (None)."""
+        name = host.encode()
+        self._routes.pop(name, None)
+        self._aliases.pop(name, None)
+        if record is not None and "alias" in record:
+            self._aliases[name] = record["alias"].encode()
+        elif record is not None:
+            self._routes[name] = Route(record)
+
+    def handle(self, exchange: Exchange) -> None:
+        """Take one request as far as it gets; the server calls this with every head."""
+        noted: dict[bytes, bytes] = {}
+        headers: list[Header] = []
+        for header in exchange.headers:
+            name = header[0]
+            if name in _NOTED:
+                noted[name] = header[1]
+            if name not in _DROPPED:
+                headers.append(header)
+        if _is_probe(noted):
+            self._answer_probe(exchange, noted)
+            return
+        if b"upgrade" in noted or noted.get(b"connection", b"close") not in _PLAIN_CONNECTION:
+            headers = [header for header in forwarded(exchange, "") if header[0] not in _OURS]
+        headers.append(_PROXIED)
+        if _SENDERS in noted and _FORWARDED not in noted:
+            headers.append((_FORWARDED, _forwarded(exchange, noted)))
+        if _REVISION in noted and _NAMESPACE in noted:
+            name_ = f"{noted[_NAMESPACE].decode('latin-1')}/{noted[_REVISION].decode('latin-1')}"
+            self._pass(exchange, name_, headers)
+        else:
+            self._pass(exchange, self._by_host(exchange, noted, headers), headers)
+
+    def _by_host(self, exchange: Exchange, noted: Mapping[bytes, bytes], headers: list[Header]) -> str | None:
+        """The revision whose turn it is at the host; None: nobody answers there, and the client was told."""
+        host = noted.get(b"host", b"")
+        route = self._routes.get(host) or self._find(host)
+        if route is not None and route.mark is not None:
+            route = route.tagged(noted.get(TAG))
+            _set_mark(headers, route.mark)
+        name = route.choose() if route is not None else None
+        if name is None:
+            self._refuse(exchange, 404, f"no Service answers at host {host.decode('latin-1')!r}")
+        return name
+
+    def _find(self, host: bytes) -> Route | None:
+        """The Route of *host*, which may have a port, capitals, and other names."""
+        bare = (host.rpartition(b":")[0] if b":" in host and not host.endswith(b"]") else host).lower()
+        name = self._aliases.get(bare, bare)
+        # Every Service has an inner name as well; only one that has no other is in the table by it.
+        public = name.removesuffix(_INNER) + self._public if name.endswith(_INNER) else name
+        return self._routes.get(name) or self._routes.get(public)
+
+    def _pass(self, exchange: Exchange, name: str | None, headers: list[Header]) -> None:
+        if name is None:
+            return
+        pool = self._scaler.pools.get(name)
+        if pool is None:
+            self._refuse(exchange, 404, f"revision {name!r} does not exist")
+            return
+        Passage(self, pool, exchange, headers).begin()
+
+    def _answer_probe(self, exchange: Exchange, noted: Mapping[bytes, bytes]) -> None:
+        """Answer what asks for the activator itself; see the module's table."""
+        probe, digest = noted.get(_NETWORK_PROBE), exchange.header(b"k-network-hash")
+        if probe is None:
+            exchange.respond(200)
+        elif probe == b"activator":
+            exchange.respond(200, (), b"activator")
+        elif probe != b"probe":
+            self._refuse(exchange, 400, f"unexpected probe header value: {probe.decode('latin-1')}")
+        elif digest:
+            exchange.respond(200, ((b"k-network-hash", digest),))
+        else:
+            self._refuse(exchange, 400, "a probe request must contain a non-empty K-Network-Hash header")
+
+    def _refuse(self, exchange: Exchange, status: int, message: str) -> None:
+        self.answers[status] += 1
+        exchange.text(status, message)
+
+    # -- for passages
+
+    def wanted(self, pool: Pool, now: float) -> None:
+        """A request waits and there is no worker that is ready."""
+        self._scaler.poke(pool, now)
+
+    def answered(self, status: int, cold_s: float | None) -> None:
+        """A request has its answer; *cold_s*: how long it took to start if it woke a worker."""
+        self.answers[status] += 1
+        if cold_s is not None:
+            self._cold_starts.observe(cold_s)
+
+    def expired(self, pool: Pool, slot: Slot) -> None:
+        """A request ran out of time at a worker whose concurrency is limited: it may never get free."""
+        self._scaler.retire(pool, slot)
+        self._scaler.look(pool, time.monotonic())
+
+
+def _set_mark(headers: list[Header], mark: Header | None) -> None:
+    if mark is not None:
+        headers[:] = [*(header for header in headers if header[0] != mark[0]), mark]
+
+
+def _is_probe(noted: Mapping[bytes, bytes]) -> bool:
+    return (_NETWORK_PROBE in noted or _KUBELET_PROBE in noted
+            or noted.get(b"user-agent", b"").startswith(b"kube-probe/"))
+
+
+def _forwarded(exchange: Exchange, noted: Mapping[bytes, bytes]) -> bytes:
+    """RFC 7239's header, from the three that came before it: Knative's workers may count on it."""
+    host = exchange.header(b"x-forwarded-host") or noted.get(b"host", b"")
+    scheme = exchange.header(b"x-forwarded-proto") or b"http"
+    first, *rest = (address.strip() for address in noted[_SENDERS].split(b","))
+    hops = [b'for=%b;host="%b";proto=%b' % (_node(first), host.replace(b'"', b""), scheme)]
+    return b", ".join([*hops, *(b"for=%b" % _node(address) for address in rest)])
+
+
+def _node(address: bytes) -> bytes:
+    return b'"[%b]"' % address.strip(b"[]") if b":" in address else address

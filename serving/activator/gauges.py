@@ -1,0 +1,89 @@
+"""
+What the serving role exports: counted with plain numbers where it happens, read here when somebody asks.
+
+Names and labels are Knative's (`kn.revision.pods.desired` and so on) in Prometheus' spelling. A revision at
+zero has only its number of workers; what is measured second by second is given for those that are awake.
+"""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from serving.activator.door import Activator
+from serving.activator.pool import Pool
+from serving.autoscaler.kpa import Decision
+from serving.autoscaler.scaler import Scaler
+
+# Seconds from a request to the first byte of its answer, where it woke a worker; the floor is some 3 ms.
+_COLD_START_BOUNDS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LABELS = ("k8s_namespace_name", "kn_service_name", "kn_configuration_name", "kn_revision_name")
+
+_COUNTS: tuple[tuple[str, str, Callable[[Pool], float]], ...] = (
+    ("kn_revision_pods_desired", "Workers that the autoscaler wants", lambda pool: pool.autoscaler.desired),
+    ("kn_revision_pods_count", "Workers that are ready", lambda pool: pool.ready),
+)
+_LOADS: tuple[tuple[str, str, Callable[[Pool], float]], ...] = (
+    ("kn_revision_pods_not_ready_count", "Workers that are starting",
+     lambda pool: len(pool.staying) + pool.starting - pool.ready),
+    ("kn_revision_pods_terminating_count", "Workers that finish what they have",
+     lambda pool: len(pool.slots) - len(pool.staying)),
+    ("kn_revision_request_concurrency", "Requests open now", lambda pool: pool.meter.inside),
+    ("kn_revision_request_queued", "Requests that wait for a worker", lambda pool: pool.breaker.waiting),
+)
+_DECISIONS: tuple[tuple[str, str, Callable[[Decision], float]], ...] = (
+    ("kn_revision_panic_mode", "1 while the panic window decides", lambda decision: decision.panicking),
+    ("kn_revision_capacity_excess", "Excess burst capacity", lambda decision: decision.excess_burst),
+    ("kn_revision_load_stable", "Average over the stable window", lambda decision: decision.stable),
+    ("kn_revision_load_panic", "Average over the panic window", lambda decision: decision.panic),
+)
+
+
+def cold_starts(registry: CollectorRegistry) -> Histogram:
+    """The histogram of cold starts, in *registry*."""
+    return Histogram("clarion_cold_start_seconds", "From a request that woke a worker to its answer's start",
+                     buckets=_COLD_START_BOUNDS_S, registry=registry)
+
+
+class Gauges(Collector):
+    """Reads a scaler and an activator."""
+
+    def __init__(self, scaler: Scaler, activator: Activator) -> None:
+        """Register it with the role's registry."""
+        self._scaler = scaler
+        self._activator = activator
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family once."""
+        for name, text, read in _COUNTS:
+            yield _family(name, text, [(pool, read(pool)) for pool in self._scaler.pools.values()])
+        awake = self._scaler.awake
+        for name, text, read in _LOADS:
+            yield _family(name, text, [(pool, read(pool)) for pool in awake])
+        for name, text, weigh in _DECISIONS:
+            yield _family(name, text, [(pool, weigh(pool.decision)) for pool in awake if pool.decision])
+        yield _family("kn_revision_load_target", "Load that one worker shall have",
+                      [(pool, pool.autoscaler.scaling.target) for pool in awake])
+        requests = CounterMetricFamily("kn_revision_requests", "Requests so far", labels=_LABELS)
+        for pool in self._scaler.pools.values():
+            if pool.meter.total:
+                requests.add_metric(_labels(pool), pool.meter.total)
+        yield requests
+        answers = CounterMetricFamily("clarion_activator_answers", "Answers by status", labels=("status",))
+        for status, count in self._activator.answers.items():
+            answers.add_metric((str(status),), count)
+        yield answers
+
+
+def _family(name: str, text: str, samples: list[tuple[Pool, float]]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=_LABELS)
+    for pool, value in samples:
+        family.add_metric(_labels(pool), value)
+    return family
+
+
+def _labels(pool: Pool) -> tuple[str, str, str, str]:
+    namespace, _, revision = pool.name.partition("/")
+    record = pool.record
+    return namespace, record.get("service") or "", record.get("configuration") or "", revision

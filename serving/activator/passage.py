@@ -1,0 +1,354 @@
+"""
+One request on its way through the activator: it waits for a place, goes to a worker, its answer returns.
+
+    begin -> [waits in the breaker] -> admitted -> sends -> head, data.., end -> place given back
+                                                        `-> failed: again elsewhere, or 502
+
+Bytes are forwarded as they come, with back-pressure both ways; a small body of known length is gathered
+first: a request's, so that it can be sent again; an answer's, because one write costs half of two. A request
+is sent again only where that cannot repeat an effect, or could in any case:
+
+    what happened before a byte of an answer                   then
+    ----------------------------------------                   ----
+    the worker had not been ready yet: it has read nothing     waits for another, before all others
+    no connection could be made                                the same, once
+    an idle connection turned out to be closed                 sent again on a new connection
+    the worker closed a fresh one, and the method is safe      waits for another worker, once
+      to repeat (RFC 9110, section 9.2.2)
+    anything else, or the body is too large to keep            502
+
+Three clocks, as in Knative: the whole request, the time until the answer starts, the pause between two
+writes; waiting for a worker counts. A client that leaves, and a request that ran out of time, give their
+place back at once where there is no limit of concurrency. Where there is one the function may still be at
+work, so the place stays taken until it has ended; and at the end of its time the worker is replaced.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from time import monotonic  # uvloop's own time has milliseconds only: too coarse for a concurrency
+from typing import TYPE_CHECKING
+
+from eventing.errors import NoAnswer
+from eventing.http import wire
+from eventing.http.client import Address, Upstream
+from eventing.http.exchange import Exchange
+from eventing.http.wire import Header
+from serving.activator.breaker import Slot
+from serving.activator.pool import Pool
+
+if TYPE_CHECKING:
+    from serving.activator.door import Activator
+
+# A body up to this size is gathered and can be sent again; an event is 1 MiB at most and mostly far less.
+_KEPT_BYTES = 64 * 1024
+# How soon a request that met a dying worker looks again: the worker's end is noticed by then.
+_AGAIN_S = 0.02
+_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
+_PLAIN: tuple[Header, ...] = ((b"content-type", b"text/plain; charset=utf-8"),)
+_SWITCHING = 101
+_WRITTEN = frozenset({b"content-length", b"date"})  # by our own server, with every whole answer
+_TIMED_OUT = b"activator request timeout"  # Knative's words
+
+
+class Passage:
+    """One request. It is the Ticket of the breaker and the receiver of both bodies."""
+
+    __slots__ = ("_activator", "_again", "_answer_body", "_answer_headers", "_begun", "_body", "_cold",
+                 "_exchange", "_headers", "_last", "_left", "_pool", "_slot", "_status", "_streams", "_timer",
+                 "_upstream")
+
+    def __init__(self, activator: "Activator", pool: Pool, exchange: Exchange,
+                 headers: list[Header]) -> None:
+        """Take *exchange* to a worker of *pool*, with *headers* in place of its own."""
+        self._activator = activator
+        self._pool = pool
+        self._exchange = exchange
+        self._headers = headers
+        self._slot: Slot | None = None
+        self._upstream: Upstream | None = None
+        self._body = b""
+        self._streams = False  # the body crosses as it comes and cannot be sent again
+        self._cold = False
+        self._left = False  # nobody waits for the answer any longer
+        self._again = False  # it was sent again once
+        self._status = 0  # of the worker's answer, once its head has come
+        self._answer_headers: list[Header] = []
+        self._answer_body: list[bytes] | None = None  # None: it is streamed
+        self._timer: asyncio.TimerHandle | None = None
+        self._begun = self._last = monotonic()
+
+    def __repr__(self) -> str:
+        """Where it is."""
+        where = "waiting" if self._slot is None else repr(self._slot)
+        return f"<Passage to {self._pool.name} [{where}]>"
+
+    # -- to the worker
+
+    def begin(self) -> None:
+        """Count the request, and take it as far as it gets."""
+        exchange = self._exchange
+        self._pool.meter.enter(self._begun)
+        exchange.on_disconnect = self._client_left
+        self._arm(self._begun)
+        if exchange.is_chunked or exchange.announced_bytes > _KEPT_BYTES:
+            self._streams = True
+            self._ask()
+        elif exchange.announced_bytes:
+            exchange.collect(_KEPT_BYTES, self._gathered)
+        else:
+            self._ask()
+
+    def _gathered(self, body: bytes) -> None:
+        self._body = body
+        if self._timer is not None:  # else it ran out of time while the body came
+            self._ask()
+
+    def _ask(self) -> None:
+        """A place now, or a place in the queue."""
+        pool = self._pool
+        slot = pool.breaker.take()
+        if slot is not None and slot.is_ready:
+            self.admitted(slot)
+            return
+        now = monotonic()
+        self._cold = pool.ready == 0
+        if slot is not None:
+            self.admitted(slot)
+        elif (refusal := pool.refusal(now)) is not None:
+            self.refused(*refusal)
+        elif not pool.breaker.wait(self):
+            self.refused(503, "pending request queue full", 1.0)
+        elif self._cold:
+            self._activator.wanted(pool, now)
+
+    def admitted(self, slot: Slot) -> None:
+        """It has a place: send."""
+        self._slot = slot
+        self._send(fresh=False)
+
+    def refused(self, status: int, reason: str, retry_after_s: float) -> None:
+        """It will not get a place."""
+        headers = _PLAIN
+        if retry_after_s > 0:
+            headers = (*_PLAIN, (b"retry-after", b"%d" % max(1, round(retry_after_s))))
+        self._answer(status, reason.encode(), headers)
+
+    def _send(self, *, fresh: bool) -> None:
+        assert self._slot is not None
+        exchange, client = self._exchange, self._activator.client
+        address = self._slot.worker.address
+        has_body = self._streams or bool(self._body)
+        upstream = None if fresh else client.open_idle(
+            address, exchange.method.decode(), exchange.target, self._headers, self, has_body=has_body)
+        if upstream is None:
+            self._activator.tasks.create_task(self._connect(address, has_body=has_body, fresh=fresh))
+        else:
+            self._sending(upstream)
+
+    async def _connect(self, address: Address, *, has_body: bool, fresh: bool) -> None:
+        exchange = self._exchange
+        try:
+            upstream = await self._activator.client.open(
+                address, exchange.method.decode(), exchange.target, self._headers, self, has_body=has_body,
+                fresh=fresh)
+        except NoAnswer as error:
+            self.failed(error)
+            return
+        if self._slot is None:  # it was given up while connecting
+            upstream.abort()
+            return
+        self._sending(upstream)
+
+    def _sending(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        if self._streams:
+            self._exchange.stream(_Body(self, self._exchange, upstream))
+        elif self._body:
+            upstream.write(self._body)
+            upstream.end()
+
+    # -- from the worker (AnswerReceiver)
+
+    def head(self, status: int, headers: list[Header]) -> None:
+        """The answer starts."""
+        self._status = status
+        self._last = now = monotonic()
+        cold_s = now - self._begun if self._cold else None
+        self._activator.answered(status, cold_s)
+        if self._slot is not None:
+            self._slot.has_answered = True
+        if self._left:
+            return
+        upstream = self._upstream
+        assert upstream is not None
+        if status == _SWITCHING:
+            kept = [header for header in headers if header[0] not in {b"connection", b"upgrade"}]
+            offer = wire.find(headers, b"upgrade") or b""
+            kept += [(b"connection", b"upgrade"), (b"upgrade", offer)]
+            self._exchange.upgrade(kept, _Body(self, self._exchange, upstream))
+        else:
+            headers = wire.end_to_end(headers)
+            if cold_s is not None:
+                headers.append((b"clarion-cold-start", b"%.1f" % (cold_s * 1000)))
+            if self._is_small(headers):
+                self._answer_headers, self._answer_body = headers, []
+            else:
+                self._exchange.start(status, headers)
+        self._exchange.on_drain = upstream.resume
+
+    def _is_small(self, headers: list[Header]) -> bool:
+        """Whether the answer has a body that is worth gathering."""
+        length = wire.find(headers, b"content-length")
+        return length is not None and 0 < int(length) <= _KEPT_BYTES and self._exchange.method != b"HEAD"
+
+    def data(self, chunk: bytes) -> None:
+        """More of the answer."""
+        if self._left:
+            return
+        self._last = monotonic()
+        if self._answer_body is not None:
+            self._answer_body.append(chunk)
+            return
+        self._exchange.write(chunk)
+        if not self._exchange.writable and self._upstream is not None:
+            self._upstream.pause()
+
+    def end(self) -> None:
+        """The answer is whole."""
+        self._upstream = None
+        if self._answer_body is not None:
+            headers = [header for header in self._answer_headers if header[0] not in _WRITTEN]
+            self._exchange.respond(self._status, headers, b"".join(self._answer_body))
+        elif not self._left:
+            self._exchange.end()
+        self._finish()
+
+    def failed(self, error: NoAnswer) -> None:
+        """There is no answer, or no more of it."""
+        upstream, self._upstream = self._upstream, None
+        if self._slot is None:
+            return
+        if self._exchange.started or self._left:
+            self._exchange.abort()
+            self._finish()
+        elif self._status or (self._streams and upstream is not None):
+            self._answer(502, str(error).encode())
+        else:
+            self._once_more(error, upstream)
+
+    def _once_more(self, error: NoAnswer, upstream: Upstream | None) -> None:
+        """Send again what may be sent again; see the module's table."""
+        slot = self._slot
+        assert slot is not None
+        if not slot.is_ready:
+            self._pool.breaker.close(slot)
+            self._requeue()
+        elif upstream is not None and upstream.is_stale:
+            if slot.is_open:
+                self._send(fresh=True)
+            else:
+                self._requeue()
+        elif self._again:
+            self._answer(502, str(error).encode())
+        elif upstream is None or (error.reason == "closed" and self._exchange.method in _REPEATABLE):
+            self._again = True
+            self._activator.loop.call_later(_AGAIN_S, self._requeue)
+        else:
+            self._answer(502, str(error).encode())
+
+    def _requeue(self) -> None:
+        """Wait for another worker, before everybody else."""
+        slot = self._slot
+        if slot is None:  # it ran out of time meanwhile
+            return
+        self._slot = None
+        self._pool.breaker.give_back(slot)
+        now = monotonic()
+        refusal = self._pool.refusal(now)
+        if refusal is not None:
+            self.refused(*refusal)
+        elif not self._pool.breaker.wait(self, first=True):
+            self.refused(503, "pending request queue full", 1.0)
+        elif self._slot is None and not self._pool.ready:
+            self._activator.wanted(self._pool, now)
+
+    # -- the clocks, the client, the end
+
+    def _arm(self, now: float) -> None:
+        pool = self._pool
+        due = self._begun + pool.timeout_s
+        if pool.start_timeout_s is not None and not self._status:
+            due = min(due, self._begun + pool.start_timeout_s)
+        if pool.idle_timeout_s is not None and not self._left:
+            due = min(due, self._last + pool.idle_timeout_s)
+        if due <= now:
+            self._expire()
+        else:
+            self._timer = self._activator.loop.call_later(due - now, self._check)
+
+    def _check(self) -> None:
+        self._arm(monotonic())
+
+    def _expire(self) -> None:
+        self._pool.breaker.forget(self)
+        if self._slot is not None and self._pool.breaker.limit:
+            self._activator.expired(self._pool, self._slot)
+        if self._exchange.started:
+            self._exchange.abort()
+            self._finish()
+        else:
+            self._answer(504, _TIMED_OUT)
+
+    def _client_left(self) -> None:
+        self._exchange.abort()
+        if self._slot is not None and self._pool.breaker.limit:
+            self._left = True
+            if self._upstream is not None:
+                self._upstream.resume()
+            return
+        self.give_up()
+
+    def give_up(self) -> None:
+        """The request cannot be completed: its client is gone."""
+        self._pool.breaker.forget(self)
+        self._finish()
+
+    def _answer(self, status: int, text: bytes, headers: Iterable[Header] = _PLAIN) -> None:
+        self._activator.answered(status, None)
+        self._exchange.respond(status, headers, text)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Give everything back, once."""
+        timer, self._timer = self._timer, None
+        if timer is None:
+            return
+        timer.cancel()
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.abort()
+        self._pool.meter.leave(monotonic())
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            self._pool.breaker.give_back(slot)
+
+
+class _Body:
+    """The client's bytes on their way to the worker: a body, or both sides' own protocol after a 101."""
+
+    def __init__(self, passage: Passage, exchange: Exchange, upstream: Upstream) -> None:
+        self._passage = passage
+        self._exchange = exchange
+        self._upstream = upstream
+        upstream.on_drain = exchange.resume_body
+
+    def data(self, chunk: bytes) -> None:
+        self._upstream.write(chunk)
+        if not self._upstream.writable:
+            self._exchange.pause_body()
+
+    def end(self) -> None:
+        self._upstream.end()
+
+    def aborted(self) -> None:
+        self._passage.give_up()

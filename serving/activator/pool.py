@@ -1,0 +1,137 @@
+"""
+One revision as the serving role has it in memory: its numbers, its workers, its queue, and how it fares.
+
+A pool at zero is a few small objects: no task, no timer, no connection. It knows what was decided and what
+exists; it starts and stops nothing (`scaler.py` does) and forwards nothing (`activator.py` does).
+
+A worker that dies at its start, or within `STABLE_S` of it without having answered anything, is a failure:
+
+    failures in a row    next start                what waits when no other worker is left
+    -----------------    ----------                ---------------------------------------
+    1                    at once                   goes on waiting
+    2, 3, ...            0.5 s, 1 s, .. 60 s       is refused (503) with the reason, as is what comes
+                                                   before then: whoever retries gets an answer to go by
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from serving.activator.breaker import Breaker, Slot
+from serving.autoscaler.kpa import Autoscaler, Decision
+from serving.autoscaler.metrics import Meter
+from serving.autoscaler.scaling import effective
+from serving.objects.autoscaling import Settings
+
+STABLE_S = 10.0  # a worker that was ready this long did not fail to start, even if nobody has asked it
+_FIRST_PAUSE_S = 0.5
+# Reasons for which a worker may not start and that are our own: they say nothing of the revision.
+_OUR_OWN = frozenset({"ForkFailed", "Stopped", "StoreAway", "ZygoteGone"})
+_LONGEST_PAUSE_S = 60.0  # a fixed cause is noticed within a minute, and a broken one costs a fork a minute
+
+Record = dict[str, Any]
+
+
+class Pool:
+    """One revision."""
+
+    __slots__ = ("autoscaler", "breaker", "decision", "failures", "healthy", "idle_timeout_s", "message",
+                 "meter", "name", "reason", "record", "reported", "retry_at", "slots", "start_timeout_s",
+                 "starting", "timeout_s", "uid")
+
+    def __init__(self, name: str, record: Record, settings: Settings, now: float, *, healthy: bool) -> None:
+        """Begin at zero workers; *healthy*: this revision has shown before that it can start."""
+        self.name = name
+        self.uid: str = record["uid"]
+        self.autoscaler = Autoscaler(effective(record, settings), now, initialized=healthy)
+        self.breaker = Breaker(int(record.get("container_concurrency") or 0))
+        self.meter = Meter(now)
+        self.slots: list[Slot] = []  # every worker that exists, retired ones too
+        self.starting = 0  # workers asked for that are no slot yet
+        self.healthy: bool | None = True if self.autoscaler.initialized else None
+        self.reason = ""
+        self.message = ""
+        self.failures = 0
+        self.retry_at = now
+        self.decision: Decision | None = None
+        self.reported: Record | None = None
+        self.update(record, settings)
+
+    def __repr__(self) -> str:
+        """Workers, queue, and health."""
+        health = {True: "healthy", False: f"unhealthy: {self.reason}", None: "not started yet"}[self.healthy]
+        return (f"<Pool {self.name} [{self.ready} ready of {self.autoscaler.desired} | "
+                f"{self.meter.inside} requests, {self.breaker.waiting} waiting | {health}]>")
+
+    def update(self, record: Record, settings: Settings) -> None:
+        """Go by a changed *record* or changed *settings*."""
+        self.record = record
+        self.timeout_s = float(record["timeout_s"])
+        self.start_timeout_s: float | None = record.get("response_start_timeout_s")
+        self.idle_timeout_s: float | None = record.get("idle_timeout_s")
+        self.autoscaler.rescale(effective(record, settings))
+
+    @property
+    def ready(self) -> int:
+        """Workers that accept requests and will go on doing so."""
+        return sum(slot.is_ready and slot.is_open for slot in self.slots)
+
+    @property
+    def staying(self) -> list[Slot]:
+        """Workers that are not about to go."""
+        return [slot for slot in self.slots if not slot.is_retired]
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether nothing can change unless a request or a new record comes."""
+        return not (self.slots or self.starting or self.meter.inside or self.autoscaler.desired)
+
+    def measure(self, now: float) -> Decision:
+        """Tell the autoscaler what passed until *now*, and ask it."""
+        for second, concurrency, count in self.meter.harvest(now):
+            self.autoscaler.record(second, concurrency, count)
+        self.decision = self.autoscaler.decide(now, self.ready)
+        if self.healthy is False and not self.autoscaler.scaling.reachable and not self.meter.inside:
+            self.autoscaler.give_up(now)
+        if self.decision.initialized and self.healthy is not True:
+            self.healthy, self.reason, self.message = True, "", ""
+        return self.decision
+
+    def surplus(self) -> list[Slot]:
+        """The workers to retire: those that are not ready first, then those with the fewest requests."""
+        staying = self.staying
+        excess = len(staying) + self.starting - self.autoscaler.desired
+        if excess <= 0:
+            return []
+        staying.sort(key=lambda slot: (slot.is_ready, slot.inside))
+        return staying[:excess]
+
+    def failed(self, reason: str, message: str, now: float) -> None:
+        """A worker died too early."""
+        self.failures += 1
+        pause_s = 0.0 if self.failures == 1 else _FIRST_PAUSE_S * 2.0 ** min(self.failures - 2, 16)
+        self.retry_at = now + min(pause_s, _LONGEST_PAUSE_S)
+        if self.healthy is None and reason not in _OUR_OWN:
+            self.healthy = False
+        self.reason, self.message = reason, message
+
+    def recovered(self) -> None:
+        """A worker has lasted."""
+        self.failures = 0
+        if self.healthy is True:
+            self.reason = self.message = ""
+
+    def refusal(self, now: float) -> tuple[int, str, float] | None:
+        """Status, text and seconds to wait, where a request need not wait for a worker now; else None."""
+        if now >= self.retry_at or self.staying or self.starting:
+            return None
+        return 503, f"revision {self.name} does not start: {self.reason}: {self.message}", self.retry_at - now
+
+    def report(self) -> Mapping[str, Any]:
+        """The record of table `scales`."""
+        status, active_reason, active_message = self.autoscaler.active
+        return {
+            "uid": self.uid, "healthy": self.healthy, "reason": self.reason, "message": self.message,
+            "desired": self.autoscaler.desired, "actual": self.ready, "active": status,
+            "active_reason": active_reason, "active_message": active_message,
+            "initialized": self.autoscaler.initialized,
+        }

@@ -1,0 +1,1 @@
+"""How many workers a revision should have, and who sees to it."""

@@ -1,0 +1,1 @@
+"""The objects that people write: Services and what comes of them, and what they must say."""

@@ -1,0 +1,158 @@
+"""
+DomainMapping: a domain of one's own for a Service.
+
+    metadata.name    the domain
+    spec.ref         the Service or Route that answers there
+
+The domain becomes a member of table `routes` that stands for the Service's host, so percentages, tags and
+rollouts are the Route's and nothing is copied. Of several DomainMappings of one name, in different
+namespaces, the oldest has the domain, and the next one when that goes: Knative's ClusterDomainClaim, made
+without asking. The data port speaks HTTP; `spec.tls` is for a proxy before it.
+Source: Knative Serving's `pkg/apis/serving/v1beta1` and `pkg/reconciler/domainmapping`.
+"""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from eventing.config import INNER_SUFFIX
+from eventing.control import field, resource
+from eventing.control.address import CLUSTER_DOMAIN, Unresolved
+from eventing.control.context import Context
+from eventing.control.field import FieldError
+from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
+from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
+from serving.objects import metadata, names, shape
+
+_CONDITIONS = ("CertificateProvisioned", "DomainClaimed", "IngressReady", "ReferenceResolved")
+_HTTP_PORT = 80  # the one that URLs leave out
+_NAME_LIMIT = 255  # RFC 1035, section 2.3.4
+_TLS = "spec.tls is not looked at: the data port speaks HTTP, a proxy before it may end TLS"
+_CLAIMED = "The domain name is already in use by another DomainMapping"
+_RESERVED = "The domain name is one that a Route may have: choose one that does not end in NAME.NAMESPACE.{}"
+
+
+def default(mapping: Resource, old: Resource | None, admission: Defaults) -> None:
+    """Let the reference say its namespace, in place."""
+    mapping["spec"] = spec = resource.spec(mapping)
+    shape.check(spec, shape.DOMAIN_SPEC, "spec")
+    if spec.get("ref"):
+        spec["ref"].setdefault("namespace", resource.namespace(mapping))
+    if spec.get("tls"):
+        admission.warnings.append(_TLS)
+    metadata.set_user(mapping, old)
+
+
+def validate(mapping: Resource, old: Resource | None, _admission: Defaults) -> list[FieldError]:
+    """What is wrong with a DomainMapping, and with what changed since *old*."""
+    errors = field.via_field(_name_errors(mapping), "metadata")
+    errors += field.via_field(_reference_errors(mapping), "spec", "ref")
+    return errors + (metadata.user_errors(mapping, old) if old else [])
+
+
+def _name_errors(mapping: Resource) -> list[FieldError]:
+    name = resource.name(mapping)
+    if resource.meta(mapping).get("generateName"):
+        return [field.disallowed_fields("generateName")]
+    labels = name.split(".")
+    if len(labels) == 1:
+        wrong = f'should be a domain with at least two segments separated by dots, not "{name}"'
+    elif len(name) > _NAME_LIMIT or not all(names.is_dns_1123(label) for label in labels):
+        wrong = "must be a domain name (RFC 1123): labels of lower case letters, digits and '-'"
+    elif name.endswith(f".{CLUSTER_DOMAIN}"):
+        wrong = f'must not be a subdomain of cluster local domain "{CLUSTER_DOMAIN}"'
+    else:
+        return []
+    return [field.generic(f'invalid name "{name}": {wrong}', "name")]
+
+
+def _reference_errors(mapping: Resource) -> list[FieldError]:
+    ref = resource.spec(mapping).get("ref") or {}
+    errors = [field.missing_field(name) for name in ("apiVersion", "kind", "name") if not ref.get(name)]
+    where, wanted = resource.namespace(mapping), ref.get("namespace")
+    if wanted and wanted != where:
+        details = f'parent namespace: "{where}" does not match ref: "{wanted}"'
+        errors.append(FieldError("mismatched namespaces", ("namespace",), details))
+    return errors
+
+
+async def reconcile(mapping: Resource, context: Context) -> None:
+    """Claim the domain, and let it lead to what it refers to."""
+    status, now, name = resource.status(mapping), context.now, resource.name(mapping)
+    resource.initialize_conditions(status, _CONDITIONS, now=now)
+    config = context.config
+    port = "" if config.port == _HTTP_PORT else f":{config.port}"
+    status["url"] = f"http://{name}{port}"
+    resource.set_condition(status, "CertificateProvisioned", TRUE, "TLSNotEnabled",
+                           "external-domain-tls is not enabled", now=now)
+    resource.set_condition(status, "IngressReady", UNKNOWN, "IngressNotConfigured",
+                           "Ingress has not yet been reconciled.", now=now)
+    if await _is_claimed(mapping, context):
+        alias = await _target(mapping, context)
+        await context.project("routes", name, alias)
+        if alias is not None:
+            status["address"] = {"url": status["url"]}
+            resource.set_condition(status, "IngressReady", TRUE, now=now)
+    resource.compute_ready(status, _CONDITIONS, now=now)
+
+
+async def _is_claimed(mapping: Resource, context: Context) -> bool:
+    """Whether this one has the domain; the condition says why not."""
+    status, now, name = resource.status(mapping), context.now, resource.name(mapping)
+    domain = f".{context.config.domain}"
+    if name.endswith(domain) and "." in name.removesuffix(domain):
+        resource.set_condition(status, "DomainClaimed", FALSE, "DomainReserved",
+                               _RESERVED.format(context.config.domain), now=now)
+        return False
+    holder = await _holder(name, context)
+    if resource.uid(holder) == resource.uid(mapping):
+        resource.set_condition(status, "DomainClaimed", TRUE, now=now)
+        return True
+    context.track(DOMAIN_MAPPING, resource.namespace(holder), name)
+    resource.set_condition(status, "DomainClaimed", FALSE, "DomainAlreadyClaimed", _CLAIMED, now=now)
+    return False
+
+
+async def _holder(name: str, context: Context) -> Resource:
+    """The DomainMapping that has the domain *name*: the oldest one."""
+    same = [each for each in await context.list(DOMAIN_MAPPING) if resource.name(each) == name]
+    return min(same, key=lambda each: (resource.meta(each).get("creationTimestamp", ""), resource.uid(each)))
+
+
+async def _target(mapping: Resource, context: Context) -> dict[str, Any] | None:
+    """The record of the domain; None, and the condition says why, where it leads nowhere."""
+    status, now, namespace = resource.status(mapping), context.now, resource.namespace(mapping)
+    ref = resource.spec(mapping)["ref"]
+    try:
+        host = _host(await context.resolve({"ref": ref}, namespace), context.config.service_suffixes)
+    except Unresolved as wrong:
+        resource.set_condition(status, "ReferenceResolved", FALSE, "ResolveFailed", wrong.message, now=now)
+        return None
+    resource.set_condition(status, "ReferenceResolved", TRUE, now=now)
+    return {"service": f"{namespace}/{ref['name']}", "alias": host}
+
+
+def _host(found: str, ours: tuple[str, ...]) -> str:
+    """The host of a URL of one of our Services; Unresolved where it is none."""
+    url = urlsplit(found)
+    if url.path:
+        raise Unresolved("ResolveFailed", f'resolved URI "{found}" contains a path')
+    host = url.hostname or ""
+    if not host.endswith(ours):
+        raise Unresolved("ResolveFailed", f'resolved URI "{found}" must be of the form '
+                                          f"{{name}}.{{namespace}}{INNER_SUFFIX}")
+    return host
+
+
+async def finalize(mapping: Resource, context: Context) -> None:
+    """Give the domain up."""
+    name = resource.name(mapping)
+    if resource.uid(await _holder(name, context)) == resource.uid(mapping):
+        await context.project("routes", name, None)
+
+
+DOMAIN_MAPPING = register(Kind(
+    group=names.GROUP, version="v1beta1", kind="DomainMapping", plural="domainmappings",
+    singular="domainmapping", short_names=("dm",), columns=(Column("URL", ".status.url"), *READY_COLUMNS),
+    default=default, validate=validate, reconcile=reconcile, finalize=finalize,
+    fields={"spec": shape.DOMAIN_SPEC},
+))

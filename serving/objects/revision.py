@@ -1,0 +1,215 @@
+"""
+Revision: one version of a function or program, never changed once it is made.
+
+    admission     spec is immutable; what is new is judged like the template that it came from
+    reconcile     spec -> the projection `revisions`, from which the serving role starts workers
+                  the projection `scales`, what became of them -> conditions and replicas
+
+A record of `revisions` (JSON; the data plane reads nothing else):
+
+    uid, service ("" without one), configuration, image
+    bundle (SHA-256 hex or null), entry ("module:name" or null), command (list or null), args, env, preload
+    container_concurrency (0: no limit), timeout_s, response_start_timeout_s, idle_timeout_s (null: none)
+    memory_bytes, cpu (cores; both null: no limit), user, group (ids; null: the role's), port (null: none)
+    readiness, liveness (probes as Kubernetes has them, or null)
+    working_dir (null: the bundle's folder), progress_deadline_s
+    annotations (autoscaling.knative.dev/* as written), reachable (a Route points at it, or may soon)
+
+A record of `scales`:
+
+    uid, healthy (true, false or null: not known yet), reason, message
+    desired, actual (workers), active ("True", "False", "Unknown"), active_reason, active_message, initialized
+
+Source: Knative Serving's `pkg/apis/serving/v1/revision_lifecycle.go`, `pkg/reconciler/revision`.
+"""
+
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Any
+
+from eventing.control import field, resource
+from eventing.control.context import Context
+from eventing.control.field import FieldError
+from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
+from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
+from serving.objects import autoscaling, images, metadata, names, settings, shape, template, workload
+
+_CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
+_DEPLOYING = (UNKNOWN, "Deploying", "")
+# Of a worker's start: what the revision lacks, and not what its code does.
+_LACKING = frozenset({"ProgressDeadlineExceeded", "EnvironmentFailed"})
+
+
+def default(revision: Resource, old: Resource | None, admission: Defaults) -> None:
+    """Fill in a new Revision's spec, in place; a stored one is never touched."""
+    if old is None:
+        revision["spec"] = resource.spec(revision)
+        shape.check(revision["spec"], shape.REVISION_SPEC, "spec")
+        template.default_spec(revision["spec"], resource.name(revision), admission, is_new=True)
+
+
+def validate(revision: Resource, old: Resource | None, admission: Defaults) -> list[FieldError]:
+    """What is wrong with a Revision, and with what changed since *old*."""
+    annotations = template.annotation_errors(resource.annotations(revision), admission)
+    wrong = metadata.name_errors(revision) + field.via_field(annotations, "annotations")
+    wrong += metadata.owner_errors(revision, names.CONFIGURATION, "Configuration")
+    errors = field.via_field(wrong, "metadata")
+    spec = resource.spec(revision)
+    if old is not None:
+        return errors + field.immutable(resource.spec(old), spec, "v1.RevisionSpec", "spec")
+    return errors + field.via_field(template.spec_errors(spec, admission), "spec")
+
+
+async def reconcile(revision: Resource, context: Context) -> None:
+    """Hand the Revision to the serving role, and tell how it is there."""
+    status, now = resource.status(revision), context.now
+    resource.initialize_conditions(status, _CONDITIONS, now=now)
+    container = workload.serving_container(resource.spec(revision))
+    try:
+        image = _image(revision, container, context)
+        code = workload.code(container, image)
+        environment = workload.environment(container, await _lookup(revision, container, context))
+    except workload.Missing as missing:
+        _unhealthy(status, missing.reason, missing.message, now)
+        resource.set_condition(status, "ResourcesAvailable", *_DEPLOYING, now=now)
+        resource.set_condition(status, "Active", *_DEPLOYING, now=now, severity="Info")
+    else:
+        found = record(revision, code, environment, _deadline_s(revision, context))
+        await context.project("revisions", _member(revision), found)
+        status["containerStatuses"] = [{"name": container.get("name", ""), "imageDigest": image}]
+        _report(revision, context.projected("scales", _member(revision)), now)
+    resource.compute_ready(status, _CONDITIONS, now=now)
+
+
+def _image(revision: Resource, container: Mapping[str, Any], context: Context) -> str:
+    """What the image stands for; once it was found it stays that, as Knative pins a tag's digest."""
+    written: str = container.get("image") or ""
+    mapping = context.config_data(settings.NAMESPACE, images.CONFIG)
+    known = resource.status(revision).get("containerStatuses") or [{}]
+    return known[0].get("imageDigest") or images.mapped(written, mapping) or written
+
+
+def _deadline_s(revision: Resource, context: Context) -> float:
+    """How long the Revision may take to become ready: its annotation, else `config-deployment`."""
+    deployment = context.config_data(settings.NAMESPACE, "config-deployment")
+    found = names.first(resource.annotations(revision), names.PROGRESS_DEADLINE)
+    return settings.progress_deadline_s(deployment, found[1] if found else "")
+
+
+def _member(revision: Resource) -> str:
+    return f"{resource.namespace(revision)}/{resource.name(revision)}"
+
+
+async def _lookup(revision: Resource, container: Mapping[str, Any], context: Context) -> workload.Lookup:
+    """Read what the container's variables come from, and watch it: it may be made later."""
+    namespace = resource.namespace(revision)
+    found: dict[tuple[str, str], Mapping[str, str]] = {}
+    for kind, name in workload.references(container):
+        context.track(kind, namespace, name)
+        holder = await context.get(kind, namespace, name)
+        if holder is not None:
+            data = holder.get("data") or {}
+            if kind == "Secret":
+                data = {key: b64decode(text).decode(errors="replace") for key, text in data.items()}
+            found[kind, name] = data
+    return lambda kind, name: found.get((kind, name))
+
+
+def record(revision: Resource, code: workload.Code, environment: Mapping[str, str],
+           deadline_s: float) -> dict[str, Any]:
+    """The record of `revisions`."""
+    spec = resource.spec(revision)
+    labels, annotations = resource.labels(revision), resource.annotations(revision)
+    container = workload.serving_container(spec)
+    user, group = workload.user_and_group(spec, container)
+    scaling = {key: value for key, value in annotations.items() if key.startswith(autoscaling.GROUP)}
+    return {
+        "uid": resource.uid(revision),
+        "service": labels.get(names.SERVICE, ""),
+        "configuration": labels.get(names.CONFIGURATION, ""),
+        "image": container.get("image") or "",
+        "bundle": code.bundle,
+        "entry": annotations.get(names.ENTRY),
+        "command": code.command,
+        "args": list(container.get("args") or ()),
+        "env": dict(environment),
+        "preload": workload.modules(annotations.get(names.PRELOAD) or ""),
+        "container_concurrency": spec.get("containerConcurrency") or 0,
+        "timeout_s": float(spec.get("timeoutSeconds") or 0),
+        "response_start_timeout_s": _seconds(spec.get("responseStartTimeoutSeconds")),
+        "idle_timeout_s": _seconds(spec.get("idleTimeoutSeconds")),
+        "memory_bytes": workload.memory_bytes(container),
+        "cpu": workload.cpu(container),
+        "user": user,
+        "group": group,
+        "port": workload.port(container),
+        "readiness": container.get("readinessProbe"),
+        "liveness": container.get("livenessProbe"),
+        "working_dir": container.get("workingDir") or None,
+        "progress_deadline_s": deadline_s,
+        "annotations": scaling,
+        "reachable": labels.get(names.ROUTING_STATE) != "reserve",
+    }
+
+
+def _seconds(value: int | None) -> float | None:
+    """Zero means no limit, as in Knative."""
+    return float(value) if value else None
+
+
+def _report(revision: Resource, found: Mapping[str, Any] | None, now: float) -> None:
+    """Turn what the serving role reports into conditions and replicas; nothing is known of another uid."""
+    status = resource.status(revision)
+    if found is None or found.get("uid") != resource.uid(revision):
+        for type_ in _CONDITIONS:
+            if resource.condition_status(status, type_) != TRUE:  # what was well is, until told otherwise
+                resource.set_condition(status, type_, *_DEPLOYING, now=now)
+        resource.set_condition(status, "Active", *_DEPLOYING, now=now, severity="Info")
+        return
+    status["actualReplicas"], status["desiredReplicas"] = found["actual"], found["desired"]
+    resource.set_condition(status, "Active", found["active"], found.get("active_reason") or "",
+                           found.get("active_message") or "", now=now, severity="Info")
+    if found["healthy"] is False:
+        _failed(revision, found.get("reason") or "", found.get("message") or "", now)
+        return
+    state = (TRUE, "", "") if found["healthy"] else _DEPLOYING
+    for type_ in _CONDITIONS:
+        resource.set_condition(status, type_, *state, now=now)
+    if found["healthy"] is None and found.get("reason"):  # what it waits for: its environment is being built
+        resource.set_condition(status, "ResourcesAvailable", UNKNOWN, found["reason"],
+                               found.get("message") or "", now=now)
+
+
+def _failed(revision: Resource, reason: str, message: str, now: float) -> None:
+    """Its workers do not become ready: time ran out, the code is not there, or it says so itself."""
+    status = resource.status(revision)
+    if reason in _LACKING:
+        resource.set_condition(status, "ResourcesAvailable", FALSE, reason, message, now=now)
+        return
+    if reason == "BundleMissing":
+        image = workload.serving_container(resource.spec(revision)).get("image") or ""
+        _unhealthy(status, "ContainerMissing", workload.unfetched(image, message), now)
+        return
+    _unhealthy(status, reason, f"Container failed with: {message.strip()}", now)
+
+
+def _unhealthy(status: dict[str, Any], reason: str, message: str, now: float) -> None:
+    resource.set_condition(status, "ContainerHealthy", FALSE, reason, message, now=now)
+
+
+async def finalize(revision: Resource, context: Context) -> None:
+    """Have the serving role end its workers."""
+    await context.project("revisions", _member(revision), None)
+
+
+REVISION = register(Kind(
+    group=names.GROUP, version="v1", kind="Revision", plural="revisions", singular="revision",
+    short_names=("rev",), categories=("all", "knative", "serving"),
+    columns=(Column("Config Name", lambda found: resource.labels(found).get(names.CONFIGURATION)),
+             Column("Generation", lambda found: resource.labels(found).get(names.CONFIGURATION_GENERATION)),
+             *READY_COLUMNS,
+             Column("Actual Replicas", ".status.actualReplicas", "integer"),
+             Column("Desired Replicas", ".status.desiredReplicas", "integer")),
+    default=default, validate=validate, reconcile=reconcile, finalize=finalize, reports="scales",
+    fields={"spec": shape.REVISION_SPEC}, annotations={"metadata": template.ANNOTATIONS},
+))

@@ -1,0 +1,265 @@
+"""
+Route: which Revisions get the requests of a host, and in which shares.
+
+    NAME.NAMESPACE.DOMAIN        all targets by percentage
+    TAG-NAME.NAMESPACE.DOMAIN    the target of that tag
+
+With label `networking.knative.dev/visibility: cluster-local` the domain is `svc.cluster.local`, and such a
+host is served to this machine's own roles only, and not at the data port.
+
+Where a duration is set, a new latest revision gets its share little by little (`rollout.py`); the Route is
+not Ready while it does, and its state stands in the status. A host only ever points at Revisions that are
+Ready: while a target is not, the projection `routes` stays as it is, and the old Revision serves. Revisions
+are told (label routingState) whether anybody routes to them.
+Sources: Knative Serving's `pkg/reconciler/{route,labeler}`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from eventing.config import INNER_SUFFIX, Config
+from eventing.control import field, resource
+from eventing.control.context import Context
+from eventing.control.field import FieldError
+from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
+from eventing.control.resource import TRUE, UNKNOWN, Resource
+from serving import duration
+from serving.objects import metadata, names, rollout, settings, shape, traffic
+from serving.objects.configuration import CONFIGURATION
+from serving.objects.revision import REVISION
+
+_CONDITIONS = ("AllTrafficAssigned", "IngressReady", "CertificateProvisioned")
+_HTTP_PORT = 80  # the one that URLs leave out
+_LOCAL_DOMAIN = INNER_SUFFIX.removeprefix(".")
+_ROLLING = (UNKNOWN, "RolloutInProgress", "A gradual rollout of the latest revision(s) is in progress.")
+
+
+def default(route: Resource, old: Resource | None, _admission: Defaults) -> None:
+    """Fill in the targets, in place."""
+    route["spec"] = resource.spec(route)
+    shape.check(route["spec"].get("traffic"), shape.TRAFFIC, "spec.traffic")
+    traffic.default(route["spec"].get("traffic"))
+    metadata.set_user(route, old)
+
+
+def validate(route: Resource, old: Resource | None, _admission: Defaults) -> list[FieldError]:
+    """What is wrong with a Route, and with what changed since *old*."""
+    wrong = metadata.errors_of(route) + metadata.owner_errors(route, names.SERVICE, "Service")
+    targets = traffic.errors_of(resource.spec(route).get("traffic") or [], is_service=False)
+    errors = field.via_field(wrong, "metadata") + field.via_field(targets, "spec", "traffic")
+    return errors + (metadata.user_errors(route, old) if old else [])
+
+
+def host(route: Resource, config: Config, tag: str = "") -> str:
+    """Host name of *route*, or of one of its tags, without a port."""
+    label = f"{tag}-{resource.name(route)}" if tag else resource.name(route)
+    domain = _LOCAL_DOMAIN if is_local(route) else config.domain
+    return f"{label}.{resource.namespace(route)}.{domain}"
+
+
+def is_local(route: Resource) -> bool:
+    """Whether *route* is for this machine's own roles only."""
+    return resource.labels(route).get(names.VISIBILITY) == "cluster-local"
+
+
+def url(route: Resource, config: Config, tag: str = "") -> str:
+    """URL of *route*, or of one of its tags."""
+    if is_local(route):
+        return f"http://{host(route, config, tag)}"
+    port = "" if config.port == _HTTP_PORT else f":{config.port}"
+    return f"http://{host(route, config, tag)}{port}"
+
+
+async def reconcile(route: Resource, context: Context) -> None:
+    """Assign the traffic and tell the ingress, or say why not."""
+    status, now = resource.status(route), context.now
+    resource.initialize_conditions(status, _CONDITIONS, now=now)
+    status["url"] = url(route, context.config)
+    if status.get("observedGeneration") != resource.generation(route):
+        resource.set_condition(status, "IngressReady", UNKNOWN, "IngressNotConfigured",
+                               "Ingress has not yet been reconciled.", now=now)
+    resource.set_condition(status, "CertificateProvisioned", TRUE, "TLSNotEnabled",
+                           "external-domain-tls is not enabled", now=now)
+    configurations, revisions = await _targets(route, context)
+    targets = resource.spec(route).get("traffic") or []
+    service = resource.labels(route).get(names.SERVICE, "")
+    try:
+        assigned = traffic.assign(targets, service, configurations, revisions)
+    except traffic.Unassigned as wrong:
+        resource.set_condition(status, "AllTrafficAssigned", wrong.status, wrong.reason, wrong.message,
+                               now=now)
+    else:
+        resource.set_condition(status, "AllTrafficAssigned", TRUE, now=now)
+        rollouts = await _roll(route, assigned, context)
+        await _project(route, assigned, rollouts, context)
+        status["address"] = {"url": status["url"]}
+        due_s = rollout.due_s(rollouts, _ns(now))
+        if due_s is not None:
+            context.requeue(due_s)
+        resource.set_condition(status, "IngressReady", *((TRUE,) if due_s is None else _ROLLING), now=now)
+    await _tell_revisions(route, configurations, context)
+    resource.compute_ready(status, _CONDITIONS, now=now)
+
+
+async def _targets(route: Resource, context: Context) -> tuple[dict[str, Resource], dict[str, Resource]]:
+    """Configurations and Revisions that the traffic may mean, by name; missing ones are tracked too."""
+    namespace = resource.namespace(route)
+    configurations: dict[str, Resource] = {}
+    revisions: dict[str, Resource] = {}
+    for target in resource.spec(route).get("traffic") or ():
+        wanted = target.get("revisionName") or ""
+        if name := target.get("configurationName") or "":
+            context.track(CONFIGURATION, namespace, name)
+            if found := await context.get(CONFIGURATION, namespace, name):
+                configurations[name] = found
+                wanted = wanted or (found.get("status") or {}).get("latestReadyRevisionName") or ""
+        if wanted:
+            context.track(REVISION, namespace, wanted)
+            if found := await context.get(REVISION, namespace, wanted):
+                revisions[wanted] = found
+    return configurations, revisions
+
+
+async def _roll(
+    route: Resource, assigned: list[traffic.Assignment], context: Context
+) -> list[rollout.Rollout]:
+    """The shares of the latest revisions as they are now, on their way to what is *assigned*."""
+    status = resource.status(route)
+    duration_s = _rollout_s(route, context)
+    said = dict(status.get("annotations") or {})
+    before = rollout.load(said.pop(rollout.STATE, "{}"))
+    gone = [name for each in before for name, _ in each.revisions
+            if await context.get(REVISION, resource.namespace(route), name) is None]
+    rollouts = rollout.step(traffic.goals(assigned), before, _ns(context.now), duration_s, gone)
+    if duration_s > 0:
+        said[rollout.STATE] = rollout.dump(rollouts)
+    status.pop("annotations", None)
+    if said:
+        status["annotations"] = said
+    return rollouts
+
+
+def _rollout_s(route: Resource, context: Context) -> float:
+    """How long a rollout takes: the annotation, else `config-network`; 0: it is done at once."""
+    found = names.first(resource.annotations(route), names.ROLLOUT_DURATION)
+    network = context.config_data(settings.NAMESPACE, "config-network")
+    if found is not None and found[1]:
+        return duration.parse_s(found[1])
+    return settings.rollout_s(network)
+
+
+def _ns(unix_s: float) -> int:
+    return int(unix_s * duration.SECOND_NS)
+
+
+async def _project(route: Resource, assigned: list[traffic.Assignment], rollouts: list[rollout.Rollout],
+                   context: Context) -> None:
+    """Write the hosts that are, drop those that were, and say so in the status."""
+    status, config = resource.status(route), context.config
+    shares = traffic.shares(assigned, rollouts)
+    hosts = {host(route, config, tag): tag for tag in shares}
+    for old in _hosts(status) - hosts.keys():
+        await context.project("routes", old, None)
+    by_header = _by_header(shares, resource.namespace(route)) if _routes_by_header(context) else None
+    for name, tag in hosts.items():
+        record = _record(route, tag, shares[tag])
+        if by_header is not None:  # at the host of a tag, a header changes nothing
+            record["tags"] = {} if tag else by_header
+        await context.project("routes", name, record)
+    status["traffic"] = [_entry(route, each, config) for each in traffic.spread(assigned, rollouts)]
+
+
+def _record(route: Resource, tag: str, targets: list[rollout.Share]) -> dict[str, Any]:
+    """The record of one host: see eventing/keys.py."""
+    namespace, service = resource.namespace(route), resource.labels(route).get(names.SERVICE, "")
+    record: dict[str, Any] = {"service": f"{namespace}/{service or resource.name(route)}",
+                              "targets": _targets_of(targets, tag, namespace)}
+    if is_local(route):
+        record["visibility"] = "cluster-local"
+    return record
+
+
+def _targets_of(shares: list[rollout.Share], tag: str, namespace: str) -> list[dict[str, Any]]:
+    return [{"revision": f"{namespace}/{revision}", "percent": percent, "tag": tag}
+            for revision, percent in shares]
+
+
+def _routes_by_header(context: Context) -> bool:
+    """Whether the feature tag-header-based-routing is on."""
+    flags = context.config_data(settings.NAMESPACE, "config-features")
+    return settings.Features(flags).enabled("tag-header-based-routing")
+
+
+def _by_header(shares: Mapping[str, list[rollout.Share]], namespace: str) -> dict[str, Any]:
+    """Targets by the value of header Knative-Serving-Tag."""
+    return {tag: _targets_of(targets, tag, namespace) for tag, targets in shares.items() if tag}
+
+
+def _hosts(status: Mapping[str, Any]) -> set[str]:
+    """Hosts that the status says are served: the Route's own, and those of its tags."""
+    holders = [status.get("address") or {}, *(status.get("traffic") or ())]
+    return {urlsplit(each["url"]).hostname or "" for each in holders if each.get("url")}
+
+
+def _entry(route: Resource, each: traffic.Assignment, config: Config) -> dict[str, Any]:
+    """One element of `status.traffic`."""
+    entry: dict[str, Any] = {"revisionName": each.revision, "percent": each.percent,
+                             "latestRevision": each.is_latest}
+    return entry | {"tag": each.tag, "url": url(route, config, each.tag)} if each.tag else entry
+
+
+async def _tell_revisions(route: Resource, configurations: dict[str, Resource], context: Context) -> None:
+    """
+    Write on Revisions whether this Route points at them.
+
+    The newest Revision counts before it is ready, so that it is brought up like one in use.
+    """
+    wanted = {target.get("revisionName") for holder in (resource.status(route), resource.spec(route))
+              for target in holder.get("traffic") or ()}
+    for target in resource.spec(route).get("traffic") or ():
+        found = configurations.get(target.get("configurationName") or "")
+        if found and target.get("latestRevision"):
+            wanted.add((found.get("status") or {}).get("latestCreatedRevisionName"))
+    await _mark(route, {name for name in wanted if name}, context)
+
+
+async def _mark(route: Resource, wanted: set[str], context: Context) -> None:
+    """Keep label routingState and annotation routes of the Revisions true."""
+    name, service = resource.name(route), resource.labels(route).get(names.SERVICE)
+    # A Service's Route only ever points at that Service's revisions; any other one may point anywhere.
+    selector = f"{names.SERVICE}={service}" if service else None
+    for revision in await context.list(REVISION, resource.namespace(route), selector):
+        annotations, labels = resource.annotations(revision), resource.labels(revision)
+        before = {each for each in annotations.get(names.ROUTES, "").split(",") if each}
+        is_wanted = resource.name(revision) in wanted
+        if not is_wanted and name not in before:
+            continue
+        after = before | {name} if is_wanted else before - {name}
+        state = "active" if after else "reserve"
+        if after == before and labels.get(names.ROUTING_STATE) == state:
+            continue
+        annotations = {key: value for key, value in annotations.items() if key != names.ROUTES}
+        if after:
+            annotations[names.ROUTES] = ",".join(sorted(after))
+        if labels.get(names.ROUTING_STATE) != state:
+            annotations[names.ROUTING_STATE_MODIFIED] = resource.timestamp(context.now)
+        revision["metadata"] |= {"annotations": annotations, "labels": {**labels, names.ROUTING_STATE: state}}
+        await context.update(revision)
+
+
+async def finalize(route: Resource, context: Context) -> None:
+    """Forget the hosts, and let the Revisions go to zero."""
+    tags = {target.get("tag") or "" for target in resource.spec(route).get("traffic") or ()}
+    hosts = {host(route, context.config, tag) for tag in {"", *tags}} | _hosts(resource.status(route))
+    for name in hosts:
+        await context.project("routes", name, None)
+    await _mark(route, set(), context)
+
+
+ROUTE = register(Kind(
+    group=names.GROUP, version="v1", kind="Route", plural="routes", singular="route", short_names=("rt",),
+    categories=("all", "knative", "serving"), columns=(Column("URL", ".status.url"), *READY_COLUMNS),
+    default=default, validate=validate, reconcile=reconcile, finalize=finalize,
+    fields={"spec": {"traffic": shape.TRAFFIC}},
+))

@@ -1,0 +1,1 @@
+"""Processes that serve a revision: forked, probed, limited, logged, ended, and their Pythons."""

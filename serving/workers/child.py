@@ -1,0 +1,202 @@
+"""
+One worker as its backend sees it: two pipes, what the zygote reports about it, and the promises in `Worker`.
+
+    report pipe     {"ready": true} | {"failed": ..} | its end without either: a `command` is running now
+    output pipe     what it prints -> its log, at most OUTPUT_BYTES_PER_S: a faster one waits in its print()
+    zygote          forked, refused, exited
+
+Whatever happens, `exited` resolves last and once; by then the pipes are read to their end and closed, the
+log is written and no task or timer of it is left.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import orjson
+
+from eventing.http.client import Client
+from serving.workers import probing
+from serving.workers.backend import StartFailed, Worker
+from serving.workers.logs import Output
+from serving.workers.probing import Probe
+from serving.workers.spawn import Zygote
+
+# A log that grows faster than this is no log; it bounds what one worker costs the whole role, too.
+OUTPUT_BYTES_PER_S = 1024 * 1024
+
+_READ_BYTES = 64 * 1024  # a pipe's size on Linux
+_REPORT_BYTES = 64 * 1024
+
+
+class Child:
+    """A worker of *zygote*, from the order to fork it until it is gone."""
+
+    def __init__(self, worker: Worker, output: Output, *, zygote: Zygote, readiness: Probe | None,
+                 liveness: Probe | None, client: Client, tasks: asyncio.TaskGroup,
+                 start_limit_s: float) -> None:
+        """Make the pipes; `descriptors` are the worker's ends. Raises OSError when there are no more."""
+        self.worker = worker
+        self.zygote = zygote
+        self.pid = 0
+        self.is_stopping = False
+        self._output = output
+        self._readiness = readiness
+        self._liveness = liveness
+        self._client = client
+        self._start_limit_s = start_limit_s
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._failure: StartFailed | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._paid_bytes = 0
+        self._report_read, report, self._output_read, output_write = _two_pipes()
+        self.descriptors = (output_write, report)
+        self._resume: asyncio.TimerHandle | None = None
+        self._deadline = self._loop.call_later(start_limit_s, self._too_late)
+        os.set_blocking(self._report_read, False)
+        os.set_blocking(self._output_read, False)
+        self._loop.add_reader(self._report_read, self._read_report)
+        self._loop.add_reader(self._output_read, self._read_output)
+
+    def __repr__(self) -> str:
+        """Worker and process."""
+        return f"<Child {self.pid} {self.worker!r}>"
+
+    def signal(self, number: int, *, group: bool = False) -> None:
+        """Send it, or its whole process group, a signal."""
+        self.zygote.signal(self.worker.id, number, group=group)
+
+    def note(self, text: str) -> None:
+        """Add a line of our own to its log."""
+        self._output.note(text)
+
+    def refused(self, reason: str, message: str) -> None:
+        """There will be no process, or it is lost with its zygote."""
+        self._failure = StartFailed(reason, message)
+        self.exited(-signal.SIGKILL)
+
+    def abandon(self, message: str) -> None:
+        """It was never asked for; its ends of the pipes are still ours."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.refused("StartFailed", message)
+
+    def exited(self, status: int) -> None:
+        """It is gone, with *status*; what it left in the pipes counts."""
+        if self.worker.exited.done():
+            return
+        self._read_report()
+        while self._read_chunk():
+            pass
+        self._output.close()
+        self._close_report()
+        self._loop.remove_reader(self._output_read)
+        os.close(self._output_read)
+        for timer in (self._deadline, self._resume):
+            if timer is not None:
+                timer.cancel()
+        if self._probing is not None:
+            self._probing.cancel()
+        if not self.worker.ready.done():
+            self.worker.ready.set_exception(self._reason(status))
+            self.worker.ready.exception()  # nobody has to look at it
+        self.worker.exited.set_result(status)
+
+    def _reason(self, status: int) -> StartFailed:
+        if self.is_stopping:
+            return StartFailed("Stopped", "it was stopped before it was ready")
+        if self._failure is not None:
+            return self._failure
+        reason = f"ExitCode{status}" if status >= 0 else f"Signal{-status}"
+        return StartFailed(reason, self._output.tail() or "it ended before it was ready and printed nothing")
+
+    def _read_report(self) -> None:
+        if self._report_read < 0:
+            return
+        try:
+            data = os.read(self._report_read, _REPORT_BYTES)
+        except BlockingIOError:
+            return
+        self._close_report()
+        said: dict[str, Any] = orjson.loads(data) if data else {}
+        if "failed" in said:
+            self._failure = StartFailed(said["failed"]["reason"], said["failed"]["message"])
+        elif data or not self.worker.takes_early:
+            self._accepts()
+
+    def _close_report(self) -> None:
+        if self._report_read >= 0:
+            self._loop.remove_reader(self._report_read)
+            os.close(self._report_read)
+            self._report_read = -1
+
+    def _accepts(self) -> None:
+        if self.worker.takes_early:
+            self._ready()
+        else:
+            self._probe(self._await_readiness())
+
+    def _ready(self) -> None:
+        self._deadline.cancel()
+        if not self.worker.ready.done():
+            self.worker.ready.set_result(None)
+        if self._liveness is not None:
+            self._probe(self._await_death(self._liveness))
+
+    def _probe(self, asking: Coroutine[Any, Any, None]) -> None:
+        self._probing = self._tasks.create_task(asking)
+
+    async def _await_readiness(self) -> None:
+        await probing.until_ready(self._client, self.worker.address, self._readiness or {})
+        self._ready()
+
+    async def _await_death(self, probe: Probe) -> None:
+        await probing.until_dead(self._client, self.worker.address, probe)
+        self.note("its liveness probe failed: it is killed")
+        self.signal(signal.SIGKILL, group=True)
+
+    def _too_late(self) -> None:
+        self._failure = StartFailed("ProgressDeadlineExceeded", f"it was not ready after "
+                                    f"{self._start_limit_s:g} s; does it listen on $PORT?")
+        self.signal(signal.SIGKILL, group=True)
+
+    def _read_output(self) -> None:
+        if self._paid_bytes >= OUTPUT_BYTES_PER_S:
+            self._loop.remove_reader(self._output_read)
+            return
+        self._read_chunk()
+
+    def _read_chunk(self) -> bool:
+        """Read once; False when there is nothing to be had (now, or ever)."""
+        chunk = b""
+        with contextlib.suppress(BlockingIOError):
+            chunk = os.read(self._output_read, _READ_BYTES)
+            if not chunk:
+                self._loop.remove_reader(self._output_read)  # its end; `exited` closes it
+        if not chunk:
+            return False
+        self._output.feed(chunk)
+        if self._resume is None:
+            self._resume = self._loop.call_later(1, self._next_second)
+        self._paid_bytes += len(chunk)
+        return True
+
+    def _next_second(self) -> None:
+        self._resume = None
+        self._paid_bytes = 0
+        self._loop.add_reader(self._output_read, self._read_output)
+
+
+def _two_pipes() -> tuple[int, int, int, int]:
+    """Both or none."""
+    first = os.pipe2(os.O_CLOEXEC)
+    try:
+        return *first, *os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        for descriptor in first:
+            os.close(descriptor)
+        raise

@@ -1,0 +1,298 @@
+"""
+The backend on this machine: bundles, environments, zygotes, and the workers that these forked.
+
+    start(name, record)  bundle on disk? else fetch and unpack -> its environment there? else build it
+                         -> listening socket, pipes -> fork
+    zygote dies          the kernel kills its workers, we kill what they started; all are reported as exited
+    close                every zygote loses its socket, kills its workers and ends
+
+The listening socket is made here and kept by the worker alone: connections that nobody accepted are reset
+when it dies. A `command` gets a port that was free a moment ago instead, because it listens for itself;
+it runs in the bundle's folder, or in `/` where there is none, as in a container, unless `workingDir` says
+otherwise; that may be relative to there.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import redis.asyncio
+import redis.exceptions
+import structlog
+
+from eventing.config import Config
+from eventing.errors import NotFound, Rejected
+from eventing.http.client import Client
+from serving.functions import bundle
+from serving.objects.expansion import expand
+from serving.objects.settings import PROGRESS_DEADLINE_S
+from serving.workers import logs, probing
+from serving.workers.backend import Progress, StartFailed, Worker, silent
+from serving.workers.child import Child
+from serving.workers.environment import REASON, Environment, Environments
+from serving.workers.process import KNATIVE_ENV, Spec, environment, in_memory
+from serving.workers.spawn import Zygote, ZygoteGone
+from serving.workers.zygotes import Zygotes
+
+# Held requests arrive all at once; the kernel caps it at net.core.somaxconn.
+_BACKLOG = 4096
+# Threads for plain functions where containerConcurrency sets no limit: Starlette's number.
+_THREADS = 40
+_PROGRESS_CHARACTERS = 200  # of a line of pip's; some name all versions there ever were
+# Bundles that are unpacked at once before they are needed: starts that somebody waits for come first.
+_AHEAD = 2
+_NAME_BYTES = 3  # of randomness in a worker's name, twice as many hex digits
+
+_log = structlog.get_logger(__name__)
+
+
+class LocalBackend:
+    """Implements serving.workers.backend.Backend with processes of this machine."""
+
+    def __init__(self, config: Config, store: redis.asyncio.Redis) -> None:
+        """Nothing is started before `run`."""
+        self._data_dir = config.data_dir.absolute()
+        self._store = store
+        self._children: dict[str, Child] = {}
+        self._zygotes = Zygotes(self._report, self._lose, self._busy)
+        self._environments = Environments(self._data_dir)
+        self._unpacking: dict[str, asyncio.Lock] = {}
+        self._ahead = asyncio.Semaphore(_AHEAD)
+        self._tasks: asyncio.TaskGroup | None = None
+        self._client: Client | None = None
+        self._closing = asyncio.Event()
+        self._running = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    def __repr__(self) -> str:
+        """Counts."""
+        return f"<LocalBackend [{len(self._zygotes)} zygotes | {len(self._children)} workers]>"
+
+    async def run(self) -> None:
+        """Own zygotes and workers until cancelled or closed."""
+        self._client = Client()
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                self._zygotes.open(self._tasks)
+                self._running.set()
+                await self._closing.wait()
+                self._zygotes.close()
+        finally:
+            self._closing.set()
+            await self._client.close()
+            self._ended.set()
+
+    async def close(self) -> None:
+        """End everything; returns when it is gone."""
+        self._closing.set()
+        if self._running.is_set():
+            await self._ended.wait()
+
+    @property
+    def environments(self) -> Environments:
+        """Those of its data directory."""
+        return self._environments
+
+    def retire(self, gone: Environment) -> None:
+        """Let go of what runs in an environment that is no more."""
+        self._zygotes.retire(gone.python)
+
+    async def warm(self) -> None:
+        """Returns when the default zygote has done its imports: from now on a start costs a fork."""
+        await self._running.wait()
+        await self._zygotes.default.warm.wait()
+
+    async def prepare(self, name: str, record: Mapping[str, Any]) -> None:
+        """See Backend.prepare: its bundle is unpacked, its environment built, and its zygote warm."""
+        with contextlib.suppress(StartFailed, OSError):
+            async with self._ahead:
+                folder = await self._folder(record)
+            own = await self._environment(name, record, folder, silent)
+            await self._running.wait()
+            if self._zygotes.has_room and not self._closing.is_set():
+                self._zygotes.of(*_zygote_for(record, own))
+
+    async def start(self, name: str, record: Mapping[str, Any], progress: Progress = silent) -> Worker:
+        """See Backend.start. Raises OSError when this process may not have more descriptors."""
+        user = record.get("user")
+        if user is not None and os.geteuid() not in {0, user}:
+            raise StartFailed("UserRefused", f"runAsUser: {user}: only root may run workers as others, "
+                                             f"and this serving role is run by {os.geteuid()}")
+        folder = await self._folder(record)
+        own = await self._environment(name, record, folder, progress)
+        await self._running.wait()
+        if self._closing.is_set():
+            raise StartFailed("Stopped", "this backend is closing")
+        zygote = self._zygotes.of(*_zygote_for(record, own))
+        is_command = bool(record.get("command"))
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            if not is_command:
+                listener.listen(_BACKLOG)
+            child = self._child(name, record, zygote, listener.getsockname())
+            spec = _spec(name, record, child.worker, folder, own)
+            try:
+                descriptors = [in_memory(orjson.dumps(spec)), *child.descriptors]
+            except OSError as error:
+                child.abandon(str(error))
+                raise
+            if not is_command:
+                descriptors.append(listener.detach())
+        self._children[child.worker.id] = child
+        with contextlib.suppress(ZygoteGone):  # `_own` notices, and this child is one of those it reports
+            zygote.fork(child.worker.id, descriptors)
+        _log.debug("worker asked for", revision=name, worker=child.worker.id)
+        return child.worker
+
+    async def stop(self, worker: Worker, grace_s: float) -> None:
+        """See Backend.stop."""
+        child = self._children.get(worker.id)
+        if child is None:
+            return
+        child.is_stopping = True
+        if grace_s > 0:
+            child.signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await asyncio.shield(worker.exited)
+        if not worker.exited.done():
+            child.note(f"it did not end within {grace_s:g} s and is killed")
+            child.signal(signal.SIGKILL, group=True)
+            await asyncio.shield(worker.exited)
+
+    def _child(self, name: str, record: Mapping[str, Any], zygote: Zygote, address: tuple[str, int]) -> Child:
+        assert self._tasks is not None
+        assert self._client is not None
+        namespace, _, revision = name.partition("/")
+        loop = asyncio.get_running_loop()
+        readiness = record.get("readiness")
+        worker = Worker(id=f"{revision}-{secrets.token_hex(_NAME_BYTES)}", revision=name, uid=record["uid"],
+                        address=address, ready=loop.create_future(), exited=loop.create_future(),
+                        takes_early=not record.get("command") and not probing.needs_asking(readiness))
+        output = logs.Output(logs.path(self._data_dir, namespace, revision), worker.id)
+        return Child(worker, output, zygote=zygote, readiness=readiness, liveness=record.get("liveness"),
+                     client=self._client, tasks=self._tasks,
+                     start_limit_s=record.get("progress_deadline_s") or PROGRESS_DEADLINE_S)
+
+    async def _folder(self, record: Mapping[str, Any]) -> Path:
+        """Where the bundle of *record* is, or `/` for a command without one."""
+        name = record.get("bundle")
+        if not name:
+            if record.get("command"):
+                return Path("/")
+            raise StartFailed("BundleMissing", f"image {record.get('image')!r} stands for no bundle here")
+        place = self._data_dir / "bundles" / str(name)
+        if not place.is_dir():
+            async with self._unpacking.setdefault(name, asyncio.Lock()):
+                await self._fetch(name, place)
+            self._unpacking.pop(name, None)
+        return place
+
+    async def _fetch(self, name: str, place: Path) -> None:
+        try:
+            data = await bundle.get(self._store, name)
+            await asyncio.to_thread(bundle.unpack, data, place)
+        except NotFound as error:
+            raise StartFailed("BundleMissing", str(error)) from error
+        except Rejected as error:
+            raise StartFailed("BundleInvalid", str(error)) from error
+        except redis.exceptions.RedisError as error:
+            raise StartFailed("StoreAway", f"the bundle could not be fetched: {error}") from error
+        except OSError as error:
+            raise StartFailed("DiskFailed", f"the bundle could not be unpacked: {error}") from error
+
+    async def _environment(self, name: str, record: Mapping[str, Any], folder: Path,
+                           progress: Progress) -> Environment | None:
+        """The environment of a bundle, which is built if it has to be; what that prints is in the log."""
+        identity = record.get("bundle")
+        if not identity:
+            return None
+        if self._environments.knows(identity):
+            return await self._environments.of(folder, identity, _unheard)
+        namespace, _, revision = name.partition("/")
+        output = logs.Output(logs.path(self._data_dir, namespace, revision), f"{revision}-environment")
+        try:
+            return await self._environments.of(folder, identity, partial(_tell, output, progress))
+        finally:
+            output.close()
+            progress("", "")
+
+    def _busy(self) -> set[Zygote]:
+        """Zygotes that have workers."""
+        return {child.zygote for child in self._children.values()}
+
+    def _lose(self, zygote: Zygote) -> None:
+        """Report the workers of a *zygote* that is gone, and end what they may have left."""
+        for child in [child for child in self._children.values() if child.zygote is zygote]:
+            if child.pid:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(child.pid, signal.SIGKILL)
+            del self._children[child.worker.id]
+            child.refused("ZygoteGone", "the zygote of this worker was killed; it is started again")
+
+    def _report(self, report: dict[str, Any]) -> None:
+        name = report.get("forked") or report.get("refused") or report.get("exited")
+        child = self._children.get(str(name))
+        if child is None:
+            return
+        if "forked" in report:
+            child.pid = report["pid"]
+            return
+        del self._children[child.worker.id]
+        if "refused" in report:
+            child.refused("ForkFailed", report["message"])
+        else:
+            child.exited(report["status"])
+            _log.debug("worker ended", worker=child.worker.id, status=report["status"])
+
+
+def _zygote_for(record: Mapping[str, Any], own: Environment | None) -> tuple[str, tuple[str, ...]]:
+    """Interpreter and preloaded modules of the zygote that forks this revision's workers."""
+    if record.get("command"):  # it becomes something else: any zygote will do
+        return sys.executable, ()
+    return own.python if own else sys.executable, tuple(sorted(record.get("preload") or ()))
+
+
+def _unheard(_chunk: bytes) -> None:
+    """Nothing is printed where nothing is built."""
+
+
+def _tell(output: logs.Output, progress: Progress, chunk: bytes) -> None:
+    """What a build prints goes to the log; its last line says how far it is."""
+    output.feed(chunk)
+    lines = chunk.decode(errors="replace").split("\n")
+    said = [line.strip() for line in lines if line.strip()]
+    if said:
+        progress(REASON, said[-1][:_PROGRESS_CHARACTERS])
+
+
+def _spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path,
+          own: Environment | None) -> Spec:
+    namespace, _, revision = name.partition("/")
+    service = record.get("service") or ""
+    inherited = dict(os.environ)
+    if own is not None:
+        inherited["PATH"] = os.pathsep.join((own.path, inherited.get("PATH", os.defpath)))
+    env = environment(record.get("env") or {}, port=worker.address[1], service=service,
+                      configuration=record.get("configuration") or "", revision=revision, own=inherited)
+    # What a container would know by name: neither PATH nor what else is ours.
+    known = {name: env[name] for name in {*(record.get("env") or ()), *KNATIVE_ENV}}
+    command = [expand(text, known) for text in record.get("command") or ()]
+    arguments = [expand(text, known) for text in record.get("args") or ()]
+    here = record.get("working_dir")
+    return Spec(worker=worker.id, folder=str(folder), env=env, entry=record.get("entry"),
+                directory=str(folder / here) if here else None,
+                source=f"/apis/v1/namespaces/{namespace}/services/{service or revision}",
+                command=[*command, *arguments] if command else None,
+                memory_bytes=record.get("memory_bytes"), cpu=record.get("cpu"),
+                user=record.get("user"), group=record.get("group"),
+                threads=record.get("container_concurrency") or _THREADS)
