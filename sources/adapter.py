@@ -27,7 +27,8 @@ from sources.source import CeAttributes
 _GROUP = "sources.knative.dev"
 _EXTENSION_NAME = re.compile(r"[a-zA-Z0-9]+")
 
-_FIELDS = {"sink": DESTINATION, "ceOverrides": {"extensions": {"*": str}}, "delivery": DELIVERY}
+# Knative's SourceSpec: what every source has, and what binds a sink to a program.
+SOURCE_SPEC = {"sink": DESTINATION, "ceOverrides": {"extensions": {"*": str}}}
 
 # How a spec refers to a value in a Secret.
 SECRET_VALUE = {"secretKeyRef": {"name": str, "key": str, "optional": bool}}
@@ -66,7 +67,7 @@ class _Adapter:
     def validate(self, source: Resource, old: Resource | None, defaults: kind.Defaults) -> list[FieldError]:
         """What is wrong with what all sources have, and with what is the kind's."""
         spec = resource.spec(source)
-        errors = field.via_field(destination.validate(spec.get("sink")), "sink") + _validate_overrides(spec)
+        errors = field.via_field(destination.validate(spec.get("sink")), "sink") + validate_overrides(spec)
         wrong = delivery.validate(spec.get("delivery"), defaults.config(*delivery.FEATURES))
         errors += field.via_field(wrong, "delivery")
         return field.via_field(errors, "spec") + self.own_validate(source, old, defaults)
@@ -111,7 +112,8 @@ def source_kind(
         categories=("all", "knative", "sources"),
         columns=(kind.Column("Sink", ".status.sinkUri"), *columns, kind.AGE, *kind.READY_COLUMNS),
         default=adapter.default, validate=adapter.validate, reconcile=adapter.reconcile,
-        finalize=adapter.finalize, reports="source-states", fields={"spec": {**_FIELDS, **fields}},
+        finalize=adapter.finalize, reports="source-states",
+        fields={"spec": {**SOURCE_SPEC, "delivery": DELIVERY, **fields}},
         annotations={"metadata": annotations},
     ))
 
@@ -127,7 +129,8 @@ async def forget(source: Resource, context: Context) -> None:
         await context.project(table, record_name(source), None)
 
 
-def _validate_overrides(spec: Mapping[str, Any]) -> list[FieldError]:
+def validate_overrides(spec: Mapping[str, Any]) -> list[FieldError]:
+    """What is wrong with `ceOverrides`; paths are relative to *spec*."""
     extensions = (spec.get("ceOverrides") or {}).get("extensions") or {}
     errors = []
     for name in extensions:
@@ -144,7 +147,7 @@ async def _reconcile(source: Resource, context: Context, adapter: _Adapter) -> N
     status["ceAttributes"] = adapter.ce_attributes(source)
     resource.set_condition(status, "OIDCIdentityCreated", TRUE, "authentication-oidc feature disabled",
                            now=context.now)
-    sink = await _resolve_sink(source, context)
+    sink = await resolve_sink(source, context)
     if sink is None:
         await context.project("sources", record_name(source), None)
         resource.set_condition(status, adapter.running, UNKNOWN, now=context.now)
@@ -155,7 +158,8 @@ async def _reconcile(source: Resource, context: Context, adapter: _Adapter) -> N
     resource.compute_ready(status, dependents, now=context.now)
 
 
-async def _resolve_sink(source: Resource, context: Context) -> str | None:
+async def resolve_sink(source: Resource, context: Context) -> str | None:
+    """The URL of `spec.sink`, which the status gets with condition SinkProvided; None while there is none."""
     status = resource.status(source)
     try:
         sink = await context.resolve(resource.spec(source)["sink"], resource.namespace(source))
