@@ -56,6 +56,8 @@ or {"service", "alias": host}: a domain that stands for that host | serving/obje
 listing of sources shows them | sources/* kinds |
 | `source-states` | Kind/ns/name | {"uid", "generation", "ready", "reason", "message"} | sources role |
 | `configs` | ns/name | data of a ConfigMap | control/core |
+| `event-types` | ns/EventType | {"type", "source", "schema", "kind", "name"}: seen at that Broker or Trigger; the \
+control plane takes it away again | ingress, dispatcher |
 
 DELIVERY = {"retry": int, "backoff_policy": "linear"|"exponential", "backoff_s": float, "timeout_s": float|null,
 "dead_letter_url": URL|null, "format": "binary"|"json"|null} and "retry_after_max_s": float where a subscriber's
