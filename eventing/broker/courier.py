@@ -44,7 +44,7 @@ from eventing.event import Event
 # Base64 makes 1024 characters of it, the most that `knativeerrordata` may have.
 ERROR_DATA_BYTES = 768
 
-StoreReply = Callable[[Event, OnStored], None]
+StoreReply = Callable[[str, Event, OnStored], None]  # of the trigger called that
 
 log = structlog.get_logger(__name__)
 
@@ -265,7 +265,8 @@ class Courier:
                 self._settle(attempt, [self._decide(decide, delivery, failed)], failed)
 
         try:
-            self._store_reply(stamp(Event(attributes, reply.event.data), time.time()), on_stored)
+            stamped = stamp(Event(attributes, reply.event.data), time.time())
+            self._store_reply(attempt.lane.name, stamped, on_stored)
         except TooManyHops:
             log.warning("reply dropped: too many hops", trigger=attempt.lane.name,
                         event_id=attributes.get("id"))

@@ -26,6 +26,7 @@ import redis.exceptions
 import structlog
 
 from eventing import keys, projection
+from eventing.broker.eventtypes import EventTypes
 from eventing.broker.group import OnStored
 from eventing.broker.lane import Budget
 from eventing.broker.lane_metrics import LaneMetrics
@@ -63,7 +64,9 @@ class Dispatcher:
         self._budget = Budget()
         self._sender = Sender(runtime.config)
         self._stream = Stream(runtime.store)
-        self._follower = Follower(runtime.store, {"brokers": self._on_broker, "triggers": self._on_trigger})
+        self._types = EventTypes(runtime.store)
+        self._follower = Follower(runtime.store, {"brokers": self._on_broker, "triggers": self._on_trigger,
+                                                  "configs": self._types.on_config})
         self._brokers: dict[str, Settings] = {}  # by ns/name
         self._triggers: dict[str, dict[str, Record]] = {}  # by broker, then ns/trigger
         self._broker_of: dict[str, str] = {}  # by ns/trigger
@@ -90,7 +93,8 @@ class Dispatcher:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             services = [tasks.create_task(service) for service in (
-                self._stream.run(), self._follower.run(), self._acknowledge(), self._watch())]
+                self._stream.run(), self._follower.run(), self._types.run(), self._acknowledge(),
+                self._watch())]
             await self._follower.loaded.wait()
             await self._stream.connected.wait()
             sharing = tasks.create_task(self._share())
@@ -197,7 +201,8 @@ class Dispatcher:
         broker, number = place
         partition = Partition(
             store=self._store, broker=broker, number=number, lease=lease, sender=self._sender,
-            store_reply=lambda event, on_stored: self._reply(broker, event, on_stored), budget=self._budget)
+            store_reply=lambda trigger, event, on_stored: self._reply(broker, trigger, event, on_stored),
+            budget=self._budget)
         fresh = await self._read_triggers()
         # From here to the end of the loop nothing is awaited: what the follower tells comes before or after.
         self._partitions[place] = partition
@@ -231,13 +236,16 @@ class Dispatcher:
                 records[name] = self._triggers[self._broker_of[name]][name]
         return records
 
-    def _reply(self, broker: str, event: Event, on_stored: OnStored) -> None:
-        """Append a reply to the broker that it answers an event of."""
+    def _reply(self, broker: str, trigger: str, event: Event, on_stored: OnStored) -> None:
+        """Append a reply, by the subscriber of *trigger*, to the broker that it answers an event of."""
         settings = self._brokers.get(broker)
         if settings is None:
             raise NotFound(f"there is no broker {broker} any more")
         self._stream.offer(
             broker, partition_of(event, settings.partitions), event, on_stored, settings.dedup_window_ms)
+        if self._types.is_on:
+            self._types.note("Broker", broker, event.attributes)
+            self._types.note("Trigger", trigger, event.attributes)
 
     # --- acknowledgements -------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ import structlog
 from eventing import binding
 from eventing.broker import body as bodies
 from eventing.broker.arrival import stamp
+from eventing.broker.eventtypes import EventTypes
 from eventing.broker.group import BATCH_LIMIT_EVENTS
 from eventing.broker.settings import Settings, settings_of
 from eventing.broker.stream import Stream, partition_of
@@ -72,14 +73,17 @@ log = structlog.get_logger(__name__)
 class Ingress:
     """The handler of the data port."""
 
-    def __init__(self, config: Config, stream: Stream, proxy: Proxy, traffic: Traffic) -> None:
-        """Store through *stream*, forward Services' requests through *proxy*, count in *traffic*."""
+    def __init__(
+        self, config: Config, stream: Stream, proxy: Proxy, traffic: Traffic, types: EventTypes
+    ) -> None:
+        """Store through *stream*, forward by *proxy*, count in *traffic*, note types of events in *types*."""
         self.body_limit_bytes = config.body_limit_bytes
         self._service_suffix = f".{config.domain}".lower().encode()
         self._activator = str(config.activator_socket)
         self.stream = stream
         self._proxy = proxy
         self.traffic = traffic
+        self.types = types
         self._brokers: dict[bytes, tuple[str, Settings]] = {}  # target -> ns/name and the rest
         self._hosts: set[bytes] = set()
 
@@ -180,6 +184,8 @@ class _Arrival:
         event = stamp(event if b"traceparent" not in headers else _traced(event, headers), time.time())
         ingress.stream.offer(self._broker, partition_of(event, settings.partitions), event, self._stored,
                              settings.dedup_window_ms)
+        if ingress.types.is_on:
+            ingress.types.note("Broker", self._broker, event.attributes)
 
     def _take_batch(self, headers: dict[bytes, bytes], body: bytes) -> None:
         events = binding.from_batch(body)
@@ -199,6 +205,9 @@ class _Arrival:
             self._stored(None)  # it is valid, and there is nothing to store
             return
         self._ingress.stream.offer_all(self._broker, placed, self._stored, settings.dedup_window_ms)
+        if self._ingress.types.is_on:
+            for event in events:
+                self._ingress.types.note("Broker", self._broker, event.attributes)
 
     def _stored(self, error: Unavailable | None) -> None:
         if error is not None:
@@ -239,9 +248,11 @@ async def run(runtime: Runtime) -> None:
     runtime.metrics.register(traffic)
     client = Client()
     async with asyncio.TaskGroup() as tasks:
-        ingress = Ingress(config, stream, Proxy(client, tasks), traffic)
-        follower = Follower(runtime.store, {"brokers": ingress.on_broker, "routes": ingress.on_route})
-        owned = [tasks.create_task(stream.run()), tasks.create_task(follower.run())]
+        types = EventTypes(runtime.store)
+        ingress = Ingress(config, stream, Proxy(client, tasks), traffic, types)
+        follower = Follower(runtime.store, {"brokers": ingress.on_broker, "routes": ingress.on_route,
+                                            "configs": types.on_config})
+        owned = [tasks.create_task(task) for task in (stream.run(), follower.run(), types.run())]
         # A request that came before the first broker is known would get a 404 that is not true.
         await follower.loaded.wait()
         await stream.connected.wait()

@@ -80,6 +80,10 @@ class Context:
         """What another role reported in a table that some kind `reports`."""
         return self._reports.reported(table, name)
 
+    async def forget(self, table: str, name: str) -> None:
+        """Delete what another role reported, once it has been acted on; nothing happens if it is gone."""
+        await self._reports.forget(table, name)
+
     async def resolve(self, destination: Mapping[str, Any], namespace: str) -> str:
         """
         The URL of a Destination; tracks what it refers to, so that a change there reconciles this object.

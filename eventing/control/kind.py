@@ -37,6 +37,7 @@ class Defaults:
 Default = Callable[[Resource, Resource | None, Defaults], None]
 Validate = Callable[[Resource, Resource | None, Defaults], list[FieldError]]
 Reconcile = Callable[[Resource, "Context"], Awaitable[None]]
+Appear = Callable[[str, str, "Context"], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Kind:
     fields     shapes (schema.py) of the members beside apiVersion, kind, metadata and status; None: any
     annotations where a person may write annotations (`metadata`, `spec.template.metadata`) -> those that mean
                something there; others of these groups, and of clarion.dev, are warned of
+    appear     another role reports on an object, (namespace, name), that is not there
     reports    projection table in which another role reports on objects of this kind (`Context.projected`);
                members are named ns/name, ns/name/... or Kind/ns/name, and a change reconciles that object
     """
@@ -91,6 +93,7 @@ class Kind:
     default: Default | None = None
     validate: Validate | None = None
     reconcile: Reconcile | None = None
+    appear: Appear | None = None
     finalize: Reconcile | None = None
     has_status: bool = True
     fields: Mapping[str, Shape] | None = field(default=None, hash=False)

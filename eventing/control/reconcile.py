@@ -177,6 +177,8 @@ class Reconciler:
         kind = self._kinds.get(key.resource_name)
         found = self._store.mirror.get(key)
         if kind is None or found is None:
+            if kind is not None and kind.appear is not None:
+                await kind.appear(key.namespace, key.name, context)
             return
         if garbage.is_orphaned(self._store, found) and not resource.is_deleted(found):
             await self._objects.discard(kind, key.namespace, key.name)

@@ -59,6 +59,11 @@ class Reports:
         else:
             known.pop(name, None)
 
+    async def forget(self, table: str, name: str) -> None:
+        """Delete a record that another role wrote."""
+        if self.reported(table, name) is not None:
+            await projection.write(self._server, table, name, None)
+
     def reported(self, table: str, name: str) -> Record | None:
         """A record that another role wrote; None when there is none."""
         return self._follower.table(table).get(name)

@@ -1,9 +1,14 @@
 """
 ConfigMap `config-features` of eventing: which values its flags may have. Pure.
 
-Of these features Clarion has those that Knative turns on, as Knative has them by default; a flag that asks
-for another one is stored and changes nothing, so that a cluster's ConfigMaps may be applied here. Source:
-Knative Eventing's feature flags.
+Of these features Clarion has those that Knative turns on, as Knative has them by default, and two that it
+does not:
+
+    delivery-retryafter       `retryAfterMax` of a DeliverySpec (control/delivery.py)
+    eventtype-auto-create     an EventType for each type of event that is seen (eventtype.py)
+
+A flag that asks for another one is stored and changes nothing, so that a cluster's ConfigMaps may be applied
+here. Source: Knative Eventing's feature flags.
 """
 
 from collections.abc import Mapping
