@@ -14,6 +14,7 @@ slot of a Redis Cluster and one server-side function may touch them together.
 | `{clarion:objects}:log` | stream | id `version-0`; `t` ADDED, MODIFIED or DELETED, `f` field in the hash, \
 `o` the object's JSON, `l` JSON of the labels before if they changed | control | 4,096 changes later |
 | `clarion:control:lease` | string | `host pid token` of the process that reconciles | control | 6 s after its last renewal |
+| `clarion:source:UID` | string | where the source UID stopped, if its server does not keep that: sources/places.py | sources role | 400 days after it was last written |
 | `clarion:dispatchers` | sorted set | name of a living dispatcher, scored by the Unix ms until which that holds | dispatcher | 2 s after its dispatcher |
 | `{ns/broker/p}:events` | stream | one entry an event: `a` attributes JSON, `d` data | append | retention |
 | `{ns/broker/p}:held` | stream | entries like those of `events`, not due yet | append | moved to `events` when due |
@@ -92,6 +93,11 @@ def partition_tag(broker: str, partition: int) -> str:
 def events(broker: str, partition: int) -> str:
     """Stream of the events of one partition; it is the archive too."""
     return f"{partition_tag(broker, partition)}:events"
+
+
+def source_place(uid: str) -> str:
+    """String that says where the source *uid* stopped."""
+    return f"clarion:source:{uid}"
 
 
 def object_field(resource_name: str, namespace: str, name: str) -> str:

@@ -30,7 +30,7 @@ _Turn = asyncio.Future[bool | None]  # whether it was accepted; None: it is your
 
 
 class Batches:
-    """The events of one source on their way to one broker."""
+    """Events on their way to one broker: of one source, or of many small ones."""
 
     def __init__(self, post: Post) -> None:
         """*post* sends the body of one batch, and says whether it was accepted."""

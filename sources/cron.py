@@ -12,11 +12,13 @@ What is accepted is what Knative's PingSource accepts (robfig/cron with optional
 Names (JAN-DEC, SUN-SAT), lists, ranges, steps, `*` and `?` are fine, in any case of letters. When both
 days are restricted, either one is enough, as in every cron.
 
-When daylight saving skips a local time, its tick comes when the clock goes on, so a daily job is not left
-out. When an hour comes twice, a schedule of every hour or minute fires in both, and one at a fixed hour
-only in the first, so a daily job is not run twice.
+Ticks are whole seconds. When daylight saving skips a local time, its tick comes when the clock goes on, so a
+daily job is not left out. When an hour comes twice, a schedule of every hour or minute fires in both, and one
+at a fixed hour only in the first, so a daily job is not run twice.
 """
 
+import functools
+import math
 import re
 import zoneinfo
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from eventing.errors import ClarionError
 _DESCRIPTORS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
 _FIELD_COUNTS = (5, 6)
 _WITH_SECONDS = 6
+_FIRST_SPAN_S = 60.0  # how far back missed ticks are looked for at first
 _FIELD = re.compile(r"[0-9A-Za-z*?/,-]+")
 _WORDS = re.compile(r"[A-Za-z]+")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -54,14 +57,48 @@ class Schedule:
 
     def next_after(self, when: float) -> float:
         """The first tick later than *when*; both are Unix times in seconds."""
-        start = datetime.fromtimestamp(when, UTC).astimezone(self.zone)
-        fields = self.expression.split()
-        ticks = croniter(self.expression, start, second_at_beginning=len(fields) == _WITH_SECONDS)
-        every_hour = self.expression == "@hourly" or (len(fields) > 1 and fields[-4].startswith("*"))
-        while True:
-            tick: datetime = ticks.get_next(datetime)
-            if every_hour or not tick.fold:
-                return tick.timestamp()
+        return _next_after(self, math.floor(when))
+
+    def due(self, after: float, now: float, limit: int) -> list[float]:
+        """
+        The ticks since *after* that are to be made up for at *now*, oldest first, else the one to come.
+
+        Args:
+            after: the last tick that is done with, a Unix time in seconds.
+            now: the time, likewise.
+            limit: how many past ticks are made up for at most: the latest ones.
+        """
+        first = self.next_after(after)
+        if first > now:
+            return [first]
+        return self._latest(first, now, limit) or [self.next_after(now)]
+
+    def _latest(self, first: float, now: float, limit: int) -> list[float]:
+        """The last *limit* ticks from *first*, a tick, to *now*: looked for ever farther back."""
+        found: list[float] = []
+        span_s = _FIRST_SPAN_S
+        while limit and len(found) < limit:
+            start = max(first - 1, now - span_s)
+            found, tick = [], self.next_after(start)
+            while tick <= now:
+                found.append(tick)
+                tick = self.next_after(tick)
+            if start < first:
+                break
+            span_s *= 2
+        return found[-limit:] if limit else []
+
+
+@functools.lru_cache(4096)  # thousands of sources have a few schedules, and ask about the same second
+def _next_after(schedule: Schedule, second: int) -> float:
+    start = datetime.fromtimestamp(second, UTC).astimezone(schedule.zone)
+    fields = schedule.expression.split()
+    ticks = croniter(schedule.expression, start, second_at_beginning=len(fields) == _WITH_SECONDS)
+    every_hour = schedule.expression == "@hourly" or (len(fields) > 1 and fields[-4].startswith("*"))
+    while True:
+        tick: datetime = ticks.get_next(datetime)
+        if every_hour or not tick.fold:
+            return tick.timestamp()
 
 
 def parse(schedule: str, timezone: str = "") -> Schedule:

@@ -18,7 +18,7 @@ A source whose spec has a `delivery` may say otherwise:
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -37,6 +37,7 @@ _REPEATED = frozenset({404, 408, 409, 425, 429, *range(500, 600)})
 _FIRST_WAIT_S = 0.05  # Knative's sources begin with 50 ms
 _LONGEST_WAIT_S = 5.0
 _TIMEOUT_S = 30.0
+_ACCEPTED = 2  # hundred and something
 _ANSWER_LIMIT_BYTES = 64 * 1024  # only the status is of interest
 # Base64 makes 1024 characters of it, the most that `knativeerrordata` may have.
 _ERROR_DATA_BYTES = 768
@@ -56,7 +57,7 @@ class Emitter:
     """One source's `emit`."""
 
     def __init__(self, client: Client, record: Record, *, name: str, count: tally.Counts,
-                 on_state: OnState, to_broker: bool) -> None:
+                 on_state: OnState, on_place: Callable[[str], None], batches: Batches | None) -> None:
         """
         Send to the sink in *record*.
 
@@ -66,7 +67,8 @@ class Emitter:
             name: of the source, `Kind/ns/name`.
             count: is added to.
             on_state: hears of `ready` and `not_ready`.
-            to_broker: whether the sink is a broker of ours, which takes batches.
+            on_place: hears of `remember`.
+            batches: to the sink, which other sources may use too; None if it takes no batches.
         """
         self.was_ready = False
         self._client = client
@@ -77,7 +79,8 @@ class Emitter:
         self._on_state = on_state
         self._unwell: set[str] = set()  # sinks that did not take the last event: said once, not for each
         self._log = log.bind(source=name)
-        self._batches = Batches(self._post_batch) if to_broker else None
+        self._on_place = on_place
+        self._batches = batches
 
     def ready(self) -> None:
         """Say that the source is connected."""
@@ -87,6 +90,10 @@ class Emitter:
     def not_ready(self, reason: str, message: str) -> None:
         """Say that the source has lost its connection."""
         self._on_state(reason, message)
+
+    def remember(self, place: str) -> None:
+        """Say where the source is."""
+        self._on_place(place)
 
     async def __call__(self, event: Event) -> None:
         """Return once the sink has accepted *event*; raise Refused if it never will."""
@@ -127,13 +134,6 @@ class Emitter:
         self._count[tally.REJECTED] += 1
         self._log.warning("event rejected", id=event.attributes["id"], problem=str(refused))
 
-    async def _post_batch(self, body: bytes) -> bool:
-        try:
-            problem, _, _ = await self._attempt(self._sink, _BATCH, body)
-        except Refused:
-            return False
-        return not problem
-
     def _dead_letter(self, event: Event, refused: Refused) -> Event:
         attributes = {**event.attributes, **self._extensions, "knativeerrordest": self._sink,
                       "knativeerrorcode": str(refused.status or 500)}
@@ -172,12 +172,26 @@ class Emitter:
                                                 max_answer_bytes=_ANSWER_LIMIT_BYTES)
         except NoAnswer as error:
             return str(error), 0, 0.0
-        if answer.status // 100 == 2:  # noqa: PLR2004  2xx is what accepted means
+        if answer.status // 100 == _ACCEPTED:
             return "", answer.status, 0.0
         if answer.status not in _REPEATED:
             reason = answer.body[:200].decode(errors="replace").strip()
             raise Refused(f"{url} answered {answer.status}: {reason}", answer.status, answer.body)
         return f"HTTP {answer.status}", answer.status, _seconds(answer.header(b"retry-after"))
+
+
+def batches_to(client: Client, url: str) -> Batches:
+    """Events on their way to *url*, a broker of ours, in batches."""
+
+    async def post(body: bytes) -> bool:
+        try:
+            answer = await client.request("POST", url, _BATCH, body, timeout_s=_TIMEOUT_S,
+                                          max_answer_bytes=_ANSWER_LIMIT_BYTES)
+        except NoAnswer:
+            return False
+        return answer.status // 100 == _ACCEPTED
+
+    return Batches(post)
 
 
 class _Patience:

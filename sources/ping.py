@@ -1,9 +1,16 @@
 """
 PingSource: an event whenever a cron line says so.
 
-A tick that comes while the sink still refuses the one before, or while Clarion is down, is left out, as in
-Knative. An event's id is made from the source's uid and its tick, so one that is sent twice (the
-answer was lost, the process was killed) can be recognised.
+An event's id is made from the source's uid and its tick, so one that is sent twice (the answer was lost, the
+process was killed) can be recognised. What becomes of ticks that pass while Clarion is down, or while the
+sink still refuses the one before, the annotation `clarion.dev/missed` says:
+
+    skip   they are left out, as in Knative (the default)
+    once   the latest of them is made up for
+    all    each of them is, oldest first; of more than 100 the latest 100
+
+To that end the last tick that the sink took is stored, from the first start with `once` or `all` on. A tick
+that the sink refuses for good is given up: it goes to `delivery.deadLetterSink` if there is one.
 """
 
 import asyncio
@@ -25,12 +32,16 @@ from eventing.event import Event
 from eventing.projection import Record
 from sources import cron
 from sources.adapter import source_kind
-from sources.source import CeAttributes, Emit, source, spec_of
+from sources.source import CeAttributes, Emit, Refused, source, spec_of
 
 _CONFIG = ("knative-eventing", "config-ping-defaults")
 _DATA_LIMIT = "data-max-size"
 
 EVENT_TYPE = "dev.knative.sources.ping"
+
+MISSED = "clarion.dev/missed"
+# How many missed ticks are made up for. Kubernetes gives a CronJob up that missed more than a hundred.
+_MADE_UP = {"skip": 0, "once": 1, "all": 100}
 
 # A sleep is cut so that a clock that was set is noticed; 10,000 sources then wake 33 times a second.
 _LONGEST_SLEEP_S = 300.0
@@ -39,18 +50,33 @@ _LONGEST_SLEEP_S = 300.0
 _GO_NAMES: dict[type, str] = {list: "array", str: "string", bool: "bool", int: "number", float: "number"}
 
 
-@source("PingSource")
+@source("PingSource", is_small=True)
 async def ping(record: Record, emit: Emit) -> None:
     """Emit at every tick, for ever."""
     spec = spec_of(record)
     schedule = cron.parse(spec["schedule"], spec.get("timezone", ""))
     attributes, data = _template(record)
+    made_up = _MADE_UP[record["missed"]]
     emit.ready()
-    tick = time.time()
+    done = float(record["place"] or time.time())
+    if made_up or record["place"]:
+        emit.remember(str(done) if made_up else "")
     while True:
-        tick = schedule.next_after(max(tick, time.time()))
-        await _sleep_until(tick)
-        await emit(Event({**attributes, **_identity(record["uid"], tick)}, data))
+        for tick in schedule.due(done, time.time(), made_up):
+            await _sleep_until(tick)
+            await _fire(Event({**attributes, **_identity(record["uid"], tick)}, data), emit)
+            done = tick
+            if made_up:
+                emit.remember(str(done))
+
+
+async def _fire(event: Event, emit: Emit) -> None:
+    """Emit *event*; raises Refused for the object's condition once it is given up."""
+    try:
+        await emit(event)
+    except Refused as refused:
+        await emit.give_up(event, refused)
+        raise
 
 
 async def _sleep_until(when: float) -> None:
@@ -85,7 +111,15 @@ def _default(pingsource: Resource, old: Resource | None, defaults: Defaults) -> 
 
 def _validate(pingsource: Resource, old: Resource | None, defaults: Defaults) -> list[FieldError]:
     del old
-    spec = resource.spec(pingsource)
+    errors = field.via_field(_validate_spec(resource.spec(pingsource), defaults), "spec")
+    missed = resource.annotations(pingsource).get(MISSED)
+    if missed is not None and missed not in _MADE_UP:
+        wrong = field.invalid_value(missed, f"metadata.annotations[{MISSED}]", "expected skip, once or all")
+        errors.append(wrong)
+    return errors
+
+
+def _validate_spec(spec: Mapping[str, Any], defaults: Defaults) -> list[FieldError]:
     errors = []
     try:
         cron.parse(str(spec.get("schedule", "")), str(spec.get("timezone") or ""))
@@ -97,7 +131,7 @@ def _validate(pingsource: Resource, old: Resource | None, defaults: Defaults) ->
         errors += _validate_text(spec, defaults)
     elif spec.get("dataBase64"):
         errors += _validate_base64(str(spec["dataBase64"]), defaults)
-    return field.via_field(errors, "spec")
+    return errors
 
 
 def _validate_text(spec: Mapping[str, Any], defaults: Defaults) -> list[FieldError]:
@@ -149,8 +183,12 @@ def _ce_attributes(pingsource: Resource) -> CeAttributes:
     return [{"type": EVENT_TYPE, "source": f"/apis/v1/namespaces/{namespace}/pingsources/{name}"}]
 
 
+def _details(pingsource: Resource) -> dict[str, Any]:
+    return {"missed": resource.annotations(pingsource).get(MISSED, "skip")}
+
+
 KIND = source_kind(
     "PingSource", columns=(Column("Schedule", ".spec.schedule"),), default=_default, validate=_validate,
     fields={"schedule": str, "timezone": str, "contentType": str, "data": str, "dataBase64": str},
-    ce_attributes=_ce_attributes,
+    ce_attributes=_ce_attributes, details=_details, annotations=(MISSED,),
 )

@@ -13,6 +13,7 @@ is known, so 10,000 sources that come up together cost a few writes and idle one
 
 import asyncio
 import functools
+from weakref import WeakValueDictionary
 
 import redis.exceptions
 import structlog
@@ -22,7 +23,9 @@ from eventing.http.client import Client
 from eventing.projection import Record
 from eventing.runtime import Runtime, end
 from sources import source
-from sources.emitter import Emitter
+from sources.batches import Batches
+from sources.emitter import Emitter, batches_to
+from sources.places import Places
 from sources.tally import Tally
 
 _FIRST_WAIT_S = 1.0
@@ -40,6 +43,8 @@ class Sources:
         self._store = runtime.store
         self._client = client
         self._brokers = f"{runtime.config.data_url}/"  # what the addresses of our own brokers begin with
+        self._shared: WeakValueDictionary[str, Batches] = WeakValueDictionary()  # of small sources, by sink
+        self._places = Places(runtime.store)
         self._tally = Tally()
         runtime.metrics.register(self._tally)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -55,10 +60,14 @@ class Sources:
     async def run(self) -> None:
         """Follow the projection until cancelled."""
         self._written = await projection.read(self._store, "source-states")
-        async with self._tasks:
-            self._tasks.create_task(self._report())
-            follower = projection.Follower(self._store, {"sources": self._on_change})
-            await follower.run()
+        try:
+            async with self._tasks:
+                self._tasks.create_task(self._report())
+                self._tasks.create_task(self._places.run())
+                follower = projection.Follower(self._store, {"sources": self._on_change})
+                await follower.run()
+        finally:
+            await self._places.write()
 
     def _on_change(self, name: str, record: Record | None) -> None:
         if (before := self._running.pop(name, None)) is not None:
@@ -76,12 +85,15 @@ class Sources:
             await asyncio.wait((before,))
         emit = Emitter(self._client, record, name=name, count=self._tally.counts(name),
                        on_state=functools.partial(self._set_state, name, record),
-                       to_broker=record["sink"].startswith(self._brokers))
+                       on_place=functools.partial(self._places.say, record["uid"]),
+                       batches=self._batches(kind, record["sink"]))
         wait_s = _FIRST_WAIT_S
         while True:
             emit.was_ready = False
             try:
-                await kind.run(record | {"secrets": await self._secrets(name, record)}, emit)
+                around = {"secrets": await self._secrets(name, record),
+                          "place": await self._places.read(record["uid"])}
+                await kind.run(record | around, emit)
             except source.NotReady as error:
                 problem = error.reason, str(error)
             except Exception as error:  # noqa: BLE001  whatever a source raises is its own failure only
@@ -93,6 +105,17 @@ class Sources:
             log.warning("source failed", source=name, reason=problem[0], error=problem[1], again_in_s=wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+    def _batches(self, kind: source.Source, sink: str) -> Batches | None:
+        """How events to *sink* go together; None if it is no broker of ours, all of which take batches."""
+        if not sink.startswith(self._brokers):
+            return None
+        if not kind.is_small:
+            return batches_to(self._client, sink)
+        shared = self._shared.get(sink)
+        if shared is None:
+            shared = self._shared[sink] = batches_to(self._client, sink)
+        return shared
 
     async def _secrets(self, name: str, record: Record) -> Record:
         """What the reconciler wrote into `source-secrets` before it wrote *record*."""

@@ -9,7 +9,8 @@ acknowledgement) is never ahead of what is safe. What it raises is reported in t
 it is started again after a while: NotReady with its reason, anything else as `SourceFailed`.
 
 An event that the sink will never take raises Refused; a source that reads from something which waits for it
-calls `await emit.give_up(event, refused)` and goes on.
+calls `await emit.give_up(event, refused)` and goes on. A source whose server does not keep where it stopped
+says so with `emit.remember(place)`; the record of its next run has that as `place`.
 
 A new source is a new file in this folder with a coroutine under `@source("ItsKind")`; the file registers
 the kind of its objects too.
@@ -68,6 +69,13 @@ class Emit(Protocol):
         Raises Refused if the sink refuses it for good.
         """
 
+    def remember(self, place: str) -> None:
+        """
+        Keep *place*, where the source is now, for its next run; "" is what a first run finds.
+
+        It is written within a moment, not at once: after a crash `place` may be an earlier one.
+        """
+
     async def in_order(self, events: Sequence[Event]) -> int:
         """
         Send the first of *events* together, so that they stay in order; returns how many were accepted.
@@ -92,16 +100,17 @@ class Source:
 
     kind: str
     run: Run
+    is_small: bool  # people have many of them, with few events each: those travel together
 
 
 _sources: dict[str, Source] = {}
 
 
-def source(kind: str) -> Callable[[Run], Run]:
-    """Register the coroutine of sources of *kind*."""
+def source(kind: str, *, is_small: bool = False) -> Callable[[Run], Run]:
+    """Register the coroutine of sources of *kind*; see Source for *is_small*."""
 
     def register(run: Run) -> Run:
-        _sources[kind] = Source(kind, run)
+        _sources[kind] = Source(kind, run, is_small)
         return run
 
     return register

@@ -52,6 +52,32 @@ def test_daylight_saving(schedule, start, expected):
     assert expected == ticks(schedule, BERLIN, start, 2)
 
 
+@pytest.mark.parametrize(("schedule", "after", "now", "limit", "expected"), [
+    pytest.param("30 2 * * *", "2026-03-27T12:00", "2026-03-30T12:00", 9,
+                 ["28 02:30:00 +0100", "29 03:00:00 +0200", "30 02:30:00 +0200"], id="all, one skipped"),
+    pytest.param("30 2 * * *", "2026-10-23T12:00", "2026-10-26T12:00", 9,
+                 ["24 02:30:00 +0200", "25 02:30:00 +0200", "26 02:30:00 +0100"], id="all, over one twice"),
+    pytest.param("0 * * * *", "2026-10-25T01:30", "2026-10-25T03:30", 9,
+                 ["25 02:00:00 +0200", "25 02:00:00 +0100", "25 03:00:00 +0100"], id="all, of every hour"),
+    pytest.param("30 2 * * *", "2026-10-23T12:00", "2026-10-26T12:00", 1, ["26 02:30:00 +0100"], id="once"),
+    pytest.param("30 2 * * *", "2026-10-23T12:00", "2026-10-26T12:00", 0, ["27 02:30:00 +0100"], id="skip"),
+    pytest.param("30 2 * * *", "2026-10-25T12:00", "2026-10-26T02:00", 9, ["26 02:30:00 +0100"],
+                 id="nothing was missed"),
+    pytest.param("* * * * * *", "2026-01-01T00:00", "2026-01-02T00:00", 2,
+                 ["01 23:59:59 +0100", "02 00:00:00 +0100"], id="the latest of many"),
+    pytest.param("0 0 29 2 *", "2024-02-29T00:00", "2033-01-01T00:00", 2,
+                 ["29 00:00:00 +0100", "29 00:00:00 +0100"], id="rare ones"),
+])
+def test_due(schedule, after, now, limit, expected):
+    """Ticks that passed are made up for up to a limit, the latest ones; else the next one is due."""
+    zone = ZoneInfo(BERLIN)
+    times = (datetime.fromisoformat(text).replace(tzinfo=zone).timestamp() for text in (after, now))
+
+    due = cron.parse(schedule, BERLIN).due(*times, limit)
+
+    assert [datetime.fromtimestamp(tick, zone).strftime("%d %H:%M:%S %z") for tick in due] == expected
+
+
 @pytest.mark.parametrize(("schedule", "message"), [
     ("* * * *", "expected 5 to 6 fields, found 4: [* * * *]"),
     ("", "expected 5 to 6 fields, found 0: []"),

@@ -50,6 +50,20 @@ def test_admission(spec, message):
     assert refusal(spec) == message
 
 
+def test_missed():
+    """The annotation about missed ticks has three values."""
+    source = {"apiVersion": "sources.knative.dev/v1", "kind": "PingSource", "spec": {"sink": SINK}}
+    refused = {}
+    for missed in ("skip", "once", "all", "some"):
+        source["metadata"] = {"name": "tick", "annotations": {"clarion.dev/missed": missed}}
+        defaults = Defaults(config=lambda *_: {}, now=0.0)
+        KIND.default(source, None, defaults)
+        refused[missed] = render(KIND.validate(source, None, defaults))
+
+    assert refused == {"skip": "", "once": "", "all": "", "some": (
+        "invalid value: some: metadata.annotations[clarion.dev/missed]\nexpected skip, once or all")}
+
+
 def test_size_limit():
     """Data over config-ping-defaults' limit is refused."""
     assert refusal({"data": "12345"}, {"data-max-size": "4"}) == (

@@ -3,10 +3,11 @@
 import asyncio
 import base64
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 
-from eventing import projection
+from eventing import keys, projection
 from sources import source
 
 EVERY_SECOND = "* * * * * *"
@@ -16,7 +17,7 @@ NAME = "PingSource/default/tick"
 def record(sink, **spec):
     """A PingSource as its reconciler projects it."""
     return {"uid": "3f1cbb7c-6d0a-4f6e-9d52-0d4f8f2f9a10", "generation": 1, "source": "/ping",
-            "sink": sink.url, "extensions": {}, "spec": {"schedule": EVERY_SECOND, **spec}}
+            "sink": sink.url, "extensions": {}, "missed": "skip", "spec": {"schedule": EVERY_SECOND, **spec}}
 
 
 async def state_of(store, name, condition):
@@ -42,6 +43,46 @@ async def test_ping(store, sources, sink):
         "type": "dev.knative.sources.ping", "source": "/ping", "datacontenttype": "application/json"}
     assert uuid.UUID(first.attributes["id"]) != uuid.UUID(second.attributes["id"])
     assert first.attributes["time"] < second.attributes["time"]
+
+
+@pytest.mark.parametrize(("missed", "made_up"), [("skip", 0), ("once", 1), ("all", 3)])
+async def test_missed_ticks(store, sources, sink, missed, made_up):
+    """What was missed while nobody ticked is made up for as the object says, from the stored tick on."""
+    yearly = record(sink, schedule="0 0 1 1 *", data="yearly") | {"missed": missed}
+    year = datetime.now(UTC).year
+    await store.set(keys.source_place(yearly["uid"]), datetime(year - 3, 6, 1, tzinfo=UTC).timestamp())
+    other = record(sink) | {"uid": str(uuid.uuid4())}
+
+    await projection.write_many(store, "sources", {NAME: yearly, "PingSource/default/other": other})
+    await sink.until(lambda sink: len(sink.events) > made_up)
+
+    times = [event.attributes["time"] for event in sink.events if event.data == b"yearly"]
+    assert times == [f"{year - back}-01-01T00:00:00Z" for back in reversed(range(made_up))]
+
+
+async def test_last_tick_is_stored(store, sources, sink):
+    """The last tick that the sink took is stored, and no other: one that it refuses is made up for."""
+    made = record(sink) | {"missed": "all"}
+    await projection.write(store, "sources", NAME, made)
+    await sink.until(lambda sink: sink.events)
+    sink.answers = [503] * 1000
+
+    held = await until_place(store, made, lambda place: place > 0)
+    await sink.until(lambda sink: sink.answers[-1:] and len(sink.answers) < 1000)
+
+    taken = datetime.fromisoformat(sink.events[-1].attributes["time"]).timestamp()
+    assert held <= taken
+    assert await until_place(store, made, lambda place: place == taken) == taken
+
+
+async def until_place(store, made, condition):
+    """The stored place once *condition* holds of it."""
+    async with asyncio.timeout(10):
+        while True:
+            place = float(await store.get(keys.source_place(made["uid"])) or 0)
+            if condition(place):
+                return place
+            await asyncio.sleep(0.01)
 
 
 async def test_binary_data_and_overrides(store, sources, sink):
