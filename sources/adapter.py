@@ -22,6 +22,7 @@ from eventing.control.kind import Kind
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
 from eventing.control.schema import DELIVERY, DESTINATION, Shape
 from eventing.errors import ClarionError
+from sources import eventtypes
 from sources.source import CeAttributes
 
 _GROUP = "sources.knative.dev"
@@ -145,6 +146,7 @@ def validate_overrides(spec: Mapping[str, Any]) -> list[FieldError]:
 async def _reconcile(source: Resource, context: Context, adapter: _Adapter) -> None:
     status = resource.status(source)
     status["ceAttributes"] = adapter.ce_attributes(source)
+    await eventtypes.reconcile(source, status["ceAttributes"], context)
     resource.set_condition(status, "OIDCIdentityCreated", TRUE, "authentication-oidc feature disabled",
                            now=context.now)
     sink = await resolve_sink(source, context)
