@@ -1,39 +1,12 @@
 """A Configuration by itself, without a Service."""
 
-from eventing.control import resource
-
 GROUP = "serving.knative.dev"
-DIGEST = "ab" * 32
 
 
-def configuration(env="1"):
-    """A Configuration, as YAML."""
-    return f"""
-apiVersion: serving.knative.dev/v1
-kind: Configuration
-metadata: {{name: c}}
-spec:
-  template:
-    spec:
-      containers: [{{image: 'func://c@sha256:{DIGEST}', env: [{{name: V, value: '{env}'}}]}}]
-"""
-
-
-async def healthy(cluster, name):
-    """Report, once the revision is there, that it is healthy."""
-    found = await cluster.until(lambda: cluster.get(f"Revision.{GROUP}", name))
-    await cluster.report(
-        "scales",
-        f"default/{name}",
-        {"uid": resource.uid(found), "healthy": True, "actual": 1, "desired": 1, "active": "True"},
-    )
-    await cluster.until_condition(f"Revision.{GROUP}", name, "Ready", status="True")
-
-
-async def test_makes_revisions(cluster):
+async def test_makes_revisions(cluster, configuration, healthy):
     """Every change of the template makes a Revision; the newest ready one is the latest ready."""
     await cluster.apply(configuration())
-    await healthy(cluster, "c-00001")
+    await healthy("c-00001")
     await cluster.until_condition(f"Configuration.{GROUP}", "c", "Ready", status="True")
     events = cluster.plane.store.list(_events(cluster))
     assert {event["reason"] for event in events} >= {"Created", "ConfigurationReady", "LatestReadyUpdate"}
@@ -41,9 +14,9 @@ async def test_makes_revisions(cluster):
     await cluster.apply(configuration("2"))
     await cluster.until(lambda: cluster.get(f"Revision.{GROUP}", "c-00002"))
     await cluster.apply(configuration("3"))
-    await healthy(cluster, "c-00003")
+    await healthy("c-00003")
     await cluster.until_condition(f"Configuration.{GROUP}", "c", "Ready", status="True")
-    await healthy(cluster, "c-00002")  # an older one that becomes ready late takes nothing back
+    await healthy("c-00002")  # an older one that becomes ready late takes nothing back
     status = cluster.get(f"Configuration.{GROUP}", "c")["status"]
     assert status["latestReadyRevisionName"] == "c-00003"
     assert status["latestCreatedRevisionName"] == "c-00003"
@@ -53,16 +26,16 @@ def _events(cluster):
     return next(kind for kind in cluster.plane.reconciler._kinds.values() if kind.kind == "Event")
 
 
-async def test_collects_old_revisions(cluster):
+async def test_collects_old_revisions(cluster, configuration, healthy):
     """Revisions that nobody routes to go as config-gc says; the latest ready one stays."""
     await cluster.apply(
         "{apiVersion: v1, kind: ConfigMap, metadata: {name: config-gc, namespace: knative-serving}, data: "
         "{min-non-active-revisions: '0', max-non-active-revisions: '0'}}"
     )
     await cluster.apply(configuration())
-    await healthy(cluster, "c-00001")
+    await healthy("c-00001")
     await cluster.apply(configuration("2"))
-    await healthy(cluster, "c-00002")
+    await healthy("c-00002")
     await cluster.until_condition(f"Configuration.{GROUP}", "c", "Ready", status="True")
     old = cluster.get(f"Revision.{GROUP}", "c-00001")
     old["metadata"].pop("resourceVersion")

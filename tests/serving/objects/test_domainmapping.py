@@ -17,33 +17,28 @@ def mapping(name="shop.example.com", namespace="default", spec="ref: {REF}"):
             f"metadata: {{name: {name}, namespace: {namespace}}}, spec: {{{spec.replace('REF', ref)}}}}}")
 
 
-async def route(cluster, namespace="default"):
-    """A Route that is Ready."""
-    await cluster.apply(f"""
-apiVersion: {GROUP}/v1
-kind: Configuration
-metadata: {{name: c, namespace: {namespace}}}
-spec: {{template: {{spec: {{containers: [{{image: 'func://c@sha256:{"ab" * 32}'}}]}}}}}}
----
-apiVersion: {GROUP}/v1
-kind: Route
-metadata: {{name: r, namespace: {namespace}}}
-spec: {{traffic: [{{configurationName: c, percent: 100}}]}}
-""")
-    found = await cluster.until(lambda: cluster.get(f"Revision.{GROUP}", "c-00001", namespace))
-    await cluster.report("scales", f"{namespace}/c-00001", {
-        "uid": resource.uid(found), "healthy": True, "actual": 1, "desired": 1, "active": "True"})
-    await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True", namespace=namespace)
+@pytest.fixture
+def route(cluster, configuration, healthy):
+    """`route()`: makes a Route that is Ready."""
+
+    async def make(namespace="default"):
+        await cluster.apply(configuration(namespace=namespace))
+        await cluster.apply(f"{{apiVersion: {GROUP}/v1, kind: Route, metadata: {{name: r, namespace: "
+                            f"{namespace}}}, spec: {{traffic: [{{configurationName: c, percent: 100}}]}}}}")
+        await healthy("c-00001", namespace)
+        await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True", namespace=namespace)
+
+    return make
 
 
-async def test_leads_to_a_route(cluster):
+async def test_leads_to_a_route(cluster, route):
     """The domain stands for the Route's host; when either goes, that ends."""
     await cluster.apply(mapping())
     missing = await cluster.until_condition(MAPPING, "shop.example.com", "Ready", status="False")
     assert (missing["reason"], missing["message"]) == (
         "ResolveFailed", 'failed to get object default/r: routes.serving.knative.dev "r" not found')
 
-    await route(cluster)
+    await route()
     await cluster.until_condition(MAPPING, "shop.example.com", "Ready", status="True")
     found = cluster.get(MAPPING, "shop.example.com")["status"]
     assert found["url"] == found["address"]["url"] == "http://shop.example.com:8080"
@@ -58,11 +53,11 @@ async def test_leads_to_a_route(cluster):
     assert "shop.example.com" not in await cluster.projected("routes")
 
 
-async def test_oldest_has_the_domain(cluster):
+async def test_oldest_has_the_domain(cluster, route):
     """A second one of the same name waits until the first one goes."""
     await cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: other}}")
     for namespace in ("default", "other"):
-        await route(cluster, namespace=namespace)
+        await route(namespace=namespace)
     await cluster.apply(mapping())
     await cluster.until_condition(MAPPING, "shop.example.com", "Ready", status="True")
     first = cluster.get(MAPPING, "shop.example.com")["metadata"]["creationTimestamp"]
@@ -79,9 +74,9 @@ async def test_oldest_has_the_domain(cluster):
     assert routes["shop.example.com"] == {"service": "other/r", "alias": "r.other.localhost"}
 
 
-async def test_name_of_a_route(cluster):
+async def test_name_of_a_route(cluster, route):
     """A domain may not take a host that a Route could have; one directly under the domain is free."""
-    await route(cluster)
+    await route()
     await cluster.apply(mapping("a.b.localhost"))
     await cluster.until_condition(MAPPING, "a.b.localhost", "Ready", status="False", reason="DomainReserved")
     await cluster.apply(mapping("shop.localhost"))

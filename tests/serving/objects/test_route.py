@@ -3,34 +3,9 @@
 from eventing.control import resource
 
 GROUP = "serving.knative.dev"
-DIGEST = "ab" * 32
 
 
-def configuration(env="1"):
-    """A Configuration, as YAML."""
-    return f"""
-apiVersion: serving.knative.dev/v1
-kind: Configuration
-metadata: {{name: c}}
-spec:
-  template:
-    spec:
-      containers: [{{image: 'func://c@sha256:{DIGEST}', env: [{{name: V, value: '{env}'}}]}}]
-"""
-
-
-async def healthy(cluster, name):
-    """Report, once the revision is there, that it is healthy."""
-    found = await cluster.until(lambda: cluster.get(f"Revision.{GROUP}", name))
-    await cluster.report(
-        "scales",
-        f"default/{name}",
-        {"uid": resource.uid(found), "healthy": True, "actual": 1, "desired": 1, "active": "True"},
-    )
-    await cluster.until_condition(f"Revision.{GROUP}", name, "Ready", status="True")
-
-
-async def test_route_by_itself(cluster):
+async def test_route_by_itself(cluster, configuration, healthy):
     """A Route may point at a Configuration; when it goes, its host and its mark on the Revision go."""
     await cluster.apply(
         "{apiVersion: serving.knative.dev/v1, kind: Route, metadata: {name: r}, spec: {traffic: "
@@ -49,7 +24,7 @@ async def test_route_by_itself(cluster):
     await cluster.apply(configuration())
     waiting = await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="Unknown")
     assert waiting["message"] == 'Configuration "c" is waiting for a Revision to become ready.'
-    await healthy(cluster, "c-00001")
+    await healthy("c-00001")
     await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
     certificate = await cluster.until_condition(
         f"Route.{GROUP}", "r", "CertificateProvisioned", status="True"
@@ -87,14 +62,14 @@ def targets(routes, host="r.default.localhost"):
     return {each["revision"]: each["percent"] for each in routes.get(host, {"targets": ()})["targets"]}
 
 
-async def test_rollout(cluster):
+async def test_rollout(cluster, configuration, healthy):
     """A new latest revision gets 1 % first; the Route is not Ready until it has all."""
     await cluster.apply(configuration())
-    await healthy(cluster, "c-00001")
+    await healthy("c-00001")
     await cluster.apply(route("{serving.knative.dev/rollout-duration: 1h}"))
     await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
     await cluster.apply(configuration(env="2"))
-    await healthy(cluster, "c-00002")
+    await healthy("c-00002")
     rolling = await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="Unknown")
 
     assert (rolling["reason"], rolling["message"]) == (
@@ -116,25 +91,25 @@ async def test_rollout(cluster):
     assert "annotations" not in cluster.get(f"Route.{GROUP}", "r")["status"]
 
 
-async def test_rollout_goes_on_by_itself(cluster):
+async def test_rollout_goes_on_by_itself(cluster, configuration, healthy):
     """Steps come when they are due; the duration may stand in config-network."""
     await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-network, namespace: "
                         "knative-serving}, data: {rollout-duration: '2'}}")
     await cluster.apply(configuration())
-    await healthy(cluster, "c-00001")
+    await healthy("c-00001")
     await cluster.apply(route())
     await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
     await cluster.apply(configuration(env="2"))
-    await healthy(cluster, "c-00002")
+    await healthy("c-00002")
 
     await cluster.until_projected("routes", lambda routes: targets(routes) == {"default/c-00002": 100})
     await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
 
 
-async def test_cluster_local(cluster):
+async def test_cluster_local(cluster, configuration, healthy):
     """A Route that is for inner use has an inner name only; when it is opened, that goes."""
     await cluster.apply(configuration())
-    await healthy(cluster, "c-00001")
+    await healthy("c-00001")
     await cluster.apply(route(labels="{networking.knative.dev/visibility: cluster-local}"))
     await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
 
@@ -149,10 +124,10 @@ async def test_cluster_local(cluster):
         "r.default.localhost", "t-r.default.localhost"})
 
 
-async def test_tags_by_header(cluster):
+async def test_tags_by_header(cluster, configuration, healthy):
     """With the feature on, the untagged host knows what each tag stands for."""
     await cluster.apply(configuration())
-    await healthy(cluster, "c-00001")
+    await healthy("c-00001")
     await cluster.apply(route())
     await cluster.until_projected("routes", lambda routes: len(routes) == 2)
     await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-features, namespace: "

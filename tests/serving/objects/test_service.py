@@ -24,38 +24,15 @@ spec:
 """
 
 
-def health(cluster, revision, *, healthy=True, reason="", message=""):
-    """What the serving role reports of a revision."""
-    found = cluster.get(f"Revision.{GROUP}", revision)
-    return {
-        "uid": resource.uid(found),
-        "healthy": healthy,
-        "reason": reason,
-        "message": message,
-        "desired": 1,
-        "actual": 1 if healthy else 0,
-        "active": "True" if healthy else "Unknown",
-        "active_reason": "",
-        "active_message": "",
-        "initialized": healthy,
-    }
-
-
-async def become(cluster, revision, **how):
-    """Wait for the revision, and report that it is healthy (or how it is not)."""
-    await cluster.until(lambda: cluster.get(f"Revision.{GROUP}", revision))
-    await cluster.report("scales", f"default/{revision}", health(cluster, revision, **how))
-
-
 async def ready(cluster, name="hello"):
     """Wait for READY True."""
     return await cluster.until_condition(f"Service.{GROUP}", name, "Ready", status="True")
 
 
-async def test_becomes_ready(cluster):
+async def test_becomes_ready(cluster, report):
     """A Service makes Configuration, Route and Revision; when a worker is ready, all are."""
     await cluster.apply(service())
-    await become(cluster, "hello-00001")
+    await report("hello-00001")
     await ready(cluster)
 
     found = cluster.get(f"Service.{GROUP}", "hello")
@@ -140,10 +117,10 @@ async def test_children(cluster):
     assert "note" not in resource.annotations(revision)
 
 
-async def test_rolls(cluster):
+async def test_rolls(cluster, report):
     """A changed template makes another revision; traffic stays until that one is ready, and then moves."""
     await cluster.apply(service(env="1"))
-    await become(cluster, "hello-00001")
+    await report("hello-00001")
     await ready(cluster)
     await cluster.apply(service(env="2"))
     await cluster.until(lambda: cluster.get(f"Revision.{GROUP}", "hello-00002"))
@@ -151,7 +128,7 @@ async def test_rolls(cluster):
     routes = await cluster.projected("routes")
     assert routes["hello.default.localhost"]["targets"][0]["revision"] == "default/hello-00001"
 
-    await become(cluster, "hello-00002")
+    await report("hello-00002")
     await ready(cluster)
 
     routes = await cluster.projected("routes")
@@ -164,13 +141,13 @@ async def test_rolls(cluster):
     assert resource.is_ready(old)
 
 
-async def test_broken_revision_leaves_the_old_one(cluster):
+async def test_broken_revision_leaves_the_old_one(cluster, report):
     """A revision that does not start makes the Service not Ready, and the old one goes on serving."""
     await cluster.apply(service(env="1"))
-    await become(cluster, "hello-00001")
+    await report("hello-00001")
     await ready(cluster)
     await cluster.apply(service(env="2"))
-    await become(cluster, "hello-00002", healthy=False, reason="ExitCode1", message="ImportError: no x")
+    await report("hello-00002", healthy=False, reason="ExitCode1", message="ImportError: no x")
 
     failed = await cluster.until_condition(f"Service.{GROUP}", "hello", "ConfigurationsReady", status="False")
 
@@ -187,18 +164,18 @@ async def test_broken_revision_leaves_the_old_one(cluster):
     assert routes["hello.default.localhost"]["targets"][0]["revision"] == "default/hello-00001"
 
     await cluster.apply(service(env="3"))
-    await become(cluster, "hello-00003")
+    await report("hello-00003")
     await ready(cluster)
 
 
-async def test_own_name_is_kept_and_taken(cluster):
+async def test_own_name_is_kept_and_taken(cluster, report):
     """A revision may be named by hand; a name that another template has taken is refused by a condition."""
     named = service().replace("template:", "template:\n    metadata: {name: hello-v1}")
     await cluster.apply(named)
-    await become(cluster, "hello-v1")
+    await report("hello-v1")
     await ready(cluster)
     await cluster.apply(service(env="2"))
-    await become(cluster, "hello-00002")
+    await report("hello-00002")
     await ready(cluster)
 
     await cluster.apply(service(env="3").replace("template:", "template:\n    metadata: {name: hello-v1}"))
@@ -215,10 +192,10 @@ async def test_own_name_is_kept_and_taken(cluster):
     )
 
 
-async def test_traffic_by_percent_and_tag(cluster):
+async def test_traffic_by_percent_and_tag(cluster, report):
     """Traffic is split by percent; every tag has a host and a URL; with a tag goes its host."""
     await cluster.apply(service(env="1"))
-    await become(cluster, "hello-00001")
+    await report("hello-00001")
     await ready(cluster)
     split = """
   traffic:
@@ -226,7 +203,7 @@ async def test_traffic_by_percent_and_tag(cluster):
   - {latestRevision: true, percent: 20, tag: new}
 """
     await cluster.apply(service(env="2", extra=split))
-    await become(cluster, "hello-00002")
+    await report("hello-00002")
     await ready(cluster)
 
     routes = await cluster.projected("routes")
@@ -271,10 +248,10 @@ async def test_missing_target(cluster):
     assert await cluster.projected("routes") == {}
 
 
-async def test_drift_is_overwritten(cluster):
+async def test_drift_is_overwritten(cluster, report):
     """What somebody changes on the children is put back."""
     await cluster.apply(service())
-    await become(cluster, "hello-00001")
+    await report("hello-00001")
     await ready(cluster)
     route = cluster.get(f"Route.{GROUP}", "hello")
     route["metadata"]["labels"]["mine"] = "x"
@@ -296,10 +273,10 @@ async def test_child_of_somebody_else(cluster):
     assert refused["message"] == 'There is an existing Configuration "hello" that we do not own.'
 
 
-async def test_delete_takes_everything_along(cluster):
+async def test_delete_takes_everything_along(cluster, report):
     """With a Service go its children and all that the data plane knew of it."""
     await cluster.apply(service())
-    await become(cluster, "hello-00001")
+    await report("hello-00001")
     await ready(cluster)
     await cluster.delete(f"Service.{GROUP}", "hello")
 
@@ -320,10 +297,10 @@ async def test_delete_takes_everything_along(cluster):
     assert await cluster.projected("revisions") == {}
 
 
-async def test_at_rest_nothing_is_written(cluster):
+async def test_at_rest_nothing_is_written(cluster, report):
     """Once all is Ready, being asked again changes nothing."""
     await cluster.apply(service())
-    await become(cluster, "hello-00001")
+    await report("hello-00001")
     await ready(cluster)
     before = cluster.plane.store.version
     for key in cluster.plane.store.mirror.every_key():
