@@ -49,7 +49,7 @@ class Subscribers:
         first, headers, body = message
         trigger = first.split()[1].strip("/")
         attributes = wire.attributes_of(headers)
-        receipt = Receipt(trigger, attributes["id"], scenario.digest(attributes, body), began)
+        receipt = Receipt(trigger, attributes["id"], _digest(trigger, attributes, body), began)
         self._receipts.append(receipt)
         self.requests += 1
         status = scenario.status_of(trigger, attributes, self._earlier[trigger, receipt.id])
@@ -72,6 +72,12 @@ class Subscribers:
         except TimeoutError:
             return False
         return True
+
+
+def _digest(trigger, attributes, body):
+    if trigger == "answers":  # the SDK adds a time of its own to what the function returns
+        return scenario.call_digest(attributes["id"], json.loads(body))
+    return scenario.digest(attributes, body)
 
 
 def calls(path):
