@@ -15,7 +15,7 @@ local function now()
 end
 
 local prefix, total, connections, head, tail, began
-local made, granted, idle = 0, 0, 0
+local made, idle, verified = 0, 0, false
 
 function init(args)
   prefix, total, connections = args[1], tonumber(args[2]), tonumber(args[4])
@@ -26,26 +26,25 @@ function init(args)
   tail = '\r\nContent-Length: ' .. #body .. '\r\n\r\n' .. body
 end
 
+-- Asked whenever a connection may send, so one that comes here has its answer to the last one. Nothing to send
+-- is the empty string: that connection rests. (`delay` could say so too; it costs wrk a timer an event.)
 function request()
-  if granted == 0 then -- wrk tries the script before it sends anything
-    return head .. prefix .. 0 .. tail
+  if not began then
+    if not verified then -- wrk tries the script before it sends anything
+      verified = true
+      return head .. prefix .. 0 .. tail
+    end
+    began = now()
   end
-  began = began or now()
-  made = made + 1
-  return head .. prefix .. made .. tail
-end
-
--- Asked before every request, so a connection that comes here has its answer to the last one.
-function delay()
-  if granted == total then
+  if made == total then
     idle = idle + 1
     if idle == connections then
       io.write(string.format('{"events": %d, "began_s": %.6f, "seconds": %.6f}\n', made, began, now() - began))
       io.flush()
       os.exit(0)
     end
-    return 3600000
+    return ''
   end
-  granted = granted + 1
-  return 0
+  made = made + 1
+  return head .. prefix .. made .. tail
 end
