@@ -27,6 +27,8 @@ _IN = re.compile(rf"(?P<key>{_KEY})\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)"
 _COMPARE = re.compile(rf"(?P<key>{_KEY})\s*(?P<op>==|=|!=)\s*(?P<value>{_VALUE})")
 _EXISTS = re.compile(rf"(?P<not>!?)\s*(?P<key>{_KEY})")
 _FIELD = re.compile(r"(?P<path>[^=!]+)(?P<op>!=|==|=)(?P<value>.*)", re.DOTALL)
+_EXPRESSIONS = {"In": "{key} in ({values})", "NotIn": "{key} notin ({values})", "Exists": "{key}",
+                "DoesNotExist": "!{key}"}
 _TOP_LEVEL_COMMA = re.compile(r",(?![^(]*\))")
 
 
@@ -56,6 +58,26 @@ def _label_clause(text: str) -> LabelPredicate:
         return lambda found: (key in found) == is_wanted
     known = "a=b, a!=b, a in (b), a notin (b), a, !a"
     raise SelectorInvalid(f"unable to parse requirement: {text!r} is none of {known}")
+
+
+def text(label_selector: Mapping[str, Any]) -> str:
+    """
+    A LabelSelector (`matchLabels`, `matchExpressions`) in one line, as the table above has it.
+
+    Raises SelectorInvalid, with Kubernetes' words, for what none can say.
+    """
+    clauses = [f"{key}={value}" for key, value in (label_selector.get("matchLabels") or {}).items()]
+    for each in label_selector.get("matchExpressions") or ():
+        key, operator, values = each.get("key"), each.get("operator"), ",".join(each.get("values") or ())
+        if operator not in _EXPRESSIONS:
+            raise SelectorInvalid(f'"{operator}" is not a valid label selector operator')
+        if bool(values) != (operator in ("In", "NotIn")):
+            needs = "for 'in', 'notin' operators, values set can't be empty"
+            raise SelectorInvalid("values set must be empty for exists and does not exist" if values else needs)
+        clauses.append(_EXPRESSIONS[operator].format(key=key, values=values))
+    joined = ",".join(clauses)
+    labels(joined)  # a key or a value that is none
+    return joined
 
 
 def fields(selector: str | None) -> FieldPredicate:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventing.control.selector import SelectorInvalid, fields, labels
+from eventing.control.selector import SelectorInvalid, fields, labels, text
 
 
 @pytest.mark.parametrize(("selector", "found", "passes"), [
@@ -47,3 +47,22 @@ def test_a_bad_field_selector():
     """A path without an operator is none."""
     with pytest.raises(SelectorInvalid):
         fields("metadata.name")
+
+
+def test_a_label_selector_in_one_line():
+    """matchLabels and matchExpressions become what the API takes in a query."""
+    selector = {"matchLabels": {"a": "b"}, "matchExpressions": [
+        {"key": "c", "operator": "In", "values": ["d", "e"]}, {"key": "f", "operator": "NotIn", "values": ["g"]},
+        {"key": "h", "operator": "Exists"}, {"key": "i", "operator": "DoesNotExist"}]}
+    assert text(selector) == "a=b,c in (d,e),f notin (g),h,!i"
+    assert text({}) == ""
+
+
+@pytest.mark.parametrize("expression", [
+    {"key": "a", "operator": "Like", "values": ["b"]}, {"key": "a", "operator": "In"},
+    {"key": "a", "operator": "Exists", "values": ["b"]}, {"key": "a b", "operator": "Exists"}, {},
+])
+def test_a_bad_label_selector_object(expression):
+    """An expression that cannot be said is refused."""
+    with pytest.raises(SelectorInvalid):
+        text({"matchExpressions": [expression]})
