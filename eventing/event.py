@@ -14,7 +14,12 @@ from typing import NamedTuple
 
 
 class Event(NamedTuple):
-    """One CloudEvent: `attributes` by lower-case name, `data` as it came (None: the event has none)."""
+    """
+    One CloudEvent: `attributes` by lower-case name, `data` as it came (None: the event has none).
+
+    `headers` are lines of the message that it came in, and travel on with it (eventing/broker/passage.py).
+    """
 
     attributes: Mapping[str, str]
     data: bytes | None = None
+    headers: bytes = b""

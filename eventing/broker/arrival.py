@@ -45,7 +45,7 @@ def stamp(event: Event, now: float) -> Event:
     attributes = {**event.attributes, TTL: _hop(event.attributes), ARRIVAL_TIME: _rfc3339(now)}
     if DELAY in attributes or DELIVER_AT in attributes:
         _schedule(attributes, now)
-    return Event(attributes, event.data)
+    return Event(attributes, event.data, event.headers)
 
 
 def due_ms(deliver_at: str) -> int:

@@ -163,16 +163,16 @@ class Courier:
             event = _letter_event(first)
             route = lane.letter_route
             return (route, *message.structured(event)) if lane.policy.structured else \
-                (route, message.binary(event.attributes), event.data or b"")
+                (route, message.binary(event.attributes) + event.headers, event.data or b"")
         if lane.flow.batch_events > 1:
             return (lane.route, *message.batch(delivery.event for delivery in deliveries))
         event, entry = first.event, first.entry
         if lane.policy.structured:
             return (lane.route, *message.structured(event))
         if entry is None:
-            return lane.route, message.binary(event.attributes), event.data or b""
+            return lane.route, message.binary(event.attributes) + event.headers, event.data or b""
         if entry.head is None:
-            entry.head = message.binary(event.attributes)
+            entry.head = message.binary(event.attributes) + event.headers
         return lane.route, entry.head, event.data or b""
 
     # --- back -------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ class Courier:
                 self._settle(attempt, [self._decide(decide, delivery, failed)], failed)
 
         try:
-            stamped = stamp(Event(attributes, reply.event.data), time.time())
+            stamped = stamp(reply.event._replace(attributes=attributes), time.time())
             self._store_reply(attempt.lane.name, stamped, on_stored)
         except TooManyHops:
             log.warning("reply dropped: too many hops", trigger=attempt.lane.name,
@@ -293,7 +293,7 @@ def _letter_event(delivery: Delivery) -> Event:
     attributes["knativeerrorcode"] = str(int(letter.get("status") or 0) or 500)
     if letter.get("body"):
         attributes["knativeerrordata"] = letter["body"]
-    return Event(attributes, delivery.event.data)
+    return delivery.event._replace(attributes=attributes)
 
 
 def _letter(delivery: Delivery, answer: Answer) -> dict[str, bytes]:

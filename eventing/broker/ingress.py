@@ -20,7 +20,8 @@ Checks, in Knative's order (its broker ingress; a bad event for an unknown broke
 A batch (`application/cloudevents-batch+json`) is checked event by event and stored whole or not at all; the
 line that refuses one begins with the index of the event. OPTIONS is the handshake of CloudEvents' webhooks:
 every origin may send, at any rate. A `traceparent` that comes as a header travels on as the event's own,
-unless the event has one (CloudEvents' distributed tracing extension).
+unless the event has one (CloudEvents' distributed tracing extension). A few headers more travel with an event
+to its subscribers: passage.py.
 
 Every answer carries `Allow: POST, OPTIONS`, and every refusal one line of text (Knative sends none).
 
@@ -37,6 +38,7 @@ import structlog
 
 from eventing import binding
 from eventing.broker import body as bodies
+from eventing.broker import passage
 from eventing.broker.arrival import stamp
 from eventing.broker.eventtypes import EventTypes
 from eventing.broker.group import BATCH_LIMIT_EVENTS
@@ -182,6 +184,9 @@ class _Arrival:
         event = binding.from_http(self._exchange.headers, body)
         self._broker, settings = ingress.find(self._target)
         event = stamp(event if b"traceparent" not in headers else _traced(event, headers), time.time())
+        passed = passage.lines(headers, self._exchange.headers)
+        if passed:
+            event = event._replace(headers=passed)
         ingress.stream.offer(self._broker, partition_of(event, settings.partitions), event, self._stored,
                              settings.dedup_window_ms)
         if ingress.types.is_on:
@@ -193,11 +198,11 @@ class _Arrival:
             raise TooLarge(f"a batch of {len(events)} events is over the limit of {BATCH_LIMIT_EVENTS}")
         self._events = len(events)
         self._broker, settings = self._ingress.find(self._target)
-        now = time.time()
+        now, passed = time.time(), passage.lines(headers, self._exchange.headers)
         placed: list[tuple[int, Event]] = []
         for index, event in enumerate(events):
             try:
-                stamped = stamp(_traced(event, headers), now)
+                stamped = stamp(_traced(event, headers), now)._replace(headers=passed)
             except Rejected as error:
                 raise type(error)(f"event {index}: {error}") from error
             placed.append((partition_of(stamped, settings.partitions), stamped))

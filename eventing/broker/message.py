@@ -2,7 +2,8 @@
 Events as the header lines and the body of a POST: binary, structured, or a batch of several.
 
 `knativebrokerttl` is the broker's own and never shows. Trace context travels as the event's attributes
-`traceparent` and `tracestate`, and as plain headers.
+`traceparent` and `tracestate`, and as plain headers. Headers that travel with an event (passage.py) stand
+beside it, but in a batch, where nobody could tell whose they are.
 
 The usual event, whose values need no escapes, is written in one go: 3 µs instead of the 9 that `binding`
 takes header by header. What comes out is the same. Pure.
@@ -39,7 +40,7 @@ def binary(attributes: Mapping[str, str]) -> bytes:
 
 def structured(event: Event) -> tuple[bytes, bytes]:
     """Header lines and body of an event in structured mode."""
-    return _STRUCTURED + trace(event.attributes), binding.to_json(clean(event))
+    return _STRUCTURED + trace(event.attributes) + event.headers, binding.to_json(clean(event))
 
 
 def batch(events: Iterable[Event]) -> tuple[bytes, bytes]:

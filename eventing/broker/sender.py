@@ -20,6 +20,7 @@ import asyncio
 from collections.abc import Callable
 
 from eventing import binding
+from eventing.broker import passage
 from eventing.broker.delivery import NO_ANSWER, Answer
 from eventing.broker.lane import OPEN_LIMIT, Route
 from eventing.config import Config
@@ -220,6 +221,8 @@ def _read(status: int, headers: list[Header], body: bytes) -> Answer:
     else:
         return Answer(status, None, body)
     try:
-        return Answer(status, binding.from_http(headers, body))
+        event = binding.from_http(headers, body)
     except NotACloudEvent as error:
         return Answer(status, None, f"the reply is not a CloudEvent: {error}".encode())
+    passed = passage.lines([name for name, _ in headers], headers)
+    return Answer(status, event._replace(headers=passed) if passed else event)

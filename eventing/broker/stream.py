@@ -2,7 +2,8 @@
 Append: the events of a partition reach the disk here, many at a time, before anybody is told that they did.
 
 An entry is `a` (the attributes, a JSON object of strings) and `d` (the data as it came; absent when the
-event has none). `encode` and `decode` are the only two places that know it.
+event has none); headers that travel with an event are in `a` under the empty name, which no attribute has.
+`encode` and `decode` are the only two places that know it.
 
 Group commit: all events that arrive while an append is under way wait, and go together in the next.
 
@@ -64,6 +65,7 @@ _REFUSALS = {
     "BUSY": "the store is busy",
 }
 _AWAY = "the store is away"
+_HEADERS = ""  # in place of an attribute's name
 
 log = structlog.get_logger(__name__)
 
@@ -83,12 +85,18 @@ def partition_of(event: Event, partitions: int) -> int:
 
 def encode(event: Event) -> tuple[bytes, bytes | None]:
     """Fields `a` and `d` of the entry."""
+    if event.headers:
+        attributes = {**event.attributes, _HEADERS: event.headers.decode("latin-1")}
+        return orjson.dumps(attributes), event.data
     return orjson.dumps(event.attributes), event.data
 
 
 def decode(fields: Mapping[bytes, bytes]) -> Event:
     """Make the event of an entry as redis-py reads it."""
-    return Event(orjson.loads(fields[b"a"]), fields.get(b"d"))
+    attributes = orjson.loads(fields[b"a"])
+    if _HEADERS in attributes:
+        return Event(attributes, fields.get(b"d"), attributes.pop(_HEADERS).encode("latin-1"))
+    return Event(attributes, fields.get(b"d"))
 
 
 @dataclass(slots=True)
