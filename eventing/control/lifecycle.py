@@ -140,6 +140,13 @@ def generated(base: str) -> str:
     return base[: _LABEL_BYTES - _SUFFIX_CHARACTERS] + suffix
 
 
+def not_a_label(text: str) -> str:
+    """What Kubernetes says of *text* where a name has to be a label (RFC 1123); "" if it is one."""
+    if len(text) > _LABEL_BYTES:
+        return f"must be no more than {_LABEL_BYTES} bytes"
+    return "" if _LABEL.fullmatch(text) else _LABEL_WRONG
+
+
 def check(kind: Kind, new: Resource) -> None:
     """Raise Failure 422 for a name that Kubernetes would refuse."""
     found = name(new)

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from eventing.control import failure, lifecycle, occurrence, resource
+from eventing.control import failure, lifecycle, mutation, occurrence, resource
 from eventing.control.admission import admit, known, stored
 from eventing.control.failure import Failure
 from eventing.control.kind import Defaults, Kind, named, of
@@ -53,6 +53,7 @@ class Objects:
         right = known(kind, lifecycle.check_shape(kind, wish), admission)
         new = lifecycle.born(kind, right, namespace=namespace_, now=admission.now)
         home = self._home(kind, namespace_, name(new))
+        mutation.mutate(kind, new, self.store)
         admit(kind, new, None, admission)
         lifecycle.check(kind, new)
         if self.store.get(kind, namespace_, name(new)) is not None:
@@ -93,6 +94,7 @@ class Objects:
 
         def revise(old: Resource, wish: Resource) -> Resource:
             new = lifecycle.revised(kind, old, known(kind, wish, admission))
+            mutation.mutate(kind, new, self.store)
             admit(kind, new, old, admission)
             return lifecycle.counted(kind, old, new)
 

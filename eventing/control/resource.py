@@ -8,12 +8,15 @@ from the conditions that it depends on, a reason wherever the status is False.
 """
 
 import copy
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 Resource = dict[str, Any]
 Resources = list[Resource]
+
+_NAME_LIMIT = 63  # RFC 1035: a label of a host name
 
 READY = "Ready"
 TRUE = "True"
@@ -198,6 +201,14 @@ def compute_ready(status_: dict[str, Any], dependents: Sequence[str], *, now: fl
                               now=now)
                 return
     set_condition(status_, READY, TRUE, now=now)
+
+
+def child_name(parent: str, suffix: str) -> str:
+    """*parent* and *suffix*; where that is over 63 characters, the parent's end gives way to its digest."""
+    if len(parent) + len(suffix) <= _NAME_LIMIT:
+        return parent + suffix
+    digest = hashlib.md5(parent.encode(), usedforsecurity=False).hexdigest()
+    return parent[: _NAME_LIMIT - len(digest) - len(suffix)] + digest + suffix
 
 
 def clone(resource: Resource) -> Resource:
