@@ -2,7 +2,7 @@
 The EventTypes of a source: one for each `status.ceAttributes`, behind Knative's flag `eventtype-auto-create`.
 
 Only of a source whose sink is an object: the EventType refers to that (Knative's source controller). What
-the source does not emit any more is deleted, and the source's end is theirs. Without the flag nothing is done.
+the source emits no more is deleted, and the end of the source is theirs. Without the flag nothing is done.
 """
 
 import hashlib
