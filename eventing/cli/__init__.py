@@ -29,6 +29,7 @@ COMMANDS = {
     "send": ("events", "Send one event to a broker."),
     "tail": ("events", "Print events as they arrive at a broker."),
     "dead": ("dead", "Look at events that no retry delivered, and send them once more."),
+    "explain": ("explain", "Say why a Trigger wants an event, or why not."),
     "logs": ("functions", "Print what a Service's workers print."),
     "source": ("sources", "List and describe where events come from."),
     "func": ("func", "Make, try out, deploy and call functions."),
