@@ -15,6 +15,8 @@ slot of a Redis Cluster and one server-side function may touch them together.
 `o` the object's JSON, `l` JSON of the labels before if they changed | control | 4,096 changes later |
 | `clarion:control:lease` | string | `host pid token` of the process that reconciles | control | 6 s after its last renewal |
 | `clarion:source:UID` | string | where the source UID stopped, if its server does not keep that: sources/places.py | sources role | 400 days after it was last written |
+| `{clarion:source:UID}:pages` | hash | page -> place: what the source UID must know of its server's objects, sources/ledger.py | sources role | with its object, or 30 days after it was last written |
+| `{clarion:source:UID}:ledger` | hash | `page uid` -> JSON, an outline of the object with that uid | sources role | likewise |
 | `clarion:dispatchers` | sorted set | name of a living dispatcher, scored by the Unix ms until which that holds | dispatcher | 2 s after its dispatcher |
 | `{ns/broker/p}:events` | stream | one entry an event: `a` attributes JSON, `d` data | append | retention |
 | `{ns/broker/p}:held` | stream | entries like those of `events`, not due yet | append | moved to `events` when due |
@@ -53,9 +55,11 @@ or {"service", "alias": host}: a domain that stands for that host | serving/obje
 | `scales` | ns/revision | see serving/objects/revision.py | serving role |
 | `sources` | Kind/ns/name | {"uid", "generation", "spec", "source": CloudEvents' source, "sink": URL, "extensions": {..}, \
 "delivery": DELIVERY or null, "secret_versions": [resourceVersion of each]} and what its kind adds | sources/* kinds |
+| `sources` | KafkaSink/ns/name | {"uid", "generation", "spec", "secret_versions"}: what the sources role runs the other way round; its \
+secrets and state are where those of sources are | sources/kafka/sink |
 | `source-secrets` | Kind/ns/name | {name: text}: the secrets that a source refers to, in a table of their own so that no \
 listing of sources shows them | sources/* kinds |
-| `source-states` | Kind/ns/name | {"uid", "generation", "ready", "reason", "message"} | sources role |
+| `source-states` | Kind/ns/name | {"uid", "generation", "ready", "reason", "message"} and perhaps "status": {..}, fields of the object's | sources role |
 | `configs` | ns/name | data of a ConfigMap | control/core |
 | `event-types` | ns/EventType | {"type", "source", "schema", "kind", "name"}: seen at that Broker or Trigger; the \
 control plane takes it away again | ingress, dispatcher |
@@ -98,6 +102,16 @@ def events(broker: str, partition: int) -> str:
 def source_place(uid: str) -> str:
     """String that says where the source *uid* stopped."""
     return f"clarion:source:{uid}"
+
+
+def source_pages(uid: str) -> str:
+    """Hash of the places of the pages in the ledger of the source *uid*."""
+    return f"{{clarion:source:{uid}}}:pages"
+
+
+def source_ledger(uid: str) -> str:
+    """Hash of the entries in the ledger of the source *uid*."""
+    return f"{{clarion:source:{uid}}}:ledger"
 
 
 def object_field(resource_name: str, namespace: str, name: str) -> str:

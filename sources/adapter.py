@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eventing import keys
 from eventing.control import address, delivery, destination, field, kind, resource
 from eventing.control.context import Context
 from eventing.control.field import FieldError
@@ -22,6 +23,7 @@ from eventing.control.kind import Kind
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
 from eventing.control.schema import DELIVERY, DESTINATION, Shape
 from eventing.errors import ClarionError
+from eventing.projection import Record
 from sources import eventtypes
 from sources.source import CeAttributes
 
@@ -99,7 +101,8 @@ def source_kind(
         fields: shapes of what the spec has beside `sink`, `ceOverrides` and `delivery`.
         default: fills in what the kind adds to `sink` and `delivery`.
         validate: what is wrong beyond `sink`, `ceOverrides` and `delivery`.
-        ce_attributes: `type` and `source` of the events; the first one's `source` is in the record.
+        ce_attributes: `type` and `source` of the events; the first one's `source` is in the record. Empty
+            where only the sources role knows them: it reports them.
         secrets: each secretKeyRef of the object, by the name under which the coroutine finds the value.
         details: what else the record must have.
         running: the condition that says what the sources role reports.
@@ -128,6 +131,8 @@ async def forget(source: Resource, context: Context) -> None:
     """Have the sources role stop what it runs for an object that is deleted."""
     for table in ("sources", "source-secrets", "source-states"):
         await context.project(table, record_name(source), None)
+    uid = resource.uid(source)
+    await context.erase(keys.source_place(uid), keys.source_pages(uid), keys.source_ledger(uid))
 
 
 def validate_overrides(spec: Mapping[str, Any]) -> list[FieldError]:
@@ -145,7 +150,10 @@ def validate_overrides(spec: Mapping[str, Any]) -> list[FieldError]:
 
 async def _reconcile(source: Resource, context: Context, adapter: _Adapter) -> None:
     status = resource.status(source)
-    status["ceAttributes"] = adapter.ce_attributes(source)
+    status.update(_reported(source, context).get("status") or {})
+    if attributes := adapter.ce_attributes(source):
+        status["ceAttributes"] = attributes
+    status.setdefault("ceAttributes", [])
     await eventtypes.reconcile(source, status["ceAttributes"], context)
     resource.set_condition(status, "OIDCIdentityCreated", TRUE, "authentication-oidc feature disabled",
                            now=context.now)
@@ -178,7 +186,7 @@ async def resolve_sink(source: Resource, context: Context) -> str | None:
 async def _hand_over(source: Resource, context: Context, adapter: _Adapter, sink: str) -> None:
     """Project the source for the role that runs it, and say what that role reports."""
     spec, status, name = resource.spec(source), resource.status(source), record_name(source)
-    attributes = status["ceAttributes"]
+    attributes = adapter.ce_attributes(source)
     try:
         secrets, versions = await read_secrets(source, context, adapter.secrets(source))
         patience = await _delivery(source, context)
@@ -194,7 +202,7 @@ async def _hand_over(source: Resource, context: Context, adapter: _Adapter, sink
         "extensions": (spec.get("ceOverrides") or {}).get("extensions") or {},
         "delivery": patience, "secret_versions": versions, **adapter.details(source),
     })
-    _set_running(source, context, adapter.running)
+    set_running(source, context, adapter.running)
 
 
 async def read_secrets(source: Resource, context: Context,
@@ -226,11 +234,18 @@ async def _delivery(source: Resource, context: Context) -> dict[str, Any] | None
     return {**delivery.record(given, url), "retry": given.get("retry")}
 
 
-def _set_running(source: Resource, context: Context, condition: str) -> None:
-    """The condition is what the sources role last reported, if it was about this object as it is now."""
-    status = resource.status(source)
+def _reported(source: Resource, context: Context) -> Record:
+    """What the sources role last reported of this object as it is now; empty if nothing."""
     report = context.projected("source-states", record_name(source)) or {}
-    if report.get("uid") != resource.uid(source) or report.get("generation") != resource.generation(source):
+    is_current = (report.get("uid") == resource.uid(source)
+                  and report.get("generation") == resource.generation(source))
+    return report if is_current else {}
+
+
+def set_running(source: Resource, context: Context, condition: str) -> None:
+    """The condition is what the sources role last reported."""
+    status, report = resource.status(source), _reported(source, context)
+    if not report:
         resource.set_condition(status, condition, UNKNOWN, "SourceNotStarted",
                                "The sources role has not taken this source up yet.", now=context.now)
     elif report["ready"]:

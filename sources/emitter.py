@@ -29,6 +29,7 @@ from eventing.http.client import Client, NoAnswer
 from eventing.projection import Record
 from sources import tally
 from sources.batches import Batches
+from sources.ledger import Ledger
 from sources.source import Refused
 
 # 404: the broker may not be there yet. 409, 425, 429: "not now". 408: they were slow. (data-plane.md)
@@ -49,15 +50,17 @@ log = structlog.get_logger(__name__)
 class OnState(Protocol):
     """Hears of a source's state."""
 
-    def __call__(self, reason: str = "", message: str = "") -> None:
-        """Without a *reason* it is well."""
+    def __call__(self, reason: str = "", message: str = "",
+                 status: Mapping[str, Any] | None = None) -> None:
+        """Without a *reason* it is well, and may know fields of its object's status."""
 
 
 class Emitter:
     """One source's `emit`."""
 
     def __init__(self, client: Client, record: Record, *, name: str, count: tally.Counts,
-                 on_state: OnState, on_place: Callable[[str], None], batches: Batches | None) -> None:
+                 on_state: OnState, on_place: Callable[[str], None], ledger: Ledger,
+                 batches: Batches | None) -> None:
         """
         Send to the sink in *record*.
 
@@ -68,9 +71,11 @@ class Emitter:
             count: is added to.
             on_state: hears of `ready` and `not_ready`.
             on_place: hears of `remember`.
+            ledger: the source's.
             batches: to the sink, which other sources may use too; None if it takes no batches.
         """
         self.was_ready = False
+        self.ledger = ledger
         self._client = client
         self._sink: str = record["sink"]
         self._extensions = {key.lower(): value for key, value in record["extensions"].items()}
@@ -82,10 +87,10 @@ class Emitter:
         self._on_place = on_place
         self._batches = batches
 
-    def ready(self) -> None:
-        """Say that the source is connected."""
+    def ready(self, status: Mapping[str, Any] | None = None) -> None:
+        """Say that the source is connected, and what its object's status gets."""
         self.was_ready = True
-        self._on_state()
+        self._on_state(status=status)
 
     def not_ready(self, reason: str, message: str) -> None:
         """Say that the source has lost its connection."""

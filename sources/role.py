@@ -13,6 +13,8 @@ is known, so 10,000 sources that come up together cost a few writes and idle one
 
 import asyncio
 import functools
+from collections.abc import Mapping
+from typing import Any
 from weakref import WeakValueDictionary
 
 import redis.exceptions
@@ -22,9 +24,11 @@ from eventing import cancellation, projection
 from eventing.http.client import Client
 from eventing.projection import Record
 from eventing.runtime import Runtime, end
-from sources import source
+from sources import sink, source
 from sources.batches import Batches
+from sources.doors import Doors, Entrance
 from sources.emitter import Emitter, batches_to
+from sources.ledger import Ledger
 from sources.places import Places
 from sources.tally import Tally
 
@@ -52,6 +56,7 @@ class Sources:
         self._written: dict[str, Record] = {}
         self._changed = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
+        self.doors = Doors(runtime.config.body_limit_bytes, self._tasks)
 
     def __repr__(self) -> str:
         """Counts."""
@@ -72,20 +77,23 @@ class Sources:
     def _on_change(self, name: str, record: Record | None) -> None:
         if (before := self._running.pop(name, None)) is not None:
             before.cancel()
-        kind = source.named(name.partition("/")[0])
-        if record is None or kind is None:
+        kind, _, where = name.partition("/")
+        if record is None:
             self._tally.forget(name)
-            return
-        self._running[name] = self._tasks.create_task(self._keep(kind, name, record, before))
+            self.doors.remove(where)
+        elif (found := source.named(kind)) is not None:
+            emit = self._emitter(found, name, record)
+            self._running[name] = self._tasks.create_task(self._keep(found.run, emit, name, record, before))
+        elif (run := sink.named(kind)) is not None:
+            entrance = Entrance(functools.partial(self._set_state, name, record), self._tally.counts(name))
+            self.doors.add(where, entrance)
+            self._running[name] = self._tasks.create_task(self._keep(run, entrance, name, record, before))
 
-    async def _keep(self, kind: source.Source, name: str, record: Record,
-                    before: asyncio.Task[None] | None) -> None:
-        """Run one source, once its run *before* has ended; again and again if it fails."""
-        if before is not None:
-            await asyncio.wait((before,))
+    def _emitter(self, kind: source.Source, name: str, record: Record) -> Emitter:
         emit = Emitter(self._client, record, name=name, count=self._tally.counts(name),
                        on_state=functools.partial(self._set_state, name, record),
                        on_place=functools.partial(self._places.say, record["uid"]),
+                       ledger=Ledger(self._store, record["uid"]),
                        batches=self._batches(kind, record["sink"]))
         wait_s = _FIRST_WAIT_S
         while True:
@@ -123,10 +131,11 @@ class Sources:
             return {}
         return await projection.read_one(self._store, "source-secrets", name) or {}
 
-    def _set_state(self, name: str, record: Record, reason: str = "", message: str = "") -> None:
+    def _set_state(self, name: str, record: Record, reason: str = "", message: str = "",
+                   status: Mapping[str, Any] | None = None) -> None:
         """Report the state of one source; no *reason* means that it is well."""
         state = {"uid": record["uid"], "generation": record["generation"], "ready": not reason,
-                 "reason": reason, "message": message}
+                 "reason": reason, "message": message, **({"status": status} if status else {})}
         if self._written.get(name) == state:
             self._states.pop(name, None)
             return

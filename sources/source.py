@@ -10,7 +10,8 @@ it is started again after a while: NotReady with its reason, anything else as `S
 
 An event that the sink will never take raises Refused; a source that reads from something which waits for it
 calls `await emit.give_up(event, refused)` and goes on. A source whose server does not keep where it stopped
-says so with `emit.remember(place)`; the record of its next run has that as `place`.
+says so with `emit.remember(place)`; the record of its next run has that as `place`. One that has to know its
+server's objects between runs writes them into `emit.ledger`.
 
 A new source is a new file in this folder with a coroutine under `@source("ItsKind")`; the file registers
 the kind of its objects too.
@@ -18,13 +19,14 @@ the kind of its objects too.
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from eventing.errors import ClarionError
 from eventing.event import Event
 from eventing.projection import Record
+from sources.ledger import Ledger
 
 # Who wrote an event, and where: the attributes of a source's events (status.ceAttributes).
 CeAttributes = list[dict[str, str]]
@@ -53,14 +55,23 @@ class NotReady(ClarionError):
         self.reason = reason
 
 
-class Emit(Protocol):
-    """A source's way out."""
+class State(Protocol):
+    """How a coroutine says how it is."""
 
     def ready(self) -> None:
-        """Say that the source is connected; its object becomes Ready."""
+        """Say that it is connected; its object becomes Ready."""
 
     def not_ready(self, reason: str, message: str) -> None:
-        """Say that it has lost what it reads from and tries to get it back; its object is not Ready."""
+        """Say that it has lost its server and tries to get it back; its object is not Ready."""
+
+
+class Emit(State, Protocol):
+    """A source's way out."""
+
+    ledger: Ledger
+
+    def ready(self, status: Mapping[str, Any] | None = None) -> None:
+        """Say that the source is connected; its object becomes Ready, and gets the fields of *status*."""
 
     async def __call__(self, event: Event) -> None:
         """

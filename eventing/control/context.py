@@ -84,6 +84,10 @@ class Context:
         """Delete what another role reported, once it has been acted on; nothing happens if it is gone."""
         await self._reports.forget(table, name)
 
+    async def erase(self, *keys: str) -> None:
+        """Delete keys in which another role keeps something for this object."""
+        await self._reports.erase(keys)
+
     async def resolve(self, destination: Mapping[str, Any], namespace: str) -> str:
         """
         The URL of a Destination; tracks what it refers to, so that a change there reconciles this object.

@@ -5,7 +5,7 @@ A record that is there already is not written again, so a reconciliation that ch
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -63,6 +63,10 @@ class Reports:
         """Delete a record that another role wrote."""
         if self.reported(table, name) is not None:
             await projection.write(self._server, table, name, None)
+
+    async def erase(self, keys: Collection[str]) -> None:
+        """Delete what another role kept for an object that is gone."""
+        await self._server.unlink(*keys)
 
     def reported(self, table: str, name: str) -> Record | None:
         """A record that another role wrote; None when there is none."""

@@ -72,8 +72,9 @@ def text(label_selector: Mapping[str, Any]) -> str:
         if operator not in _EXPRESSIONS:
             raise SelectorInvalid(f'"{operator}" is not a valid label selector operator')
         if bool(values) != (operator in ("In", "NotIn")):
-            needs = "for 'in', 'notin' operators, values set can't be empty"
-            raise SelectorInvalid("values set must be empty for exists and does not exist" if values else needs)
+            why = ("values set must be empty for exists and does not exist" if values
+                   else "for 'in', 'notin' operators, values set can't be empty")
+            raise SelectorInvalid(why)
         clauses.append(_EXPRESSIONS[operator].format(key=key, values=values))
     joined = ",".join(clauses)
     labels(joined)  # a key or a value that is none
