@@ -51,7 +51,8 @@ def test_reasons(element, passes, reason):
 
 def test_what_is_inside():
     """Filters made of filters show each of their parts, with its path."""
-    spec = {"filters": [{"any": [{"exact": {"type": "a", "hop": "5"}}, {"not": {"prefix": {"type": "order."}}}]}]}
+    parts = [{"exact": {"type": "a", "hop": "5"}}, {"not": {"prefix": {"type": "order."}}}]
+    spec = {"filters": [{"any": parts}]}
 
     assert reasons(spec) == [
         ("spec.filters[0].any", False, "0 of 2 pass, one has to"),
@@ -93,7 +94,10 @@ elements = st.recursive(leaves, lambda inner: st.one_of(
     st.fixed_dictionaries({"not": inner})), max_leaves=6)
 
 
-@given(st.lists(elements, max_size=3), st.dictionaries(st.sampled_from(["type", "hop"]), values | st.just("")))
+wishes = st.dictionaries(st.sampled_from(["type", "hop"]), values | st.just(""))
+
+
+@given(st.lists(elements, max_size=3), wishes)
 def test_agrees_with_what_delivers(filters, attributes):
     """Whatever the filter: what is told is what the dispatcher would do."""
     spec = {"filters": filters, "filter": {"attributes": attributes}}
