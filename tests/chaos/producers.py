@@ -158,4 +158,4 @@ def cast(rate_per_s):
         return 0.02 if dice.random() < 0.8 else dice.uniform(1.0, 12.0)  # long enough to fall to zero
 
     return {"p0": (orders, often), "p1": (orders, often), "p2": (orders, often), "p3": (batches, rarely),
-            "p4": (audits, often), "p5": (calls, in_bursts), "p6": (nonsense, lambda _: 0.5)}
+            "p4": (audits, often), "p5": (calls, in_bursts), "nonsense": (nonsense, lambda _: 0.5)}

@@ -49,6 +49,7 @@ TRIGGERS = {trigger.name: trigger for trigger in (
     Trigger("answers", AUDIT, lambda event: event["type"] == "chaos.answer", retry=100, backoff_s=0.1),
 )}
 LETTERS = "letters"  # the dead letter sink of `failing`
+NONSENSE = "nonsense-"  # what the ids of a producer begin with that sends no events
 
 _LINEAR = 'retry: {retry}, backoffPolicy: linear, backoffDelay: PT{backoff}S, timeout: PT10S'
 

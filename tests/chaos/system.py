@@ -59,15 +59,15 @@ class Process:
 class System(Instance):
     """`clarion up`, started again as often as wanted; always on the same ports."""
 
-    def __init__(self, dispatchers, program=(str(CLARION),), environment=None):
-        """Nothing is started; *program* is what runs in place of `clarion`."""
+    def __init__(self, dispatchers, program=()):
+        """Nothing is started; *program* is what runs in place of `clarion`, if anything."""
         self.directory = Path(tempfile.mkdtemp(prefix="cc-"))
         super().__init__(self.directory, None)
         self.dispatchers = dispatchers
         self.port, self._control_port = provision.free_ports(2)
         self.calls = self.directory / "calls"  # where the function notes what it was called for
-        self._program = program
-        self._environment = {**os.environ, "NO_COLOR": "1", **(environment or {})}
+        self.environment = {**os.environ, "NO_COLOR": "1"}
+        self._program = program or (str(CLARION),)
         self._seen = {}  # pid: name, of all processes there were
         self._restarting = asyncio.Lock()
 
@@ -77,7 +77,7 @@ class System(Instance):
                    "--control-port", str(self._control_port), "--dispatchers", str(self.dispatchers)]
         with (self.directory / "up.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=self._environment)
+                                            env=self.environment)
 
     async def wait_ready(self):
         """Return once /readyz says so; raises TimeoutError, or RuntimeError if it ends instead."""

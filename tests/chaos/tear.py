@@ -30,13 +30,13 @@ async def tear(directory, victim, dice):
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         victim.signal(signal.SIGSTOP)
-        await asyncio.sleep(0)
         is_caught = _is_stopped(victim.pid) and _is_syncing(victim.pid, log)
         if is_caught or time.monotonic() > deadline:
             break
         victim.signal(signal.SIGCONT)
         await asyncio.sleep(dice.uniform(0.0, 0.004))
-    said = _cut(log, dice) if is_caught else _scribble(log, dice)
+    # From here on nothing is awaited: nobody wakes the store before it is killed.
+    said = _cut(log, dice) if is_caught else _scribble(log, dice) if _is_stopped(victim.pid) else "the store"
     victim.signal(signal.SIGKILL)
     return said
 
