@@ -26,7 +26,7 @@ def sources() -> list[str]:
             if script.name.endswith(".lua")]
 
 
-def is_unknown(error: redis.exceptions.RedisError) -> bool:
+def is_unknown(error: Exception) -> bool:
     """Whether *error* says that a function is not loaded; then nothing has been written."""
     return _UNKNOWN in str(error)
 

@@ -10,8 +10,8 @@ Group commit: all events that arrive while an append is under way wait, and go t
     offer -> [waiting: a group per partition] -> one FCALL a group, one write -> reply after fsync -> told
 
 A flight is every group that waits, up to a limit of bytes; one is on the way at a time, over a connection
-that stays open: whatever arrives meanwhile makes the next one larger. (Two on the way make smaller groups
-and more fsyncs, and were not faster.) The next one leaves before those of the last are told. The store
+that stays open (link.py): whatever arrives meanwhile makes the next one larger. (Two on the way make smaller
+groups and more fsyncs, and were not faster.) The next one leaves before those of the last are told. The store
 answers after its fsync (`appendfsync always`), so a reply means "on disk".
 
 A batch is a group of its own, on however many partitions: it is stored whole or not at all. An event whose
@@ -23,7 +23,7 @@ What the store answers, and what the one who offered the event is told:
     how many were repeats                              None: stored, now or before
     OOM, READONLY, MISCONF, BUSY, any other error      Unavailable: not stored
     Function not found                                 nothing yet: functions are loaded, the group goes again
-    nothing (connection lost, LOADING, time out)       Unavailable: not known, perhaps stored
+    nothing (connection lost, time out)                Unavailable: not known, perhaps stored
     not connected, or the queue is full                Unavailable, at once: not stored
 
 A producer sends an Unavailable event again with the same id, as the CloudEvents contract lets it.
@@ -31,22 +31,25 @@ This module does not know HTTP, brokers' records, triggers or filters.
 """
 
 import asyncio
+import contextlib
 import time
 import zlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import hiredis
 import orjson
 import redis.asyncio
 import redis.exceptions
 import structlog
-from redis.asyncio.connection import AbstractConnection as Connection
 
 from eventing import cancellation, keys
 from eventing.broker import functions
 from eventing.broker.arrival import DELIVER_AT, due_ms
 from eventing.broker.group import GROUP_LIMIT_EVENTS, Group, OnStored
+from eventing.broker.link import Link
 from eventing.errors import Unavailable
 from eventing.event import Event
 
@@ -54,10 +57,10 @@ QUEUE_LIMIT_EVENTS = 20_000  # a second of a fast machine's ingest; more only ma
 QUEUE_LIMIT_BYTES = 64 * 1024 * 1024  # what a role may hold in memory on behalf of producers
 _FLIGHT_LIMIT_BYTES = 4 * 1024 * 1024  # what is written at once
 _REPLY_TIMEOUT_S = 5.0  # an fsync of a busy disk takes tens of ms; a store that needs seconds is away
-_CONNECT_TIMEOUT_S = 2.0
+_LOOK_S = 1.0  # how often a flight is looked after; a timer for each would cost more than it is worth
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)  # Valkey restarts in about 50 ms
 
-# Why the store refuses, by the class or the first word of its error.
+# Why the store refuses, by the first word of its error.
 _REFUSALS = {
     "OOM": "the store is out of memory",
     "READONLY": "the store is read-only",
@@ -123,30 +126,23 @@ def _put(group: Group, broker: str, partition: int, event: Event) -> int:
     return group.add(keys.events(broker, partition), *encode(event), due=due, identity=identity)
 
 
-def _kind(error: redis.exceptions.ResponseError) -> str:
-    """First word of an error as the store said it; redis-py takes it away where it has a class for it."""
-    if isinstance(error, redis.exceptions.OutOfMemoryError):
-        return "OOM"
-    if isinstance(error, redis.exceptions.ReadOnlyError):
-        return "READONLY"
-    return str(error).split(" ", 1)[0]
-
-
 class Stream:
     """Appends events for one process; `run` is its task, and the only one that talks to the store."""
 
     def __init__(self, store: redis.asyncio.Redis) -> None:
         """Append through a connection of its own, made as *store* makes its connections."""
         self._store = store
+        self._link = Link(self._landed, self._on_lost)
         self._is_open = False
+        self._is_leaving = False  # a flight takes off as soon as what has been read is offered
         self._waiting: deque[Group] = deque()
         self._open_groups: dict[tuple[str, int, int], Group] = {}  # the newest waiting group of a partition
         self._flying: deque[Group] = deque()
-        self._lost: list[Group] = []  # landed where the functions were not, and to go again
+        self._strayed: list[Group] = []  # landed where the functions were not, and to go again
         self._departed = 0.0
         self._queued_events = 0
         self._queued_bytes = 0
-        self._wanted = asyncio.Event()
+        self._alarm = asyncio.Event()
         self.connected = asyncio.Event()
         self.counts = Counts()
 
@@ -175,8 +171,7 @@ class Stream:
         self._queued_bytes += _put(group, broker, partition, event)
         self._queued_events += 1
         group.waiters.append(on_stored)
-        if not self._flying:  # else `_land` takes it
-            self._wanted.set()
+        self._leave()
 
     def offer_all(
         self, broker: str, placed: Sequence[tuple[int, Event]], on_stored: OnStored, window_ms: int = 0
@@ -190,8 +185,7 @@ class Stream:
         self._queued_events += group.events
         group.waiters.append(on_stored)
         self._waiting.append(group)
-        if not self._flying:
-            self._wanted.set()
+        self._leave()
 
     def _refuses(self, on_stored: OnStored) -> bool:
         if not self._is_open:
@@ -221,80 +215,56 @@ class Stream:
         """Append for ever; a store that goes away is asked again with back-off."""
         failures = 0
         while True:
-            connection = self._connection()
+            self._link = Link(self._landed, self._on_lost)
             try:
-                await self._open(connection)
+                await self._open()
                 failures = 0
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._depart(connection))
-                    await self._land(connection)
-            except* (redis.exceptions.RedisError, OSError, TimeoutError) as errors:
+                await self._watch()
+            except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
                 if failures == 0:
-                    log.warning("store away", error=str(errors.exceptions[0]))
+                    log.warning("store away", error=str(error))
             finally:
                 self._is_open = False
                 self.connected.clear()
                 self._fail_all()
-                await connection.disconnect(nowait=True)
+                await self._link.close()
             await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
             failures += 1
 
-    def _connection(self) -> Connection:
-        pool = self._store.connection_pool
-        # No time out of the connection's own: the reader below waits as long as nothing is on the way.
-        made: Connection = pool.connection_class(**{**pool.connection_kwargs, "socket_timeout": None})
-        return made
-
-    async def _open(self, connection: Connection) -> None:
-        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            await connection.connect()  # type: ignore[no-untyped-call]
+    async def _open(self) -> None:
+        await self._link.open(self._store)
+        async with asyncio.timeout(_REPLY_TIMEOUT_S):
             await functions.load(self._store)
         cancellation.heed()
-        self._is_open = True
+        self._is_open = self._link.is_open
         self.connected.set()
 
-    async def _depart(self, connection: Connection) -> None:
-        """Start a flight when an event comes and none is on the way."""
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            await self._take_off(connection)
+    async def _watch(self) -> None:
+        """Return, by raising, when the connection is lost or an answer is overdue."""
+        while self._link.is_open:
+            if self._strayed:
+                await self._send_again()
+            if self._flying and time.monotonic() - self._departed > _REPLY_TIMEOUT_S:
+                raise TimeoutError(f"no answer for {_REPLY_TIMEOUT_S:.0f} s")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await self._alarm.wait()
+            self._alarm.clear()
+        raise redis.exceptions.ConnectionError("the connection was closed")
 
-    async def _land(self, connection: Connection) -> None:
-        """Read replies, tell who waits for them, start the next flight; notices a store that goes."""
-        try:
-            async with asyncio.timeout(None) as self._patience:
-                while True:
-                    await self._next_reply(connection)
-        finally:
-            self._is_open = False  # nothing takes off any more
+    def _on_lost(self) -> None:
+        self._is_open = False
+        self._alarm.set()
 
-    async def _next_reply(self, connection: Connection) -> None:
-        refusal: redis.exceptions.ResponseError | None = None
-        repeats = 0
-        try:
-            repeats = await connection.read_response()
-        except redis.exceptions.ResponseError as error:
-            refusal = error
-        group = self._flying.popleft()
-        try:
-            if not self._flying:
-                self._patience.reschedule(None)
-                self.counts.flight_s += time.monotonic() - self._departed
-                # Before anybody is told: the store works on the next flight while answers are written here.
-                await self._take_off(connection)
-        finally:  # whatever becomes of the next flight, this one has landed
-            if refusal is None:
-                self._stored(group, repeats)
-            elif functions.is_unknown(refusal) and not group.is_second_try:
-                self._lost.append(group)
-            else:
-                self._fail(group, _REFUSALS.get(_kind(refusal), f"the store refused: {refusal}"))
-        if self._lost:
-            await self._send_again()
+    def _leave(self) -> None:
+        """Have a flight take off, unless one is on the way: then `_landed` does."""
+        if not self._flying and not self._is_leaving:
+            self._is_leaving = True
+            asyncio.get_running_loop().call_soon(self._take_off)
 
-    async def _take_off(self, connection: Connection) -> None:
+    def _take_off(self) -> None:
         """Send what waits, in one write, unless a flight is on the way."""
+        self._is_leaving = False
         if self._flying or not self._waiting or not self._is_open:
             return
         size_bytes = 0
@@ -303,14 +273,28 @@ class Stream:
             group = self._waiting.popleft()
             size_bytes += group.size_bytes
             self._flying.append(group)
-            packed += connection.pack_command("FCALL", "clarion_append", *group.arguments())
+            call: Any = ("FCALL", "clarion_append", *group.arguments())
+            packed.append(hiredis.pack_command(call))
         self._open_groups = {where: group for where, group in self._open_groups.items()
                              if group in self._waiting}
         self._departed = time.monotonic()
-        self._patience.reschedule(asyncio.get_running_loop().time() + _REPLY_TIMEOUT_S)
-        if not connection.is_connected:  # redis-py would connect again, and mix up whose reply is whose
-            raise redis.exceptions.ConnectionError("the connection is closed")
-        await connection.send_packed_command(packed, check_health=False)
+        self._link.write(packed[0] if len(packed) == 1 else b"".join(packed))
+
+    def _landed(self, reply: Any) -> None:
+        """Start the next flight, and tell those of the one that a reply is for."""
+        group = self._flying.popleft()
+        if not self._flying:
+            self.counts.flight_s += time.monotonic() - self._departed
+            # Before anybody is told: the store works on the next flight while answers are written here.
+            self._take_off()
+        if not isinstance(reply, Exception):
+            self._stored(group, reply)
+        elif functions.is_unknown(reply) and not group.is_second_try:
+            self._strayed.append(group)
+            self._alarm.set()
+        else:
+            refusal = str(reply).removeprefix("ERR ")
+            self._fail(group, _REFUSALS.get(refusal.split(" ", 1)[0], f"the store refused: {refusal}"))
 
     def _stored(self, group: Group, repeats: int) -> None:
         self._forget(group)
@@ -323,17 +307,17 @@ class Stream:
     async def _send_again(self) -> None:
         """Load the functions that the store had lost, and let the groups that met none go once more."""
         await functions.load(self._store)
-        for group in self._lost:
+        for group in self._strayed:
             group.is_second_try = True
-        self._waiting.extend(self._lost)
-        self._lost.clear()
-        self._wanted.set()
+        self._waiting.extend(self._strayed)
+        self._strayed.clear()
+        self._leave()
 
     def _fail_all(self) -> None:
-        for group in [*self._flying, *self._lost, *self._waiting]:
+        for group in [*self._flying, *self._strayed, *self._waiting]:
             self._fail(group, "the store went away; the event may have been stored")
         self._flying.clear()
-        self._lost.clear()
+        self._strayed.clear()
         self._waiting.clear()
         self._open_groups.clear()
 
