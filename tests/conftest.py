@@ -36,6 +36,9 @@ from eventing.control.plane import Plane
 from tests.servers import kafka as kafka_server
 from tests.servers import provision
 
+# Whoever starts this in a shell's background has it ignored, and so would every process that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def wait_for_socket(path: Path, process: subprocess.Popen) -> None:
     """Return once the server on *path* answers PING."""

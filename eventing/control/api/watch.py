@@ -97,7 +97,7 @@ async def _follow(watch: Watch, selection: Selection, options: Options, last: in
                   changes: list[Change]) -> AsyncIterator[tuple[str, Resource]]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + options.timeout_s
-    bookmark_at = loop.time() + _BOOKMARK_S
+    bookmark_at = loop.time() + _BOOKMARK_S if options.wants_bookmarks else deadline
     while True:
         for change in changes:
             if change.version <= last:

@@ -3,6 +3,7 @@
 import asyncio
 
 from eventing import keys
+from eventing.control.store import Watch
 
 BLOCKS = "/apis/toys.knative.dev/v1/namespaces/default/blocks"
 MERGE = {"content_type": "application/merge-patch+json"}
@@ -74,6 +75,21 @@ async def test_a_watch_of_one_name_and_its_end(api):
         bookmark = await line()
         assert (bookmark["type"], bookmark["object"]["kind"]) == ("BOOKMARK", "Block")
         assert await line() is None
+
+
+async def test_a_watch_without_bookmarks_sleeps_until_its_end(api, monkeypatch):
+    """What is not to be sent wakes nobody: else, once it is due, the watch would go round without a pause."""
+    asked, wait = [], Watch.next
+
+    async def waiting(self, timeout_s):
+        asked.append(timeout_s)
+        return await wait(self, timeout_s)
+
+    monkeypatch.setattr(Watch, "next", waiting)
+    async with api.watch(BLOCKS + "?watch=true&timeoutSeconds=500") as line:
+        await api("POST", BLOCKS, {"metadata": {"name": "a"}})
+        assert (await line())["type"] == "ADDED"
+    assert min(asked) > 400  # s; a bookmark is due every minute
 
 
 async def test_a_watch_as_table(api):
