@@ -222,6 +222,7 @@ class Race:
         self.tally.answers[name] += 1
         self.tally.cold[name] += answer.cold
         self.tally.workers[name].add(answer.json()["pid"])
+        self.tally.revisions[name].add(answer.json()["revision"])
         return answer.cold
 
     async def _once_more(self, method, target, headers, body):

@@ -13,6 +13,7 @@ class Tally:
     answers: Counter = field(default_factory=Counter)  # by Service
     cold: Counter = field(default_factory=Counter)  # by Service: requests that woke one from zero
     workers: dict = field(default_factory=lambda: defaultdict(set))  # Service -> pids that answered
+    revisions: dict = field(default_factory=lambda: defaultdict(set))  # Service -> those that answered
     broken: list = field(default_factory=list)  # clean answers were promised, and these are none
     killed: int = 0  # workers killed
     failed_once: int = 0  # requests that met a killed worker; the next try was answered
@@ -47,6 +48,7 @@ class Tally:
             f"at most             {self.most_at_once} workers of one Service in a burst",
             f"processes           {sum(len(pids) for pids in self.workers.values())}",
             f"rollouts            {self.rollouts.total()}: {dict(self.rollouts)}",
+            f"revisions seen      { {name: len(seen) for name, seen in self.revisions.items()} }",
             f"workers killed      {self.killed}; {self.failed_once} requests failed once",
             f"events accepted     {len(self.sent)}",
             f"events handled      {len(self.sent & self.done.keys())}, once more {repeated}",
