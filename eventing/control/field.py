@@ -103,7 +103,7 @@ def out_of_bounds(value: object, lower: object, upper: object, path: str) -> Fie
 
 def invalid_key_name(key: str, path: str, details: str = "") -> FieldError:
     """A map's key is not allowed."""
-    return FieldError(f"invalid key name {json.dumps(key)}", (path,), details)
+    return FieldError(f"invalid key name {json.dumps(key, ensure_ascii=False)}", (path,), details)
 
 
 def generic(message: str, *paths: str) -> FieldError:
