@@ -27,14 +27,14 @@ from typing import Any
 from eventing.broker import flow
 from eventing.broker.filters import FilterInvalid, compile_filter
 from eventing.broker.flow import FlowInvalid, flow_of
-from eventing.control import address, delivery, destination, field, resource
+from eventing.control import address, delivery, destination, field, filters, resource
 from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import AGE, READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
 from eventing.control.schema import DELIVERY, DESTINATION, REFERENCE, Strict
 from eventing.kinds import broker as brokers
-from eventing.kinds import dependency, filters
+from eventing.kinds import dependency
 
 BROKER_LABEL = "eventing.knative.dev/broker"
 _INJECTION = "eventing.knative.dev/injection"

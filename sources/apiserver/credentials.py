@@ -1,8 +1,9 @@
 """
 What a connection to an API server needs: its TLS context, and the header that says who we are.
 
-A credential plugin (`exec`, client.authentication.k8s.io) is run when it is needed first, and again when what
-it gave has expired or was not taken. It is a program of this machine, run with the rights of the sources role.
+A credential plugin (`exec`, client.authentication.k8s.io) is run when it is needed first, and again when
+what it gave has expired or was not taken. It is a program of this machine, run with the rights of the sources
+role.
 """
 
 import asyncio

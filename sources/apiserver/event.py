@@ -1,15 +1,15 @@
 """
 The events of an ApiServerSource: what Knative makes of a change of an object. Pure.
 
-    type        dev.knative.apiserver.resource.add|update|delete, or dev.knative.apiserver.ref.* (mode Reference)
+    type        dev.knative.apiserver.resource.add|update|delete; mode Reference: dev.knative.apiserver.ref.*
     source      URL of the API server
     subject     /apis/<apiVersion>/namespaces/<namespace>/<plural>/<name>
     kind apiversion name namespace       extensions, for filters; no namespace for objects that have none
     data        the object, or a reference to it
 
-The plural is what the server calls its resource, where Knative guesses it from the kind. An event's id is made
-from the object's uid, its resourceVersion and the change, so one that is sent twice can be recognised; Knative
-takes a random one.
+The plural is what the server calls its resource, where Knative guesses it from the kind. An event's id is
+made from the object's uid, its resourceVersion and the change, so one that is sent twice can be recognised;
+Knative takes a random one.
 """
 
 import uuid

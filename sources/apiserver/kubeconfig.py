@@ -1,5 +1,5 @@
 """
-Which API server, and who we are there: a kubeconfig, or what Kubernetes gives a pod. Pure but for reading files.
+Which API server, and who we are there: a kubeconfig, or what Kubernetes gives a pod.
 
 No message has a value of it. What a kubeconfig can say and this cannot do (`proxy-url`, `auth-provider`,
 impersonation) is refused: to leave it out would reach another server, or act as somebody else.
@@ -73,14 +73,14 @@ def of(text: str, context: str = "", folder: Path | None = None) -> Access:
         for name in names:
             if section.get(name):
                 raise KubeconfigInvalid(f"the kubeconfig's {name} is not supported")
-    token_file = user.get("tokenFile")
+    token_file = _path(user["tokenFile"], "tokenFile", folder) if user.get("tokenFile") else None
     return Access(
         server=_server(cluster.get("server")),
         authority=_pem(cluster, "certificate-authority", folder),
         is_verified=not cluster.get("insecure-skip-tls-verify"),
         server_name=cluster.get("tls-server-name") or "",
         certificate=_pem(user, "client-certificate", folder), key=_pem(user, "client-key", folder),
-        token=user.get("token") or "", token_file=_path(token_file, "tokenFile", folder) if token_file else None,
+        token=user.get("token") or "", token_file=token_file,
         username=user.get("username") or "", password=user.get("password") or "", command=user.get("exec"))
 
 
@@ -90,7 +90,7 @@ def of_pod(directory: Path, environment: Mapping[str, str]) -> Access:
     if not host:
         raise KubeconfigInvalid("in-cluster: this is no pod, there is no KUBERNETES_SERVICE_HOST")
     shown = f"[{host}]" if ":" in host else host
-    return Access(server=f"https://{shown}:{port}", authority=_read(directory / "ca.crt", "ca.crt"),
+    return Access(server=f"https://{shown}:{port}", authority=read(directory / "ca.crt", "ca.crt"),
                   token_file=directory / "token")
 
 
@@ -134,7 +134,7 @@ def _pem(section: Mapping[str, Any], name: str, folder: Path | None) -> str:
             return base64.b64decode(str(encoded), validate=True).decode()
         except (binascii.Error, UnicodeDecodeError) as error:
             raise KubeconfigInvalid(f"the kubeconfig's {name}-data is no PEM in base64") from error
-    return _read(_path(path, name, folder), name) if path else ""
+    return read(_path(path, name, folder), name) if path else ""
 
 
 def _path(path: Any, name: str, folder: Path | None) -> Path:
@@ -144,7 +144,8 @@ def _path(path: Any, name: str, folder: Path | None) -> Path:
     return folder / str(path)
 
 
-def _read(path: Path, name: str) -> str:
+def read(path: Path, name: str) -> str:
+    """Text of a file that is called *name* in a message. Raises KubeconfigInvalid."""
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:

@@ -111,7 +111,8 @@ class Server:
             while chunk := await self._read(stream, _WATCH_S + _GRACE_S):
                 *lines, rest = (rest + chunk).split(b"\n")
                 if len(rest) > _LINE_BYTES:
-                    raise NotReady("ConnectionLost", f"{self.url} sends an object larger than {_LINE_BYTES} bytes")
+                    too_large = f"{self.url} sends an object larger than {_LINE_BYTES} bytes"
+                    raise NotReady("ConnectionLost", too_large)
                 events = [_object(line) for line in lines if line]
                 for event in events:
                     if event.get("type") == "ERROR":
@@ -167,7 +168,8 @@ class Server:
         """Send a request on a connection of its own, which is cut at the end."""
         await self._credentials.load()
         target = f"{self._parts.path}{path}" + (f"?{urlencode(query)}" if query else "")
-        headers = [(b"host", self._parts.netloc.rpartition("@")[2].encode()), (b"accept", b"application/json"),
+        host = self._parts.netloc.rpartition("@")[2]
+        headers = [(b"host", host.encode()), (b"accept", b"application/json"),
                    (b"user-agent", b"clarion-apiserversource"), *self._credentials.headers()]
         if body:
             headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
@@ -193,7 +195,8 @@ class Server:
             why = getattr(error, "verify_message", None) or error.reason or str(error)
             raise NotReady("ConnectionFailed", f"{self.url}: TLS: {why}") from error
         except TimeoutError as error:
-            raise NotReady("ConnectionFailed", f"{self.url}: no connection within {_CONNECT_S:.0f} s") from error
+            why = f"no connection within {_CONNECT_S:.0f} s"
+            raise NotReady("ConnectionFailed", f"{self.url}: {why}") from error
         except OSError as error:
             raise NotReady("ConnectionFailed", f"{self.url}: {error.strerror or error}") from error
         _keep_alive(transport.get_extra_info("socket"))

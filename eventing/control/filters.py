@@ -1,5 +1,5 @@
 """
-What admission says of a Trigger's filters, in Knative's words.
+What admission says of filters of events (Trigger, ApiServerSource), in Knative's words.
 
 Names of attributes, one dialect an element, CESQL that parses; fields that nobody knows are refused before
 that, by their shape (`FILTER`, `FILTERS`). What a filter means, and whether all of it compiles, is known in
