@@ -53,6 +53,8 @@ Tables (T), their member names, and their one writer:
 "cluster-local" if the data port does not serve it; "tags": {tag: targets} where a header may choose the tag; \
 or {"service", "alias": host}: a domain that stands for that host | serving/objects/route, serving/objects/domainmapping |
 | `scales` | ns/revision | see serving/objects/revision.py | serving role |
+| `deployments` | ns/name | see serving/objects/program.py | serving/objects/deployment |
+| `deployment-states` | ns/name | see serving/objects/deployment.py | serving role |
 | `sources` | Kind/ns/name | {"uid", "generation", "spec", "source": CloudEvents' source, "sink": URL, "extensions": {..}, \
 "delivery": DELIVERY or null, "secret_versions": [resourceVersion of each]} and what its kind adds | sources/* kinds |
 | `sources` | KafkaSink/ns/name | {"uid", "generation", "spec", "secret_versions"}: what the sources role runs the other way round; its \
