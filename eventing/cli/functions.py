@@ -15,20 +15,20 @@ app = typer.Typer()
 
 @app.command()
 def logs(
-    service: Annotated[str, typer.Argument(help="Name of the Service.")],
+    name: Annotated[str, typer.Argument(help="Name of the Service, Deployment or ContainerSource.")],
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     namespace: server.Namespace = "default",
     server_url: server.Server = None,
 ) -> None:
     """
-    Print what a Service's workers print.
+    Print what a Service's workers print, or the program of a Deployment or of a ContainerSource.
 
-    The lines of all its revisions; those of workers that ended are kept. Ctrl-C ends -f.
+    The lines of all revisions; those of processes that ended are kept. Ctrl-C ends -f.
 
     Example: clarion logs price -f
     """
-    path = f"/feeds/logs/{quote(namespace)}/{quote(service)}?follow={str(follow).lower()}"
+    path = f"/feeds/logs/{quote(namespace)}/{quote(name)}?follow={str(follow).lower()}"
     with contextlib.suppress(KeyboardInterrupt):
         for line in client.lines(server.find(server_url), path):
             sys.stdout.write(line.decode(errors="replace"))

@@ -1,9 +1,10 @@
 """
-What happens, as lines that go on: events of a broker, output of a Service's workers.
+What happens, as lines that go on: events of a broker, what Services and Deployments print.
 
     GET /feeds/events?broker=ns/name[&since=UNIX_TIME][&follow=false]
                                                             {"id", "partition", "event": {..}} a line
-    GET /feeds/logs/NAMESPACE/SERVICE[?follow=true]         the lines of its revisions' log files
+    GET /feeds/logs/NAMESPACE/NAME[?follow=true]            the log lines of a Service's revisions, of a
+                                                            Deployment, of a ContainerSource's program
 
 Events come from the archive, so a feed disturbs no delivery and starts in the past where it is asked to;
 its first line is empty and comes at once. JSON data stands as `data`, text as a string, anything else as
@@ -53,17 +54,17 @@ async def _events(entries: AsyncIterator[archive.Entry]) -> AsyncIterator[bytes]
                            option=orjson.OPT_APPEND_NEWLINE)
 
 
-async def _logs(folder: Path, revisions: "Revisions", *, follow: bool) -> AsyncIterator[bytes]:
-    """Lines of the files of all revisions; those that are there already in the order of their times."""
+async def _logs(folder: Path, writers: "Writers", *, follow: bool) -> AsyncIterator[bytes]:
+    """Lines of the files of all *writers*; those that are there already in the order of their times."""
     positions: dict[Path, int] = {}
     first: list[bytes] = []
-    for path in await revisions.files(folder):
+    for path in await writers.files(folder):
         first += _tail(path, positions)
     for line in sorted(first, key=lambda line: line.partition(b" ")[0]):  # every line begins with its time
         yield line
     while follow:
         await asyncio.sleep(_LOG_POLL_S)
-        for path in await revisions.files(folder):
+        for path in await writers.files(folder):
             for line in _fresh(path, positions):
                 yield line
 
@@ -93,20 +94,23 @@ def _fresh(path: Path, positions: dict[Path, int]) -> list[bytes]:
     return lines
 
 
-class Revisions:
-    """Which revisions a Service has had, by the projection and by the files that are left."""
+class Writers:
+    """Who writes logs for a name: revisions of a Service, a Deployment, the program of a ContainerSource."""
 
-    def __init__(self, store: "redis.asyncio.Redis", namespace: str, service: str) -> None:
-        """Of *service* in *namespace*."""
+    def __init__(self, store: "redis.asyncio.Redis", namespace: str, name: str) -> None:
+        """Of *name* in *namespace*."""
         self._store = store
         self._namespace = namespace
-        self._service = service
+        self._name = name
 
     async def names(self) -> set[str]:
-        """Names of its revisions that exist."""
-        records = await projection.read(self._store, "revisions")
-        return {name.partition("/")[2] for name, record in records.items()
-                if name.startswith(f"{self._namespace}/") and record.get("service") == self._service}
+        """Names of those that exist."""
+        revisions = await projection.read(self._store, "revisions")
+        programs = await projection.read(self._store, "deployments")
+        found = [name for name, record in revisions.items() if record.get("service") == self._name]
+        found += [name for name, record in programs.items()
+                  if self._name in (name.partition("/")[2], record.get("owner"))]
+        return {name.partition("/")[2] for name in found if name.startswith(f"{self._namespace}/")}
 
     async def files(self, folder: Path) -> list[Path]:
         """Log files that exist, oldest revision first."""
@@ -135,13 +139,14 @@ def routes(config: Config, store: "redis.asyncio.Redis") -> APIRouter:
                    else archive.read(store, broker, partitions, start=first))
         return StreamingResponse(_events(entries), media_type=_NDJSON)
 
-    @router.get("/logs/{namespace}/{service}", include_in_schema=False)
-    async def logs(namespace: str, service: str, follow: bool = False) -> Response:
-        revisions = Revisions(store, namespace, service)
-        if not await revisions.names():
-            return PlainTextResponse(f"there is no Service {namespace}/{service} with a revision; "
-                                     "clarion get services -A lists them\n", 404)
+    @router.get("/logs/{namespace}/{name}", include_in_schema=False)
+    async def logs(namespace: str, name: str, follow: bool = False) -> Response:
+        writers = Writers(store, namespace, name)
+        if not await writers.names():
+            why = (f"there is no Service {namespace}/{name} with a revision, nor a Deployment of that name; "
+                   "clarion get services,deployments -A lists them\n")
+            return PlainTextResponse(why, 404)
         folder = config.data_dir / "logs" / namespace
-        return StreamingResponse(_logs(folder, revisions, follow=follow), media_type=_TEXT)
+        return StreamingResponse(_logs(folder, writers, follow=follow), media_type=_TEXT)
 
     return router
