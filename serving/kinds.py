@@ -1,9 +1,10 @@
-"""The kinds of serving: importing this registers Service, Configuration, Revision, Route, DomainMapping."""
+"""The kinds of what runs: importing this registers Service and what it is made of, and Deployment."""
 
 from serving.objects.configuration import CONFIGURATION
+from serving.objects.deployment import DEPLOYMENT
 from serving.objects.domainmapping import DOMAIN_MAPPING
 from serving.objects.revision import REVISION
 from serving.objects.route import ROUTE
 from serving.objects.service import SERVICE
 
-KINDS = (SERVICE, CONFIGURATION, REVISION, ROUTE, DOMAIN_MAPPING)
+KINDS = (SERVICE, CONFIGURATION, REVISION, ROUTE, DOMAIN_MAPPING, DEPLOYMENT)

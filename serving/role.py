@@ -4,6 +4,7 @@ The serving role: workers, who decides how many, and the door that every request
     tables revisions, configs -> scaler -> backend -> zygotes, workers
     table routes -> activator <- unix socket `activator.sock` <- ingress, dispatcher
     scaler -> table scales -> the Revision's status
+    table deployments -> keeper -> backend -> programs; keeper -> table deployment-states
 
 When the role starts there are no workers: those of its predecessor died with their zygote. Revisions that
 have shown that they can start (table `scales`, same uid) are not asked to show it again.
@@ -19,6 +20,7 @@ from eventing.runtime import Runtime, end
 from serving.activator.door import Activator
 from serving.activator.gauges import Gauges, cold_starts
 from serving.autoscaler.scaler import Scaler
+from serving.deployments.keeper import Keeper
 from serving.workers.local import LocalBackend
 from serving.workers.sweep import Sweeper
 
@@ -39,27 +41,33 @@ async def run(runtime: Runtime) -> None:
         scaler = Scaler(backend, runtime.store, tasks)
         activator = Activator(scaler, client, tasks, cold_starts(runtime.metrics), config.domain)
         runtime.metrics.register(Gauges(scaler, activator))
+        keeper = Keeper(backend, runtime.store, tasks)
         tasks.create_task(backend.run())
         await scaler.recall()
         follower = Follower(runtime.store, {
-            "configs": scaler.config, "revisions": scaler.revision, "routes": activator.route})
+            "configs": scaler.config, "revisions": scaler.revision, "routes": activator.route,
+            "deployments": keeper.deployment})
         owned = [tasks.create_task(follower.run())]
         await follower.loaded.wait()
         scaler.loaded()
-        sweeper = Sweeper(config.data_dir, runtime.store, backend, scaler.records)
+        sweeper = Sweeper(config.data_dir, runtime.store, backend,
+                          lambda: (*scaler.records().items(), *keeper.pods().items()))
         owned += [tasks.create_task(scaler.tick()), tasks.create_task(scaler.publish()),
-                  tasks.create_task(sweeper.run())]
+                  tasks.create_task(keeper.publish()), tasks.create_task(sweeper.run())]
         config.activator_socket.parent.mkdir(parents=True, exist_ok=True)
         config.activator_socket.unlink(missing_ok=True)
         listener = await serve(activator.handle, path=config.activator_socket, limits=_LIMITS)
         await backend.warm()
         runtime.ready()
         await runtime.stopping.wait()
-        # 1. No new requests; what is in flight, or waits for a worker, is answered. 2. Workers end by
-        # themselves, they have nothing left to do. 3. What did not end is killed. 4. Nobody is left to tell.
+        # 1. Programs of Deployments are told to end. 2. No new requests; what is in flight, or waits for a
+        # worker, is answered. 3. Workers end by themselves, they have nothing left to do. 4. What did not end
+        # is killed. 5. Nobody is left to tell.
         deadline = asyncio.get_running_loop().time() + config.drain_s
+        keeper.close()
         await listener.close(config.drain_s)
         await scaler.drain(deadline - asyncio.get_running_loop().time())
+        await keeper.drain(deadline - asyncio.get_running_loop().time())
         await backend.close()
         await client.close()
         await end(owned)

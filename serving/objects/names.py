@@ -4,9 +4,10 @@ Names and keys of Knative Serving: labels, annotations, and how a child's name f
 Only strings; who writes which label is told where it is written (service, configuration, revision, route).
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
+
+from eventing.control import resource
 
 GROUP = "serving.knative.dev"
 API_VERSION = f"{GROUP}/v1"
@@ -34,7 +35,6 @@ PRELOAD = "clarion.dev/preload"  # comma-separated modules that the zygote impor
 VISIBILITY = "networking.knative.dev/visibility"
 
 _NAME_LIMIT = 63  # RFC 1035: a label of a host name
-_MD5_HEX = 32
 _DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _DNS_1123 = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
@@ -49,17 +49,9 @@ _QUALIFIED_WRONG = (
     "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')")
 
 
-def child_name(parent: str, suffix: str) -> str:
-    """*parent* and *suffix*; where that is over 63 characters, the parent's end gives way to its digest."""
-    if len(parent) + len(suffix) <= _NAME_LIMIT:
-        return parent + suffix
-    digest = hashlib.md5(parent.encode(), usedforsecurity=False).hexdigest()
-    return parent[: _NAME_LIMIT - _MD5_HEX - len(suffix)] + digest + suffix
-
-
 def revision_name(configuration: str, generation: int) -> str:
     """Name of the Revision that *generation* of *configuration* makes: `hello-00001`."""
-    return child_name(configuration, f"-{generation:05d}")
+    return resource.child_name(configuration, f"-{generation:05d}")
 
 
 def not_dns_1035(name: str) -> list[str]:

@@ -23,7 +23,6 @@ A record of `scales`:
 Source: Knative Serving's `pkg/apis/serving/v1/revision_lifecycle.go`, `pkg/reconciler/revision`.
 """
 
-from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +31,7 @@ from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
-from serving.objects import autoscaling, images, metadata, names, settings, shape, template, workload
+from serving.objects import autoscaling, holders, images, metadata, names, settings, shape, template, workload
 
 _CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
 _DEPLOYING = (UNKNOWN, "Deploying", "")
@@ -64,11 +63,11 @@ async def reconcile(revision: Resource, context: Context) -> None:
     """Hand the Revision to the serving role, and tell how it is there."""
     status, now = resource.status(revision), context.now
     resource.initialize_conditions(status, _CONDITIONS, now=now)
-    container = workload.serving_container(resource.spec(revision))
+    container, namespace = workload.serving_container(resource.spec(revision)), resource.namespace(revision)
     try:
         image = _image(revision, container, context)
         code = workload.code(container, image)
-        environment = workload.environment(container, await _lookup(revision, container, context))
+        environment = workload.environment(container, await holders.lookup(container, namespace, context))
     except workload.Missing as missing:
         _unhealthy(status, missing.reason, missing.message, now)
         resource.set_condition(status, "ResourcesAvailable", *_DEPLOYING, now=now)
@@ -98,21 +97,6 @@ def _deadline_s(revision: Resource, context: Context) -> float:
 
 def _member(revision: Resource) -> str:
     return f"{resource.namespace(revision)}/{resource.name(revision)}"
-
-
-async def _lookup(revision: Resource, container: Mapping[str, Any], context: Context) -> workload.Lookup:
-    """Read what the container's variables come from, and watch it: it may be made later."""
-    namespace = resource.namespace(revision)
-    found: dict[tuple[str, str], Mapping[str, str]] = {}
-    for kind, name in workload.references(container):
-        context.track(kind, namespace, name)
-        holder = await context.get(kind, namespace, name)
-        if holder is not None:
-            data = holder.get("data") or {}
-            if kind == "Secret":
-                data = {key: b64decode(text).decode(errors="replace") for key, text in data.items()}
-            found[kind, name] = data
-    return lambda kind, name: found.get((kind, name))
 
 
 def record(revision: Resource, code: workload.Code, environment: Mapping[str, str],

@@ -37,8 +37,12 @@ class Child:
 
     def __init__(self, worker: Worker, output: Output, *, zygote: Zygote, readiness: Probe | None,
                  liveness: Probe | None, client: Client, tasks: asyncio.TaskGroup,
-                 start_limit_s: float) -> None:
-        """Make the pipes; `descriptors` are the worker's ends. Raises OSError when there are no more."""
+                 start_limit_s: float, listens: bool) -> None:
+        """
+        Make the pipes; `descriptors` are the worker's ends. Raises OSError when there are no more.
+
+        One that does not listen is ready once its program runs.
+        """
         self.worker = worker
         self.zygote = zygote
         self.pid = 0
@@ -48,6 +52,7 @@ class Child:
         self._liveness = liveness
         self._client = client
         self._start_limit_s = start_limit_s
+        self._listens = listens
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._failure: StartFailed | None = None
@@ -135,7 +140,7 @@ class Child:
             self._report_read = -1
 
     def _accepts(self) -> None:
-        if self.worker.takes_early:
+        if self.worker.takes_early or not self._listens:
             self._ready()
         else:
             self._probe(self._await_readiness())

@@ -39,7 +39,7 @@ from serving.workers import logs, probing
 from serving.workers.backend import Progress, StartFailed, Worker, silent
 from serving.workers.child import Child
 from serving.workers.environment import REASON, Environment, Environments
-from serving.workers.process import KNATIVE_ENV, Spec, environment, in_memory
+from serving.workers.process import KNATIVE_ENV, Spec, environment, in_memory, program_environment
 from serving.workers.spawn import Zygote, ZygoteGone
 from serving.workers.zygotes import Zygotes
 
@@ -175,13 +175,15 @@ class LocalBackend:
         namespace, _, revision = name.partition("/")
         loop = asyncio.get_running_loop()
         readiness = record.get("readiness")
-        worker = Worker(id=f"{revision}-{secrets.token_hex(_NAME_BYTES)}", revision=name, uid=record["uid"],
-                        address=address, ready=loop.create_future(), exited=loop.create_future(),
+        id_ = record.get("worker") or f"{revision}-{secrets.token_hex(_NAME_BYTES)}"
+        worker = Worker(id=id_, revision=name, uid=record["uid"], address=address,
+                        ready=loop.create_future(), exited=loop.create_future(),
                         takes_early=not record.get("command") and not probing.needs_asking(readiness))
         output = logs.Output(logs.path(self._data_dir, namespace, revision), worker.id)
         return Child(worker, output, zygote=zygote, readiness=readiness, liveness=record.get("liveness"),
                      client=self._client, tasks=self._tasks,
-                     start_limit_s=record.get("progress_deadline_s") or PROGRESS_DEADLINE_S)
+                     start_limit_s=record.get("progress_deadline_s") or PROGRESS_DEADLINE_S,
+                     listens=record.get("listens", True))
 
     async def _folder(self, record: Mapping[str, Any]) -> Path:
         """Where the bundle of *record* is, or `/` for a command without one."""
@@ -282,10 +284,13 @@ def _spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path,
     inherited = dict(os.environ)
     if own is not None:
         inherited["PATH"] = os.pathsep.join((own.path, inherited.get("PATH", os.defpath)))
-    env = environment(record.get("env") or {}, port=worker.address[1], service=service,
+    asked = record.get("env") or {}
+    env = environment(asked, port=worker.address[1], service=service,
                       configuration=record.get("configuration") or "", revision=revision, own=inherited)
+    if not record.get("listens", True):
+        env = program_environment(asked, inherited)
     # What a container would know by name: neither PATH nor what else is ours.
-    known = {name: env[name] for name in {*(record.get("env") or ()), *KNATIVE_ENV}}
+    known = {name: env[name] for name in {*asked, *KNATIVE_ENV} if name in env}
     command = [expand(text, known) for text in record.get("command") or ()]
     arguments = [expand(text, known) for text in record.get("args") or ()]
     here = record.get("working_dir")

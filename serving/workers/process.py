@@ -139,20 +139,23 @@ def rename(name: str) -> None:
 
 def environment(asked: Mapping[str, str], *, port: int, service: str, configuration: str, revision: str,
                 own: Mapping[str, str]) -> dict[str, str]:
-    """
-    The whole environment of a worker: Knative's variables win over *asked*, *asked* over the rest.
+    """The whole environment of a worker: Knative's variables win over what `program_environment` says."""
+    return {
+        **program_environment(asked, own),
+        "PORT": str(port),
+        "K_SERVICE": service,
+        "K_CONFIGURATION": configuration,
+        "K_REVISION": revision,
+    }
 
-    *own* is the role's environment, from which only PATH, HOME and TMPDIR are taken.
-    """
+
+def program_environment(asked: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """*asked*, and of *own*, the role's environment, PATH, HOME and TMPDIR."""
     return {
         "PATH": own.get("PATH", os.defpath),
         "HOME": own.get("HOME", "/"),
         "TMPDIR": own.get("TMPDIR", "/tmp"),  # noqa: S108  a place every program may write, as Knative demands
         **asked,
-        "PORT": str(port),
-        "K_SERVICE": service,
-        "K_CONFIGURATION": configuration,
-        "K_REVISION": revision,
     }
 
 

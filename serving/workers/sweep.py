@@ -43,12 +43,12 @@ class Sweeper:
     """Of one data directory and one store."""
 
     def __init__(self, data_dir: Path, store: redis.asyncio.Redis, backend: LocalBackend,
-                 revisions: Callable[[], Mapping[str, Record]]) -> None:
-        """*revisions* gives the records of those that exist, by `namespace/name`."""
+                 running: Callable[[], Iterable[tuple[str, Record]]]) -> None:
+        """*running* gives name (`namespace/name`) and record of each Revision and Deployment that exists."""
         self._data_dir = data_dir.absolute()
         self._store = store
         self._backend = backend
-        self._revisions = revisions
+        self._running = running
         self._since: dict[Path, float] = {}  # when it was first seen to be needed by nobody
 
     async def run(self) -> None:
@@ -68,9 +68,9 @@ class Sweeper:
         Raises:
             OSError: the disk says no. RedisError: the store does.
         """
-        records = self._revisions()
-        bundles = {str(record["bundle"]) for record in records.values() if record.get("bundle")}
-        going = await asyncio.to_thread(self._overdue, bundles, set(records), now)
+        running = list(self._running())
+        bundles = {str(record["bundle"]) for _, record in running if record.get("bundle")}
+        going = await asyncio.to_thread(self._overdue, bundles, {name for name, _ in running}, now)
         for path in going:
             await asyncio.to_thread(_remove, path)
             self._since.pop(path, None)
@@ -81,15 +81,15 @@ class Sweeper:
         if going or unstored:
             _log.info("swept", files=len(going), bundles=unstored)
 
-    def _overdue(self, bundles: set[str], revisions: set[str], now: float) -> list[Path]:
-        needed = self._needed(bundles, revisions)
+    def _overdue(self, bundles: set[str], names: set[str], now: float) -> list[Path]:
+        needed = self._needed(bundles, names)
         found = {path for path in self._present() if path not in needed}
         self._since = {path: self._since.get(path, now) for path in found}
         return [path for path, since in self._since.items() if now - since >= KEPT_S]
 
-    def _needed(self, bundles: set[str], revisions: set[str]) -> set[Path]:
+    def _needed(self, bundles: set[str], names: set[str]) -> set[Path]:
         logs = self._data_dir / "logs"
-        needed = {logs / f"{name}.log" for name in revisions}
+        needed = {logs / f"{name}.log" for name in names}
         for name in bundles:
             folder = self._data_dir / "bundles" / name
             needed.add(folder)

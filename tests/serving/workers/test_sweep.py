@@ -17,7 +17,7 @@ def made(store, tmp_path):
     """A sweeper of a data directory, and the revisions that there are: a dict to change."""
     revisions = {}
     backend = LocalBackend(Config(data_dir=tmp_path), store)
-    return Sweeper(tmp_path, store, backend, lambda: revisions), revisions
+    return Sweeper(tmp_path, store, backend, revisions.items), revisions
 
 
 def bundle(data_dir, name, requirements):

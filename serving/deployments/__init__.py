@@ -1,0 +1,1 @@
+"""Deployments: programs that are kept running on this machine, with nobody asking them anything."""

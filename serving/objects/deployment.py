@@ -1,0 +1,201 @@
+"""
+Deployment (apps/v1): a program that is kept running without being asked anything; a process a replica.
+
+    admission     Kubernetes' rules, as far as they make sense here
+    reconcile     spec -> the projection `deployments`, from which the serving role starts processes
+                  the projection `deployment-states`, what became of them -> conditions and replicas
+
+What the pod becomes, and its record, is program.py's business. What cannot be run here is Available=False,
+with what to write instead; a change of a ConfigMap or a Secret that a variable comes from is a change of the
+template, so the processes are started anew with it.
+
+A record of `deployment-states`: uid, generation, replicas, updated, ready, reason, message.
+
+Source: Kubernetes' API reference, Deployment v1 apps.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from eventing.control import failure, resource, schema, selector
+from eventing.control.context import Context
+from eventing.control.failure import Cause
+from eventing.control.field import FieldError
+from eventing.control.kind import AGE, Column, Defaults, Kind, register
+from eventing.control.pod import POD
+from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
+from serving.deployments import rollout
+from serving.objects import program, shape, workload
+
+_SHAPE: dict[str, Any] = {
+    "replicas": int, "minReadySeconds": int, "revisionHistoryLimit": int, "progressDeadlineSeconds": int,
+    "paused": bool, "selector": {"matchLabels": {"*": str}, "matchExpressions": schema.ANY},
+    "strategy": {"type": str, "rollingUpdate": {"maxSurge": (int, str), "maxUnavailable": (int, str)}},
+    "template": {"metadata": schema.METADATA, "spec": POD},
+}
+# Kubernetes' defaults.
+_GRACE_S = 30
+_DEADLINE_S = 600
+_HISTORY = 10
+_STRATEGIES = ("Recreate", "RollingUpdate")
+_NO_SHARE = ("a valid percent string must be a numeric string followed by an ending '%' "
+             "(e.g. '1%',  or '93%')")
+_SHARE = re.compile(r"\d{1,3}%")
+# What a pod may say and nothing is done about.
+_IGNORED = ("readinessProbe", "livenessProbe", "startupProbe", "lifecycle", "volumeMounts")
+
+
+def default(deployment: Resource, old: Resource | None, admission: Defaults) -> None:
+    """Fill in what Kubernetes fills in and what means something here, in place."""
+    del old
+    spec = deployment.setdefault("spec", {})
+    shape.check(spec, _SHAPE, "spec")
+    spec.setdefault("replicas", 1)
+    spec.setdefault("revisionHistoryLimit", _HISTORY)
+    spec.setdefault("progressDeadlineSeconds", _DEADLINE_S)
+    strategy = spec.setdefault("strategy", {})
+    strategy.setdefault("type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        strategy["rollingUpdate"] = {"maxSurge": "25%", "maxUnavailable": "25%",
+                                     **(strategy.get("rollingUpdate") or {})}
+    pod = (spec.get("template") or {}).get("spec") or {}
+    if pod:
+        pod.setdefault("restartPolicy", "Always")
+        pod.setdefault("terminationGracePeriodSeconds", _GRACE_S)
+    for container in pod.get("containers") or ():
+        for ignored in filter(container.get, _IGNORED):
+            admission.warn(f"{ignored} of container {container.get('name')}: nothing is done about it here")
+
+
+def validate(deployment: Resource, old: Resource | None, admission: Defaults) -> list[FieldError]:
+    """Failure 422 in Kubernetes' words for what it would refuse."""
+    del admission
+    causes = [*_spec_causes(resource.spec(deployment)), *_pod_causes(resource.spec(deployment))]
+    if old is not None and resource.spec(old).get("selector") != resource.spec(deployment).get("selector"):
+        causes.append(("spec.selector", "Invalid value: field is immutable", "FieldValueInvalid"))
+    if causes:
+        raise failure.invalid(DEPLOYMENT, resource.name(deployment), causes)
+    return []
+
+
+def _spec_causes(spec: Mapping[str, Any]) -> list[Cause]:
+    causes = []
+    if spec["replicas"] < 0:
+        causes.append(_invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
+    strategy = spec["strategy"]
+    if strategy["type"] not in _STRATEGIES:
+        causes.append(_unsupported("spec.strategy.type", strategy["type"], _STRATEGIES))
+    for name, value in (strategy.get("rollingUpdate") or {}).items():
+        if not (_SHARE.fullmatch(value) if isinstance(value, str) else value >= 0):
+            causes.append(_invalid(f"spec.strategy.rollingUpdate.{name}", value, _NO_SHARE))
+    labels = (spec.get("template") or {}).get("metadata") or {}
+    try:
+        chosen = selector.text(spec.get("selector") or {})
+    except selector.SelectorInvalid as error:
+        return [*causes, _invalid("spec.selector", "", str(error))]
+    if not chosen:
+        causes.append(("spec.selector", "Required value", "FieldValueRequired"))
+    elif not selector.labels(chosen)(labels.get("labels") or {}):
+        causes.append(_invalid("spec.template.metadata.labels", labels.get("labels") or {},
+                               "`selector` does not match template `labels`"))
+    return causes
+
+
+def _pod_causes(spec: Mapping[str, Any]) -> list[Cause]:
+    path, pod = "spec.template.spec", (spec.get("template") or {}).get("spec") or {}
+    containers = pod.get("containers") or []
+    if not containers:
+        return [(f"{path}.containers", "Required value", "FieldValueRequired")]
+    causes = [] if pod["restartPolicy"] == "Always" else [
+        _unsupported(f"{path}.restartPolicy", pod["restartPolicy"], ("Always",))]
+    for index, container in enumerate(containers):
+        needed = ("name",) if container.get("command") else ("name", "image")
+        causes += [(f"{path}.containers[{index}].{name}", "Required value", "FieldValueRequired")
+                   for name in needed if not container.get(name)]
+    return causes
+
+
+def _invalid(path: str, value: object, wrong: str) -> Cause:
+    return path, f"Invalid value: {value}: {wrong}", "FieldValueInvalid"
+
+
+def _unsupported(path: str, value: object, known: tuple[str, ...]) -> Cause:
+    listed = ", ".join(f'"{each}"' for each in known)
+    return path, f'Unsupported value: "{value}": supported values: {listed}', "FieldValueNotSupported"
+
+
+async def reconcile(deployment: Resource, context: Context) -> None:
+    """Hand the Deployment to the serving role, and tell how it is there."""
+    try:
+        found = await program.record(deployment, context)
+    except workload.Missing as missing:
+        await context.project("deployments", _member(deployment), None)
+        _count(deployment, {})
+        status = resource.status(deployment)
+        resource.set_condition(status, "Available", FALSE, missing.reason, missing.message, now=context.now)
+        resource.set_condition(status, "Progressing", FALSE, missing.reason, missing.message, now=context.now)
+        return
+    await context.project("deployments", _member(deployment), found)
+    state = context.projected("deployment-states", _member(deployment)) or {}
+    _report(deployment, state if state.get("uid") == resource.uid(deployment) else {}, context.now)
+
+
+def _member(deployment: Resource) -> str:
+    return f"{resource.namespace(deployment)}/{resource.name(deployment)}"
+
+
+def _count(deployment: Resource, state: Mapping[str, Any]) -> None:
+    """Replicas as `kubectl get` and `kubectl rollout status` want them; Kubernetes leaves zeros out."""
+    status, ready = resource.status(deployment), state.get("ready", 0)
+    missing = max(0, resource.spec(deployment)["replicas"] - ready)
+    counts = {"replicas": state.get("replicas", 0), "updatedReplicas": state.get("updated", 0),
+              "readyReplicas": ready, "availableReplicas": ready, "unavailableReplicas": missing}
+    for name, count in counts.items():
+        if count:
+            status[name] = count
+        else:
+            status.pop(name, None)
+
+
+def _report(deployment: Resource, state: Mapping[str, Any], now: float) -> None:
+    """Turn what the serving role reports into conditions and counts."""
+    _count(deployment, state)
+    status, wanted = resource.status(deployment), resource.spec(deployment)["replicas"]
+    name = f'Deployment "{resource.name(deployment)}"'
+    how = rollout.strategy(resource.spec(deployment)["strategy"], wanted)
+    least = wanted - (0 if how.recreate else how.unavailable)
+    if not state:
+        resource.set_condition(status, "Available", UNKNOWN, "DeploymentNotStarted",
+                               "The serving role has not taken this Deployment up yet.", now=now)
+    elif state["ready"] >= least:
+        resource.set_condition(status, "Available", TRUE, "MinimumReplicasAvailable",
+                               "Deployment has minimum availability.", now=now)
+    else:
+        resource.set_condition(status, "Available", FALSE, state["reason"] or "MinimumReplicasUnavailable",
+                               state["message"] or "Deployment does not have minimum availability.", now=now)
+    is_done = (state.get("generation") == resource.generation(deployment)
+               and state["ready"] == state["updated"] == state["replicas"] == wanted)
+    reason, what = (("NewReplicaSetAvailable", "has successfully progressed") if is_done
+                    else ("ReplicaSetUpdated", "is progressing"))
+    resource.set_condition(status, "Progressing", TRUE, reason, f"{name} {what}.", now=now)
+
+
+async def finalize(deployment: Resource, context: Context) -> None:
+    """Have the serving role end its processes."""
+    await context.project("deployments", _member(deployment), None)
+
+
+def _ready_column(deployment: Resource) -> str:
+    ready = (deployment.get("status") or {}).get("readyReplicas", 0)
+    return f"{ready}/{resource.spec(deployment).get('replicas', 0)}"
+
+
+DEPLOYMENT = register(Kind(
+    group="apps", version="v1", kind="Deployment", plural="deployments", singular="deployment",
+    short_names=("deploy",), categories=("all",),
+    columns=(Column("Ready", _ready_column), Column("Up-to-date", ".status.updatedReplicas", "integer"),
+             Column("Available", ".status.availableReplicas", "integer"), AGE),
+    default=default, validate=validate, reconcile=reconcile, finalize=finalize, reports="deployment-states",
+    fields={"spec": _SHAPE}, annotations={"metadata": ()},
+))

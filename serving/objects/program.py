@@ -1,0 +1,92 @@
+"""
+What a Deployment's pod becomes on this machine: the record of `deployments`, or what it lacks.
+
+What runs is the container's `command`; `image` says in which folder, when it is one (func://./DIR). One
+container a pod; no init containers, no volumes, no probes, no registry. `fieldRef` knows metadata.name,
+metadata.namespace, metadata.uid, and labels and annotations by name.
+
+    uid, generation, replicas, strategy (as written), owner (name of the ContainerSource; "": none)
+    pod: uid, container, image, bundle, command, args, env, named (variables that hold the replica's name),
+         memory_bytes, cpu, user, group, working_dir, grace_s, annotations (of the template),
+         listens (false: nothing is awaited on a port)
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from eventing.control import resource
+from eventing.control.context import Context
+from eventing.control.resource import Resource
+from serving.objects import holders, images, settings, workload
+
+_FIELD = re.compile(r"metadata\.(?P<part>labels|annotations)\['(?P<key>[^']+)'\]")
+_NO_COMMAND = (
+    'container "{container}" names no command, and an image is not unpacked here: write command: [python3, '
+    "main.py], with image: func://./DIR for the folder that it is to run in (instead of {image}), and apply "
+    "it with `clarion apply -f FILE`")
+
+
+async def record(deployment: Resource, context: Context) -> dict[str, Any]:
+    """The record of `deployments`; raises workload.Missing."""
+    spec = resource.spec(deployment)
+    template = spec["template"]
+    container, code = _program(template["spec"], context)
+    container, named = _downward(container, deployment)
+    look_up = await holders.lookup(container, resource.namespace(deployment), context)
+    user, group = workload.user_and_group(template["spec"], container)
+    return {
+        "uid": resource.uid(deployment), "generation": resource.generation(deployment),
+        "replicas": spec["replicas"], "strategy": spec["strategy"],
+        "owner": next((ref["name"] for ref in resource.owners(deployment) if ref.get("controller")), ""),
+        "pod": {
+            "uid": resource.uid(deployment), "container": container["name"],
+            "image": container.get("image") or "", "bundle": code.bundle, "command": code.command,
+            "args": list(container.get("args") or ()), "env": workload.environment(container, look_up),
+            "named": named, "memory_bytes": workload.memory_bytes(container), "cpu": workload.cpu(container),
+            "user": user, "group": group, "working_dir": container.get("workingDir") or None,
+            "grace_s": template["spec"]["terminationGracePeriodSeconds"],
+            "annotations": (template.get("metadata") or {}).get("annotations") or {}, "listens": False,
+        },
+    }
+
+
+def _program(pod: Mapping[str, Any], context: Context) -> tuple[Mapping[str, Any], workload.Code]:
+    """The container of *pod* and what runs in it; raises workload.Missing with what to write instead."""
+    containers: list[Mapping[str, Any]] = pod["containers"]
+    if len(containers) > 1 or pod.get("initContainers"):
+        names = ", ".join(each["name"] for each in (*(pod.get("initContainers") or ()), *containers))
+        raise workload.Missing("TooManyContainers", f"one container of a pod can be run here, and this has "
+                               f"{names}: write a Deployment for each")
+    container = containers[0]
+    mapping = context.config_data(settings.NAMESPACE, images.CONFIG)
+    written = container.get("image") or ""
+    image = images.mapped(written, mapping) or written
+    if not container.get("command"):
+        message = _NO_COMMAND.format(container=container["name"], image=written)
+        raise workload.Missing("ContainerMissing", message)
+    return container, workload.code(container, image)
+
+
+def _downward(container: Mapping[str, Any], deployment: Resource) -> tuple[Mapping[str, Any], list[str]]:
+    """*container* with values for its `fieldRef`s, and the variables that are to hold the replica's name."""
+    env, named = [], []
+    for variable in container.get("env") or ():
+        ref = (variable.get("valueFrom") or {}).get("fieldRef")
+        if ref is None:
+            env.append(variable)
+        elif ref.get("fieldPath") == "metadata.name":
+            named.append(variable["name"])
+        else:
+            env.append({"name": variable["name"], "value": _field(str(ref.get("fieldPath")), deployment)})
+    return {**container, "env": env}, named
+
+
+def _field(path: str, deployment: Resource) -> str:
+    plain = {"metadata.namespace": resource.namespace(deployment), "metadata.uid": resource.uid(deployment)}
+    if path in plain:
+        return plain[path]
+    if match := _FIELD.fullmatch(path):
+        about = resource.spec(deployment)["template"].get("metadata") or {}
+        return str((about.get(match["part"]) or {}).get(match["key"]) or "")
+    raise workload.Missing("CreateContainerConfigError", f"fieldRef {path} is not known here: write a value")
