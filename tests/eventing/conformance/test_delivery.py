@@ -19,7 +19,7 @@ def dead_letters(sink, **more):
     pytest.param({"retry": 1}, ({"retry": 3}, 3, ""), (None, 2, "broker"), id="dlq-test-3"),
     pytest.param({"retry": 1}, ({"retry": 3}, 4, "own"), (None, 2, "broker"), id="dlq-test-4"),
 ])
-def test_dead_letter_sinks(make_broker, make_trigger, send, make_sink, brokers, first, second):
+def test_dead_letter_sinks(make_broker, make_trigger, send, make_sink, *, brokers, first, second):
     """
     Features dlq-test-0 to 4, CP-B9: whose retries and whose dead letter sink count.
 
@@ -58,7 +58,7 @@ def test_dead_letter_sinks(make_broker, make_trigger, send, make_sink, brokers, 
     pytest.param(["t", "other"], [True, False], id="routing-test-4: one of two"),
     pytest.param([None, None], [True, True], id="routing-test-6: two without"),
 ])
-def test_routing(broker, make_trigger, send, make_sink, filters, expected):
+def test_routing(broker, make_trigger, send, make_sink, *, filters, expected):
     """Features routing-test-0 to 6 (5 is below): who gets an event."""
     sinks = [make_sink() for _ in filters]
     for sink, type_ in zip(sinks, filters, strict=True):
@@ -135,7 +135,7 @@ def test_a_transformation(broker, make_trigger, send, make_sink):
                  id="SubscriberErrorWithdata"),
     pytest.param((400, {}, b"x" * 2000), "400", b"x" * 768, id="a long one is cut so that it fits"),
 ])
-def test_error_extensions(broker, make_trigger, send, make_sink, answer, code, data):
+def test_error_extensions(broker, make_trigger, send, make_sink, *, answer, code, data):
     """BrokerDeadLetterSinkExtensions, trap 5: destination, code and body, 1,024 characters at most."""
     sink, dead = make_sink(), make_sink()
     sink.answer = lambda request, n: answer
@@ -148,7 +148,7 @@ def test_error_extensions(broker, make_trigger, send, make_sink, answer, code, d
     told = headers.get("ce-knativeerrordata")
     assert (told and base64.b64decode(told)) == data
     assert len(told or "") <= 1024
-    assert "prefer" in headers or "ce-id" in headers
+    assert "prefer" not in headers
 
 
 def test_an_unreachable_subscriber(broker, make_trigger, send, make_sink):
