@@ -14,7 +14,7 @@ for a while. Closing at once makes the kernel send RST, and the client may lose 
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 from eventing.http import wire
@@ -202,6 +202,24 @@ class Connection(Reader):
         self._transport.write(b"%b%b%b%b\r\n%b" % (head, block, length, persistence, body))
         exchange.answered = True
         self.finished(exchange)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there may be another request after this one, as far as it is up to us."""
+        return not (self._server.closing or self._half_closed or self._lost)
+
+    def hand_over(self, exchange: Exchange, give: Callable[[int, bytes], bool]) -> bool:
+        """Part with the connection, if *exchange* is all that there is; see Exchange.hand_over."""
+        data = self.read_of(exchange)
+        if data is None or self._lost or self._half_closed or self._transport.get_write_buffer_size():
+            return False
+        # From here to `abort` nothing is read: what comes next is for whoever has the connection then.
+        if not give(self._transport.get_extra_info("socket").fileno(), data):
+            return False
+        exchange.started = exchange.answered = self._deaf = True
+        self._transport.abort()  # closes our descriptor; the connection is open as long as the other one is
+        self._lost = True  # at once: nothing may be written any more, nor its end be shut down
+        return True
 
     def begin_answer(self, exchange: Exchange, status: int, headers: list[Header]) -> None:
         """Write the head of an answer whose body follows."""

@@ -103,6 +103,15 @@ class Exchange:
         tokens = (self.header(b"connection") or b"").lower().split(b",")
         return self.header(b"upgrade") is not None and any(token.strip() == b"upgrade" for token in tokens)
 
+    @property
+    def read(self) -> bytes | None:
+        """
+        The bytes that the request began with and those that came with them, of the next request too.
+
+        Only while the handler or `then` runs; None where the request did not begin a read.
+        """
+        return self._connection.read_of(self)
+
     # -- the request's body -------------------------------------------------------------------------------
 
     def collect(self, limit_bytes: int, then: Callable[[bytes], None]) -> None:
@@ -143,6 +152,27 @@ class Exchange:
             return
         self.started = True
         self._connection.answer(self, status, headers, body)
+
+    @property
+    def can_relay(self) -> bool:
+        """Whether an answer as any HTTP/1.1 server gives it is right for this client and connection."""
+        return (not self.started and self.complete and self.keep_alive and not self.old
+                and self._connection.goes_on)
+
+    def relay(self, answer: bytes) -> None:
+        """Give *answer*, a whole one with its framing, as it is; only if `can_relay`."""
+        self.started = self.answered = True
+        self._connection.write(answer)
+        self._connection.finished(self)
+
+    def hand_over(self, give: Callable[[int, bytes], bool]) -> bool:
+        """
+        Let another process have the connection, before anything of this request is answered.
+
+        *give* gets the descriptor, which stays ours, and what has been read of the request. False: there is
+        more to the connection than that, or *give* said so; then the request is still to be answered here.
+        """
+        return not self.started and self._connection.hand_over(self, give)
 
     def start(self, status: int, headers: Iterable[Header]) -> None:
         """Begin an answer whose body follows: as long as its Content-Length says, else chunked."""
@@ -218,8 +248,8 @@ class Exchange:
                 self.refuse_body()
                 return
             body = b"".join(self._chunks) if self._chunks is not None else b""
-            self._chunks = None
-            self._then(body)
+            then, self._chunks, self._then = self._then, None, None  # so that it need not hold on to us
+            then(body)
         elif self._receiver is not None:
             self._receiver.end()
 

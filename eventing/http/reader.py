@@ -40,6 +40,8 @@ class Reader(asyncio.Protocol, abc.ABC):
     _overhead_bytes = 0  # of a head, or of what came since the last byte of a body
     _read_bytes = 0  # of the present read, as long as all of it may belong to one request
     _body_grew = False  # in the present read
+    _read: bytes | None = None  # the present read, as long as it began with the request being parsed
+    _begun = False  # a request began in the present read
 
     def __init__(self, server: "Server") -> None:
         """Belong to *server*."""
@@ -90,6 +92,9 @@ class Reader(asyncio.Protocol, abc.ABC):
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
+        if self._begun:
+            self._read = None
+        self._begun = True
         if not self._reparsed:
             self._unfinished = True
             self._since = self._server.now
@@ -161,7 +166,10 @@ class Reader(asyncio.Protocol, abc.ABC):
         rest: bytes | None = data
         self._feeding = True
         while rest is not None:
+            self._read = None if self._unfinished or self._reparsed else rest
+            self._begun = False
             rest = self._parse(rest)
+        self._read = None
         self._feeding = False
         if self._unfinished:
             self._mid_request()
@@ -235,6 +243,10 @@ class Reader(asyncio.Protocol, abc.ABC):
                 return
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.pace()
+
+    def read_of(self, exchange: Exchange) -> bytes | None:
+        """The present read, if the first byte of *exchange* was its first."""
+        return self._read if exchange is self._current else None
 
     def pace(self) -> None:
         """Read or do not read, as the state asks for."""

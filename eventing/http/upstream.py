@@ -36,6 +36,20 @@ class AnswerReceiver(Protocol):
         """There is no answer, or no more of it; nothing is called after this."""
 
 
+class WholeReceiver(AnswerReceiver, Protocol):
+    """One who would rather have an answer at once, if it comes at once."""
+
+    def takes(self, status: int, headers: list[Header], answer: bytes) -> bool:
+        """
+        Whether it wants `whole` in place of head, data and end; nothing else may happen here.
+
+        The *answer* came in one read, and no interim one before it; *headers* are those that it begins with.
+        """
+
+    def whole(self, status: int, answer: bytes) -> None:
+        """The *answer* as it came; the connection is free again already."""
+
+
 class Owner(Protocol):
     """Whoever keeps the connection between requests."""
 
@@ -64,6 +78,9 @@ class Upstream(asyncio.Protocol):
 
     _transport: asyncio.Transport
     _receiver: AnswerReceiver | None = None
+    _eager: WholeReceiver | None = None  # the same one, until the answer turns out not to come at once
+    _status = 0  # of the answer that may be whole
+    _early: list[bytes]  # its body
     _headers: list[Header]
     _is_head = False  # the request's method is HEAD: its answer has no body, whatever it announces
     _chunked = False
@@ -114,10 +131,20 @@ class Upstream(asyncio.Protocol):
         self._overhead_bytes = 0
         self._transport.write(head)
 
-    def send(self, request: bytes, receiver: AnswerReceiver, *, is_head: bool = False) -> None:
+    def send(self, request: bytes, receiver: AnswerReceiver, *, is_head: bool = False,
+             offers_upgrade: bool = False) -> None:
         """Send a whole *request*."""
-        self.begin(request, receiver, is_head=is_head)
+        self.begin(request, receiver, is_head=is_head, offers_upgrade=offers_upgrade)
         self._sent = True
+
+    def exchange(self, request: bytes, receiver: WholeReceiver) -> None:
+        """Send a whole *request* that is neither HEAD nor offers an upgrade; the answer may come at once."""
+        self._receiver = self._eager = receiver
+        self._is_head = self._offers_upgrade = self.heard = self._answering = self._done = False
+        self._sent = True
+        self._overhead_bytes = 0
+        self._early = []
+        self._transport.write(request)
 
     def write(self, chunk: bytes) -> None:
         """More of the request's body, or raw bytes after an upgrade."""
@@ -151,7 +178,7 @@ class Upstream(asyncio.Protocol):
 
     def abort(self) -> None:
         """Cut the connection; the receiver is told nothing more."""
-        self._receiver = None
+        self._receiver = self._eager = None
         self._dirty = True
         if not self._lost:
             self._transport.abort()
@@ -190,6 +217,13 @@ class Upstream(asyncio.Protocol):
                 self.fail("garbage", f"cannot parse the answer: {error}")
                 return
             self._dirty = True
+        eager = self._eager
+        if eager is not None:
+            self._eager = None
+            if self._done and not self._dirty and eager.takes(self._status, self._framed, data):
+                self._finish(eager, data)
+                return
+            self._catch_up(eager)
         if self._done:
             self._finish()
         else:
@@ -198,7 +232,7 @@ class Upstream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end, which is the end of an answer too if nothing else delimits it."""
         self._lost = True
-        receiver, self._receiver = self._receiver, None
+        receiver, self._receiver, self._eager = self._receiver, None, None
         self._owner.lost(self)
         if receiver is None:
             return
@@ -239,6 +273,7 @@ class Upstream(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status < 200:  # noqa: PLR2004  informational: RFC 9110, section 15.2
             self._interim = True
+            self._eager = None
             if status == 101 and not self._offers_upgrade:  # noqa: PLR2004  Switching Protocols
                 self.fail("garbage", "101 without having been asked to switch")
             return
@@ -249,7 +284,10 @@ class Upstream(asyncio.Protocol):
         if self._is_head:
             self._done = True
             self._keeps = wire.find(headers, b"connection") is None
-        receiver.head(status, headers)
+        if self._eager is None:
+            receiver.head(status, headers)
+        else:
+            self._status = status
 
     def on_body(self, chunk: bytes) -> None:
         """Hand on a part of the body."""
@@ -258,7 +296,10 @@ class Upstream(asyncio.Protocol):
             self._dirty = True
         elif receiver is not None:
             self._body_grew = True
-            receiver.data(chunk)
+            if self._eager is None:
+                receiver.data(chunk)
+            else:
+                self._early.append(chunk)
 
     def on_message_complete(self) -> None:
         """An answer, or an interim one, has ended."""
@@ -276,7 +317,16 @@ class Upstream(asyncio.Protocol):
         if self._overhead_bytes > self._head_bytes:
             self.fail("too-large", f"the answer's head is larger than {self._head_bytes} bytes")
 
-    def _finish(self) -> None:
+    def _catch_up(self, receiver: AnswerReceiver) -> None:
+        """The first read did not bring the whole answer: hand on what it brought."""
+        if not self._answering:
+            return
+        receiver.head(self._status, self._framed)
+        for chunk in self._early:
+            if self._receiver is receiver:  # it may have given up
+                receiver.data(chunk)
+
+    def _finish(self, eager: WholeReceiver | None = None, answer: bytes = b"") -> None:
         """The answer is whole: keep the connection if that is safe, then tell the receiver."""
         receiver, self._receiver = self._receiver, None
         if receiver is None:
@@ -290,7 +340,10 @@ class Upstream(asyncio.Protocol):
         else:
             self._dirty = True
             self._transport.close()
-        receiver.end()
+        if eager is None:
+            receiver.end()
+        else:
+            eager.whole(self._status, answer)
 
     def _enter_raw(self, rest: bytes) -> None:
         """The server switched protocols."""

@@ -39,11 +39,17 @@ def encode(headers: Collection[Header]) -> bytes:
     block = b"".join([b"%b: %b\r\n" % header for header in headers])
     lines = len(headers)
     # Each header brings exactly one CR and one LF; any more came from a name or a value.
-    if block.count(b"\r") != lines or block.count(b"\n") != lines or b"\0" in block:
+    if block.count(b"\r") != lines or block.count(b"\n") != lines or 0 in block:
         raise BadHeader("a header contains a line break or NUL")
-    if block.startswith(b":") or b"\n:" in block:
+    if block.startswith(b":") or block.find(b"\n:") >= 0:
         raise BadHeader("a header has no name")
     return block
+
+
+def is_plain(head: bytes, headers: int) -> bool:
+    """Whether *head*, first line to empty line, is *headers* lines that each end as we would end them."""
+    lines = headers + 2
+    return head.count(b"\r\n") == lines and head.count(b"\n") == lines and head.count(b"\r") == lines
 
 
 def find(headers: Iterable[Header], name: bytes) -> bytes | None:

@@ -88,7 +88,7 @@ class Breaker:
         """A place now, unless there is none or somebody waits already."""
         if self._waiting:
             return None
-        slot = self._choose()
+        slot = self._ready[0] if not self.limit and len(self._ready) == 1 else self._choose()
         if slot is not None:
             slot.inside += 1
         return slot

@@ -22,6 +22,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from prometheus_client import Histogram
 
@@ -36,6 +37,7 @@ from serving.activator.breaker import Slot
 from serving.activator.passage import Passage
 from serving.activator.pool import Pool
 from serving.activator.router import DEFAULT_ROUTE, TAG, Route
+from serving.activator.wheel import Wheel
 from serving.autoscaler.scaler import Scaler
 
 _REVISION, _NAMESPACE = b"knative-serving-revision", b"knative-serving-namespace"
@@ -49,7 +51,25 @@ _DROPPED = wire.HOP_BY_HOP | _OURS | {b"expect"}
 _NOTED = frozenset({b"host", b"user-agent", b"upgrade", b"connection", _REVISION, _NAMESPACE, _NETWORK_PROBE,
                     _KUBELET_PROBE, _FORWARDED, _SENDERS, TAG})
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive"})
-_PROXIED = (b"k-proxy-request", b"activator")
+# A request without any of these goes to the worker as it is, but for the lines that are added.
+_UNUSUAL = _DROPPED | _NOTED - {b"host", b"user-agent"}
+_KUBELET = b"kube-probe/"
+# Hosts as clients spell them; far more than a machine has Services.
+_KNOWN_HOSTS = 10_000
+
+
+class Addition(NamedTuple):
+    """Headers that a worker gets in addition to the client's, and the same as lines."""
+
+    headers: tuple[Header, ...]
+    lines: bytes
+
+
+def _addition(*headers: Header) -> Addition:
+    return Addition(headers, wire.encode(headers))
+
+
+_PROXIED = _addition((b"k-proxy-request", b"activator"))
 
 
 class Activator:
@@ -62,11 +82,13 @@ class Activator:
         self.client = client
         self.loop = asyncio.get_running_loop()
         self.tasks = tasks
+        self.wheel = Wheel(self.loop)
         self.answers: Counter[int] = Counter()  # by status
         self._cold_starts = cold_starts
         self._scaler = scaler
         self._routes: dict[bytes, Route] = {}
         self._aliases: dict[bytes, bytes] = {}  # a domain, and the host that it stands for
+        self._spelled: dict[bytes, Route] = {}  # Host headers that were looked up
 
     def __repr__(self) -> str:
         """How many hosts, and what was answered."""
@@ -77,6 +99,7 @@ class Activator:
         name = host.encode()
         self._routes.pop(name, None)
         self._aliases.pop(name, None)
+        self._spelled.clear()
         if record is not None and "alias" in record:
             self._aliases[name] = record["alias"].encode()
         elif record is not None:
@@ -84,6 +107,22 @@ class Activator:
 
     def handle(self, exchange: Exchange) -> None:
         """Take one request as far as it gets; the server calls this with every head."""
+        headers = exchange.headers
+        noted = dict(headers)
+        if (_UNUSUAL.isdisjoint(noted) and not exchange.old
+                and not noted.get(b"user-agent", b"").startswith(_KUBELET)):
+            host = noted.get(b"host", b"")
+            route = self._spelled.get(host) or self._spell(host)
+            if route is not None and route.mark is None:
+                name = route.choose()
+                pool = None if name is None else self._scaler.pools.get(name)
+                if pool is not None:
+                    Passage(self, pool, exchange, headers, _PROXIED, plain=True).begin()
+                    return
+        self._look_closer(exchange)
+
+    def _look_closer(self, exchange: Exchange) -> None:
+        """Take a request of which more is to be known than its host."""
         noted: dict[bytes, bytes] = {}
         headers: list[Header] = []
         for header in exchange.headers:
@@ -97,7 +136,6 @@ class Activator:
             return
         if b"upgrade" in noted or noted.get(b"connection", b"close") not in _PLAIN_CONNECTION:
             headers = [header for header in forwarded(exchange, "") if header[0] not in _OURS]
-        headers.append(_PROXIED)
         if _SENDERS in noted and _FORWARDED not in noted:
             headers.append((_FORWARDED, _forwarded(exchange, noted)))
         if _REVISION in noted and _NAMESPACE in noted:
@@ -109,7 +147,7 @@ class Activator:
     def _by_host(self, exchange: Exchange, noted: Mapping[bytes, bytes], headers: list[Header]) -> str | None:
         """The revision whose turn it is at the host; None: nobody answers there, and the client was told."""
         host = noted.get(b"host", b"")
-        route = self._routes.get(host) or self._find(host)
+        route = self._spell(host)
         if route is not None and route.mark is not None:
             route = route.tagged(noted.get(TAG))
             _set_mark(headers, route.mark)
@@ -117,6 +155,13 @@ class Activator:
         if name is None:
             self._refuse(exchange, 404, f"no Service answers at host {host.decode('latin-1')!r}")
         return name
+
+    def _spell(self, host: bytes) -> Route | None:
+        """The Route of *host*, and remember it."""
+        route = self._routes.get(host) or self._find(host)
+        if route is not None and len(self._spelled) < _KNOWN_HOSTS:
+            self._spelled[host] = route
+        return route
 
     def _find(self, host: bytes) -> Route | None:
         """The Route of *host*, which may have a port, capitals, and other names."""
@@ -133,7 +178,7 @@ class Activator:
         if pool is None:
             self._refuse(exchange, 404, f"revision {name!r} does not exist")
             return
-        Passage(self, pool, exchange, headers).begin()
+        Passage(self, pool, exchange, headers, _PROXIED, plain=False).begin()
 
     def _answer_probe(self, exchange: Exchange, noted: Mapping[bytes, bytes]) -> None:
         """Answer what asks for the activator itself; see the module's table."""
@@ -178,7 +223,7 @@ def _set_mark(headers: list[Header], mark: Header | None) -> None:
 
 def _is_probe(noted: Mapping[bytes, bytes]) -> bool:
     return (_NETWORK_PROBE in noted or _KUBELET_PROBE in noted
-            or noted.get(b"user-agent", b"").startswith(b"kube-probe/"))
+            or noted.get(b"user-agent", b"").startswith(_KUBELET))
 
 
 def _forwarded(exchange: Exchange, noted: Mapping[bytes, bytes]) -> bytes:

@@ -5,8 +5,10 @@ One request on its way through the activator: it waits for a place, goes to a wo
                                                         `-> failed: again elsewhere, or 502
 
 Bytes are forwarded as they come, with back-pressure both ways; a small body of known length is gathered
-first: a request's, so that it can be sent again; an answer's, because one write costs half of two. A request
-is sent again only where that cannot repeat an effect, or could in any case:
+first: a request's, so that it can be sent again; an answer's, because one write costs half of two. Where all
+of a request came in one read, or all of an answer, and nothing in its head was meant for us, these very bytes
+are passed on, with our own lines added. A request is sent again only where that cannot repeat an effect, or
+could in any case:
 
     what happened before a byte of an answer                   then
     ----------------------------------------                   ----
@@ -23,8 +25,7 @@ place back at once where there is no limit of concurrency. Where there is one th
 work, so the place stays taken until it has ended; and at the end of its time the worker is replaced.
 """
 
-import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from time import monotonic  # uvloop's own time has milliseconds only: too coarse for a concurrency
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ from serving.activator.breaker import Slot
 from serving.activator.pool import Pool
 
 if TYPE_CHECKING:
-    from serving.activator.door import Activator
+    from serving.activator.door import Activator, Addition
 
 # A body up to this size is gathered and can be sent again; an event is 1 MiB at most and mostly far less.
 _KEPT_BYTES = 64 * 1024
@@ -46,35 +47,49 @@ _AGAIN_S = 0.02
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 _PLAIN: tuple[Header, ...] = ((b"content-type", b"text/plain; charset=utf-8"),)
 _SWITCHING = 101
+_BODYLESS = frozenset({204, 304})
 _WRITTEN = frozenset({b"content-length", b"date"})  # by our own server, with every whole answer
 _TIMED_OUT = b"activator request timeout"  # Knative's words
+# Of an answer: with one of these its bytes are not passed on as they are. (How it is framed may stay.)
+_PER_HOP = wire.HOP_BY_HOP - {b"transfer-encoding"}
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+
+def _nothing() -> None:
+    """What happens when the client of a request that is over leaves."""
 
 
 class Passage:
     """One request. It is the Ticket of the breaker and the receiver of both bodies."""
 
-    __slots__ = ("_activator", "_again", "_answer_body", "_answer_headers", "_begun", "_body", "_cold",
-                 "_exchange", "_headers", "_last", "_left", "_pool", "_slot", "_status", "_streams", "_timer",
-                 "_upstream")
+    # Defaults stand on the class: most requests change few of them.
+    spoke = 0  # the wheel's
 
-    def __init__(self, activator: "Activator", pool: Pool, exchange: Exchange,
-                 headers: list[Header]) -> None:
-        """Take *exchange* to a worker of *pool*, with *headers* in place of its own."""
+    _slot: Slot | None = None
+    _upstream: Upstream | None = None
+    _request = b""  # all of it, unless it is streamed
+    _streams = False  # the body crosses as it comes and cannot be sent again
+    _cold = False
+    _left = False  # nobody waits for the answer any longer
+    _over = False
+    _again = False  # it was sent again once
+    _status = 0  # of the worker's answer, once its head has come
+    _answer_headers: Sequence[Header] = ()
+    _answer_body: list[bytes] | None = None  # None: it is streamed
+
+    def __init__(self, activator: "Activator", pool: Pool, exchange: Exchange, headers: list[Header],
+                 added: "Addition", *, plain: bool) -> None:
+        """
+        Take *exchange* to a worker of *pool*, with *headers* and what is *added* in place of its own.
+
+        *plain*: the headers are its own, and none is meant for this hop.
+        """
         self._activator = activator
         self._pool = pool
         self._exchange = exchange
         self._headers = headers
-        self._slot: Slot | None = None
-        self._upstream: Upstream | None = None
-        self._body = b""
-        self._streams = False  # the body crosses as it comes and cannot be sent again
-        self._cold = False
-        self._left = False  # nobody waits for the answer any longer
-        self._again = False  # it was sent again once
-        self._status = 0  # of the worker's answer, once its head has come
-        self._answer_headers: list[Header] = []
-        self._answer_body: list[bytes] | None = None  # None: it is streamed
-        self._timer: asyncio.TimerHandle | None = None
+        self._added = added
+        self._plain = plain
         self._begun = self._last = monotonic()
 
     def __repr__(self) -> str:
@@ -90,18 +105,31 @@ class Passage:
         self._pool.meter.enter(self._begun)
         exchange.on_disconnect = self._client_left
         self._arm(self._begun)
-        if exchange.is_chunked or exchange.announced_bytes > _KEPT_BYTES:
+        if self._over:
+            return
+        length = exchange.announced_bytes
+        if length > _KEPT_BYTES or exchange.is_chunked:
             self._streams = True
             self._ask()
-        elif exchange.announced_bytes:
+        elif length:
             exchange.collect(_KEPT_BYTES, self._gathered)
         else:
-            self._ask()
+            self._gathered(b"")
 
     def _gathered(self, body: bytes) -> None:
-        self._body = body
-        if self._timer is not None:  # else it ran out of time while the body came
+        if not self._over:  # else it ran out of time while the body came
+            self._request = self._whole_request(body)
             self._ask()
+
+    def _whole_request(self, body: bytes) -> bytes:
+        exchange, lines = self._exchange, self._added.lines
+        read = exchange.read if self._plain else None
+        if read is not None:
+            end = read.find(b"\r\n\r\n") + 4
+            if end + len(body) == len(read) and wire.is_plain(read[:end], len(exchange.headers)):
+                return b"%b%b%b" % (read[:end - 2], lines, read[end - 2:])
+        return b"%b %b HTTP/1.1\r\n%b%b\r\n%b" % (exchange.method, exchange.target, wire.encode(self._headers),
+                                                 lines, body)
 
     def _ask(self) -> None:
         """A place now, or a place in the queue."""
@@ -135,39 +163,56 @@ class Passage:
 
     def _send(self, *, fresh: bool) -> None:
         assert self._slot is not None
-        exchange, client = self._exchange, self._activator.client
         address = self._slot.worker.address
-        has_body = self._streams or bool(self._body)
-        upstream = None if fresh else client.open_idle(
-            address, exchange.method.decode(), exchange.target, self._headers, self, has_body=has_body)
+        upstream = None if fresh or self._streams else self._activator.client.idle(address)
         if upstream is None:
-            self._activator.tasks.create_task(self._connect(address, has_body=has_body, fresh=fresh))
+            self._activator.tasks.create_task(self._connect(address, fresh=fresh))
         else:
-            self._sending(upstream)
+            self._put(upstream)
 
-    async def _connect(self, address: Address, *, has_body: bool, fresh: bool) -> None:
-        exchange = self._exchange
+    async def _connect(self, address: Address, *, fresh: bool) -> None:
+        exchange, client = self._exchange, self._activator.client
         try:
-            upstream = await self._activator.client.open(
-                address, exchange.method.decode(), exchange.target, self._headers, self, has_body=has_body,
-                fresh=fresh)
+            if self._streams:
+                upstream = await client.open(address, exchange.method.decode(), exchange.target,
+                                             [*self._headers, *self._added.headers], self, has_body=True,
+                                             fresh=fresh)
+            else:
+                upstream = await client.connect(address, fresh=fresh)
         except NoAnswer as error:
             self.failed(error)
             return
         if self._slot is None:  # it was given up while connecting
             upstream.abort()
-            return
-        self._sending(upstream)
+        elif self._streams:
+            self._upstream = upstream
+            exchange.stream(_Body(self, exchange, upstream))
+        else:
+            self._put(upstream)
 
-    def _sending(self, upstream: Upstream) -> None:
+    def _put(self, upstream: Upstream) -> None:
+        """Send all of the request."""
         self._upstream = upstream
-        if self._streams:
-            self._exchange.stream(_Body(self, self._exchange, upstream))
-        elif self._body:
-            upstream.write(self._body)
-            upstream.end()
+        if self._plain and not self._cold and self._exchange.method != b"HEAD":
+            upstream.exchange(self._request, self)
+        else:
+            upstream.send(self._request, self, is_head=self._exchange.method == b"HEAD",
+                          offers_upgrade=wire.find(self._headers, b"upgrade") is not None)
 
-    # -- from the worker (AnswerReceiver)
+    # -- from the worker (WholeReceiver)
+
+    def takes(self, status: int, headers: list[Header], answer: bytes) -> bool:
+        """Whether the client may have the bytes of the answer as they are."""
+        return not self._left and self._exchange.can_relay and _can_pass(status, headers, answer)
+
+    def whole(self, status: int, answer: bytes) -> None:
+        """Pass it on."""
+        self._upstream = None
+        self._activator.answers[status] += 1
+        if self._slot is not None:
+            self._slot.has_answered = True
+        self._exchange.relay(answer)
+        self._finish()
 
     def head(self, status: int, headers: list[Header]) -> None:
         """The answer starts."""
@@ -284,9 +329,10 @@ class Passage:
         if due <= now:
             self._expire()
         else:
-            self._timer = self._activator.loop.call_later(due - now, self._check)
+            self._activator.wheel.set(self, due)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """It may be late."""
         self._arm(monotonic())
 
     def _expire(self) -> None:
@@ -320,10 +366,11 @@ class Passage:
 
     def _finish(self) -> None:
         """Give everything back, once."""
-        timer, self._timer = self._timer, None
-        if timer is None:
+        if self._over:
             return
-        timer.cancel()
+        self._over = True
+        self._activator.wheel.drop(self)
+        self._exchange.on_disconnect = _nothing
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.abort()
@@ -352,3 +399,19 @@ class _Body:
 
     def aborted(self) -> None:
         self._passage.give_up()
+
+
+def _can_pass(status: int, headers: list[Header], answer: bytes) -> bool:
+    """Whether *answer* is one of HTTP/1.1 that any client understands as it is, and has all it should have."""
+    named = dict(headers)
+    if b"date" not in named or not _PER_HOP.isdisjoint(named) or not answer.startswith(b"HTTP/1.1 "):
+        return False
+    end = answer.find(b"\r\n\r\n") + 4
+    length = named.get(b"content-length")
+    if length is not None:
+        is_framed = end + int(length) == len(answer)
+    elif b"transfer-encoding" in named:
+        is_framed = answer.endswith(_LAST_CHUNK)
+    else:
+        is_framed = end == len(answer) and status in _BODYLESS
+    return is_framed and wire.is_plain(answer[:end], len(headers))
