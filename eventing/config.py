@@ -20,6 +20,7 @@ ROLES = ("ingress", "dispatcher", "control", "sources", "serving")
 _SOCKET_DIR_LIMIT_BYTES = 80
 
 _HTTP_PORT = 80  # of a URL without one
+_SINK_HOST = "kafka-sink-ingress.knative-eventing"  # Knative's
 INNER_SUFFIX = ".svc.cluster.local"  # Kubernetes' own names, NAME.NAMESPACE.svc.cluster.local, mean ours here
 
 
@@ -77,18 +78,37 @@ class Config(BaseSettings):
         return self.socket_dir / "activator.sock"
 
     @property
+    def sinks_socket(self) -> Path:
+        """Unix socket on which the sources role takes events for systems of others."""
+        return self.socket_dir / "sinks.sock"
+
+    @property
+    def sink_hosts(self) -> tuple[str, str]:
+        """Host names of those sinks: the public one, and that of inner use."""
+        public, inner = self.service_suffixes
+        return f"{_SINK_HOST}{public}", f"{_SINK_HOST}{inner}"
+
+    @property
+    def handover_socket(self) -> Path:
+        """Unix socket over which the ingress gives the serving role the connections of Services' clients."""
+        return self.socket_dir / "handover.sock"
+
+    @property
     def service_suffixes(self) -> tuple[str, str]:
         """What the host names of our own Services end in: the public ones, and those of inner use."""
         return f".{self.domain}", INNER_SUFFIX
 
     def dial(self, host: str, port: int) -> str | None:
         """
-        Where an inner hop to one of our own Services goes: the activator's socket; None for anybody else.
+        Where an inner hop to one of our own Services or sinks goes: its socket; None for anybody else.
 
         A `Dial` of eventing.http.client: names of ours are never looked up, and the ingress is no hop.
         """
-        is_service = port in (_HTTP_PORT, self.port) and host.endswith(self.service_suffixes)
-        return str(self.activator_socket) if is_service else None
+        if port not in (_HTTP_PORT, self.port):
+            return None
+        if host in self.sink_hosts:
+            return str(self.sinks_socket)
+        return str(self.activator_socket) if host.endswith(self.service_suffixes) else None
 
     def admin_socket(self, role: str, index: int = 0) -> Path:
         """Unix socket on which one role process answers /healthz, /readyz and /metrics."""

@@ -1,5 +1,5 @@
 """
-The sources role: keeps one coroutine alive for each object in the projection `sources`.
+The sources role: keeps one coroutine alive for each object in the projection `sources`, sinks among them.
 
     record appears   -> its coroutine is started
     record changes   -> cancelled, and once it has ended started with the new one
@@ -13,7 +13,7 @@ is known, so 10,000 sources that come up together cost a few writes and idle one
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -21,7 +21,9 @@ import redis.exceptions
 import structlog
 
 from eventing import cancellation, projection
+from eventing.http import server
 from eventing.http.client import Client
+from eventing.instance import reachable
 from eventing.projection import Record
 from eventing.runtime import Runtime, end
 from sources import sink, source
@@ -46,6 +48,7 @@ class Sources:
         """Send through *client*."""
         self._store = runtime.store
         self._client = client
+        self._api = f"http://{reachable(runtime.config.host)}:{runtime.config.control_port}"
         self._brokers = f"{runtime.config.data_url}/"  # what the addresses of our own brokers begin with
         self._shared: WeakValueDictionary[str, Batches] = WeakValueDictionary()  # of small sources, by sink
         self._places = Places(runtime.store)
@@ -78,51 +81,60 @@ class Sources:
         if (before := self._running.pop(name, None)) is not None:
             before.cancel()
         kind, _, where = name.partition("/")
+        as_source, as_sink = source.named(kind), sink.named(kind)
         if record is None:
             self._tally.forget(name)
-            self.doors.remove(where)
-        elif (found := source.named(kind)) is not None:
-            emit = self._emitter(found, name, record)
-            self._running[name] = self._tasks.create_task(self._keep(found.run, emit, name, record, before))
-        elif (run := sink.named(kind)) is not None:
+            if as_sink is not None:
+                self.doors.remove(where)
+        elif as_source is not None:
+            emit = self._emitter(as_source, name, record)
+            self._running[name] = self._tasks.create_task(
+                self._keep(lambda found: as_source.run(found, emit), emit, name, record, before))
+        elif as_sink is not None:
             entrance = Entrance(functools.partial(self._set_state, name, record), self._tally.counts(name))
             self.doors.add(where, entrance)
-            self._running[name] = self._tasks.create_task(self._keep(run, entrance, name, record, before))
+            self._running[name] = self._tasks.create_task(
+                self._keep(lambda found: as_sink(found, entrance), entrance, name, record, before))
 
     def _emitter(self, kind: source.Source, name: str, record: Record) -> Emitter:
-        emit = Emitter(self._client, record, name=name, count=self._tally.counts(name),
+        return Emitter(self._client, record, name=name, count=self._tally.counts(name),
                        on_state=functools.partial(self._set_state, name, record),
                        on_place=functools.partial(self._places.say, record["uid"]),
                        ledger=Ledger(self._store, record["uid"]),
                        batches=self._batches(kind, record["sink"]))
+
+    async def _keep(self, run: Callable[[Record], Awaitable[None]], way: Emitter | Entrance, name: str,
+                    record: Record, before: asyncio.Task[None] | None) -> None:
+        """Run one source or sink, once its run *before* has ended; again and again if it fails."""
+        if before is not None:
+            await asyncio.wait((before,))
         wait_s = _FIRST_WAIT_S
         while True:
-            emit.was_ready = False
+            way.was_ready = False
             try:
-                around = {"secrets": await self._secrets(name, record),
-                          "place": await self._places.read(record["uid"])}
-                await kind.run(record | around, emit)
+                await run(record | {"secrets": await self._secrets(name, record),
+                                    "place": await self._places.read(record["uid"]), "api": self._api})
             except source.NotReady as error:
                 problem = error.reason, str(error)
-            except Exception as error:  # noqa: BLE001  whatever a source raises is its own failure only
+            except Exception as error:  # noqa: BLE001  whatever it raises is its own failure only
                 problem = "SourceFailed", f"{type(error).__name__}: {error}"
             else:
-                return  # a source that is done is done
+                return  # one that is done is done
             self._set_state(name, record, *problem)
-            wait_s = _FIRST_WAIT_S if emit.was_ready else wait_s
+            wait_s = _FIRST_WAIT_S if way.was_ready else wait_s
             log.warning("source failed", source=name, reason=problem[0], error=problem[1], again_in_s=wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
-    def _batches(self, kind: source.Source, sink: str) -> Batches | None:
-        """How events to *sink* go together; None if it is no broker of ours, all of which take batches."""
-        if not sink.startswith(self._brokers):
+    def _batches(self, kind: source.Source, url: str) -> Batches | None:
+        """How events to *url* go together; None if it is no broker of ours, all of which take batches."""
+        if not url.startswith(self._brokers):
             return None
         if not kind.is_small:
-            return batches_to(self._client, sink)
-        shared = self._shared.get(sink)
+            return batches_to(self._client, url)
+        shared = self._shared.get(url)
         if shared is None:
-            shared = self._shared[sink] = batches_to(self._client, sink)
+            shared = self._shared[url] = batches_to(self._client, url)
         return shared
 
     async def _secrets(self, name: str, record: Record) -> Record:
@@ -164,9 +176,20 @@ async def run(runtime: Runtime) -> None:
     client = Client(dial=runtime.config.dial)
     try:
         async with asyncio.TaskGroup() as tasks:
-            sources = tasks.create_task(Sources(runtime, client).run())
+            sources = Sources(runtime, client)
+            running = tasks.create_task(sources.run())
+            listener = await _listen(runtime, sources.doors)
             runtime.ready()
             await runtime.stopping.wait()
-            await end([sources])
+            # First what senders wait for, while the sinks are still connected.
+            await listener.close(runtime.config.drain_s)
+            await end([running])
     finally:
         await client.close()
+
+
+async def _listen(runtime: Runtime, doors: Doors) -> server.Server:
+    path = runtime.config.sinks_socket
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # a killed predecessor left it
+    return await server.serve(doors.handle, path=path)

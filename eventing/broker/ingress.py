@@ -3,7 +3,8 @@ The ingress: an event arrives over HTTP, is checked, stored, and only then answe
 
 Checks, in Knative's order (its broker ingress; a bad event for an unknown broker is a 400, not a 404):
 
-    Host of a Service                      its answer: the request goes to the activator
+    Host of a Service                      its answer: the connection goes to the activator
+    Host of sinks (KafkaSink)              likewise, to the sources role
     Host under the Services' domain        404
     OPTIONS                                200 with WebHook-Allowed-Origin and -Rate
     any method but POST                    405
@@ -51,6 +52,7 @@ from eventing.event import Event
 from eventing.http import server
 from eventing.http.client import Client
 from eventing.http.exchange import Exchange
+from eventing.http.handover import Giver
 from eventing.http.proxy import Proxy
 from eventing.http.wire import Header
 from eventing.projection import Follower, Record
@@ -82,12 +84,15 @@ class Ingress:
         self.body_limit_bytes = config.body_limit_bytes
         self._service_suffix = f".{config.domain}".lower().encode()
         self._activator = str(config.activator_socket)
+        self._sink_hosts = {host.lower().encode() for host in config.sink_hosts}
+        self._sinks = str(config.sinks_socket)
         self.stream = stream
         self._proxy = proxy
         self.traffic = traffic
         self.types = types
         self._brokers: dict[bytes, tuple[str, Settings]] = {}  # target -> ns/name and the rest
         self._hosts: set[bytes] = set()
+        self.giver: Giver | None = None  # of Services' connections, where the activator takes them
 
     def __repr__(self) -> str:
         """Counts."""
@@ -112,7 +117,10 @@ class Ingress:
         """Take one request; the table in the module's docstring, from the top."""
         host = _without_port(exchange.header(b"host") or b"")
         if host in self._hosts:
-            self._proxy.forward(exchange, self._activator)
+            if self.giver is None or not exchange.hand_over(self.giver.give):
+                self._proxy.forward(exchange, self._activator)
+        elif host in self._sink_hosts:
+            self._proxy.forward(exchange, self._sinks)
         elif host.endswith(self._service_suffix):
             self._reject(exchange, 404, "no_route", f"no Service answers at {host.decode('latin-1')}")
         elif exchange.method == b"POST":
@@ -128,7 +136,7 @@ class Ingress:
             self._reject(exchange, 404, "path", "POST events to /namespace/broker")
             return
         broker = target.removesuffix(b"/")
-        if not _BROKER.fullmatch(broker):
+        if broker not in self._brokers and not _BROKER.fullmatch(broker):
             self._reject(exchange, 400, "path", "POST events to /namespace/broker")
             return
         exchange.collect(self.body_limit_bytes, _Arrival(self, exchange, broker).take)

@@ -31,7 +31,6 @@ from eventing.http.client import Address, Client, ClientLimits
 from eventing.http.upstream import Upstream
 from eventing.http.wire import Header
 
-_HTTP_PORT = 80
 _EVENT_TYPES = b"application/cloudevents"
 # A reply may be as large as an event may be, and in JSON base64 makes a third more of it.
 _ANSWER_FACTOR = 2
@@ -46,7 +45,6 @@ class Sender:
     def __init__(self, config: Config) -> None:
         """Connect as *config* says our own hosts are reached."""
         self._config = config
-        self._service_suffix = config.service_suffixes
         # Windows bound what is open; all Services share one address, so it gets as many.
         self.client = Client(limits=ClientLimits(connections=2 * OPEN_LIMIT), dial=self._dial)
         self.answer_bytes = _ANSWER_FACTOR * config.body_limit_bytes
@@ -109,8 +107,8 @@ class Sender:
         self._timer = self._loop.call_later(_TICK_S, self._tick) if self._calls else None
 
     def _dial(self, host: str, port: int) -> Address | None:
-        if host.endswith(self._service_suffix) and port in (_HTTP_PORT, self._config.port):
-            return str(self._config.activator_socket)
+        if (path := self._config.dial(host, port)) is not None:
+            return path
         if host == "localhost" and port == self._config.port and self._config.host != "0.0.0.0":
             return self._config.host, port
         return None

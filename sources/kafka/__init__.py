@@ -1,5 +1,5 @@
 """
-KafkaSource: an event for each record of some topics.
+KafkaSource: an event for each record of some topics. (KafkaSink, the other way round, is sink.py's affair.)
 
     record -> event (event.py) -> POST to the sink -> accepted -> its offset may be committed (lane.py)
 
@@ -26,9 +26,11 @@ from eventing.control.kind import Column, Defaults, Kind
 from eventing.control.resource import Resource
 from eventing.projection import Record
 from sources.adapter import SECRET_VALUE, source_kind
-from sources.kafka import connection
+from sources.kafka import connection, sink
 from sources.kafka.event import EVENT_TYPE, KEY_TYPES
 from sources.source import CeAttributes, Emit, NotReady, secrets_of, source, spec_of
+
+__all__ = ["KIND", "kafka", "sink"]
 
 KEY_TYPE_LABEL = "kafkasources.sources.knative.dev/key-type"
 _OFFSETS = ("earliest", "latest")

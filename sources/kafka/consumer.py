@@ -31,8 +31,8 @@ async def consume(settings: Settings, consumers: int, initial_offset: str, emit:
         NotReady: the cluster was lost, or cannot be used.
     """
     try:
-        async with Scout(settings.connection, settings.topics, settings.group) as scout:
-            await scout.settle_start(initial_offset, emit)
+        async with Scout(settings.connection, settings.topics) as scout:
+            await scout.settle_start(settings.group, initial_offset, emit)
             async with asyncio.TaskGroup() as tasks:
                 members = [Member(settings, emit) for _ in range(consumers)]
                 for member in members:

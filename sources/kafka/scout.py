@@ -1,5 +1,6 @@
 """
-What is done beside reading: are the topics there, where does the group start, is the cluster still reachable.
+What is done beside reading and writing: are the topics there, where does the group start, is the cluster
+still reachable.
 
 Where a group starts is settled once, by a commit, before anybody reads; from then on its commits say where
 it is. So `latest` means latest as of when the source came up, not as of some later restart. A partition of a
@@ -12,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from sources.kafka.failure import UNREACHABLE, explain, not_ready
-from sources.source import Emit, NotReady
+from sources.source import NotReady, State
 
 _CONNECT_S = 15.0  # to a cluster: longer than a leader's election takes
 _TOPIC_POLL_S = 1.0  # while a topic does not exist
@@ -27,13 +28,12 @@ _GIVE_UP_AFTER = 3
 
 
 class Scout:
-    """One source's administrator of its cluster."""
+    """The administrator of one source's, or sink's, cluster."""
 
-    def __init__(self, connection: Mapping[str, Any], topics: list[str], group: str) -> None:
+    def __init__(self, connection: Mapping[str, Any], topics: list[str]) -> None:
         """Nothing is connected yet."""
         self._connection = connection
         self._topics = topics
-        self._group = group
         self._admin = AIOKafkaAdminClient(**connection)
 
     async def __aenter__(self) -> Self:
@@ -50,22 +50,39 @@ class Scout:
         """Disconnect."""
         await self._admin.close()
 
-    async def settle_start(self, initial_offset: str, emit: Emit) -> None:
-        """Wait until all topics exist; commit where the group starts in those that it has not read yet."""
+    async def create(self, topic: str, partitions: int, replication_factor: int) -> None:
+        """Create *topic* unless it is there, as it may be; raises NotReady."""
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                answer = await self._admin.create_topics([NewTopic(topic, partitions, replication_factor)])
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise not_ready(error) from error
+        for _, code, *words in answer.topic_errors:
+            if code and code != TopicAlreadyExistsError.errno:
+                why = next(filter(None, words), "") or for_code(code).__name__
+                raise NotReady("FailedToCreateTopic", f"topic {topic} cannot be created: {why}")
+
+    async def wait_for_topics(self, state: State) -> set[str]:
+        """Wait until all topics exist; those that did not at first."""
         late: set[str] = set()
         while missing := await self._missing_topics():
             late |= missing
             names = ", ".join(sorted(missing))
-            emit.not_ready("TopicNotFound", f"the cluster has no topic {names}; it is waited for")
+            state.not_ready("TopicNotFound", f"the cluster has no topic {names}; it is waited for")
             await asyncio.sleep(_TOPIC_POLL_S)
-        beginners = AIOKafkaConsumer(group_id=self._group, enable_auto_commit=False, **self._connection)
+        return late
+
+    async def settle_start(self, group: str, initial_offset: str, state: State) -> None:
+        """Wait for all topics; commit where *group* starts in those that it has not read yet."""
+        late = await self.wait_for_topics(state)
+        beginners = AIOKafkaConsumer(group_id=group, enable_auto_commit=False, **self._connection)
         try:
             await beginners.start()
             await self._commit_start(beginners, initial_offset, late)
         finally:
             await beginners.stop()
 
-    async def watch(self, emit: Emit) -> None:
+    async def watch(self, state: State) -> None:
         """Tell whether the cluster answers; raises NotReady once it has not for a while."""
         failures = 0
         while True:
@@ -76,12 +93,12 @@ class Scout:
                 failures += 1
                 if failures == _GIVE_UP_AFTER:
                     raise
-                emit.not_ready(why.reason, str(why))
+                state.not_ready(why.reason, str(why))
                 continue
             failures = 0
             if missing:
                 raise NotReady("TopicNotFound", f"topic {', '.join(sorted(missing))} has gone")
-            emit.ready()
+            state.ready()
 
     async def _missing_topics(self) -> set[str]:
         """Topics that the cluster does not have; raises NotReady if it does not say."""

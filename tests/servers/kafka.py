@@ -130,6 +130,15 @@ class Kafka:
             self._process.send_signal(how)
             self._process.wait(timeout=_START_S)
 
+    @contextlib.contextmanager
+    def frozen(self):
+        """It is there and does nothing, for as long as the context is open."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def topic(self, partitions=1, **settings):
         """Name of a new topic."""
         name = f"t-{uuid.uuid4().hex[:12]}"
@@ -186,6 +195,8 @@ class Elsewhere(Kafka):
     def stop(self, how=signal.SIGTERM):
         """Tests that restart the broker are not for this one."""
         pytest.skip("the broker of CLARION_TEST_KAFKA is not ours to stop")
+
+    frozen = stop
 
 
 @contextlib.contextmanager
