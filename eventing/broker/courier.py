@@ -83,7 +83,8 @@ class Courier:
         self._may_send = may_send
         self._on_decided = on_decided
         self._open: set[Attempt] = set()
-        self._wakes: dict[Lane, asyncio.TimerHandle] = {}  # lanes that only time holds up
+        # Lanes that only time holds up, and until when (loop time; uvloop's handles do not tell it).
+        self._wakes: dict[Lane, tuple[float, asyncio.TimerHandle]] = {}
         self._is_closing = False
         self._emptied = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -116,7 +117,7 @@ class Courier:
     def stop(self) -> None:
         """Send nothing more, and give up what is open, at once."""
         self._is_closing = True
-        for wake in self._wakes.values():
+        for _, wake in self._wakes.values():
             wake.cancel()
         for attempt in tuple(self._open):
             if attempt.call is not None:
@@ -130,11 +131,11 @@ class Courier:
         if wake_at is None:
             return
         when = self._loop.time() + max(0.0, wake_at - now)
-        wake = self._wakes.get(lane)
-        if wake is None or when < wake.when():
-            if wake is not None:
-                wake.cancel()
-            self._wakes[lane] = self._loop.call_at(when, self._wake, lane)
+        known = self._wakes.get(lane)
+        if known is None or when < known[0]:
+            if known is not None:
+                known[1].cancel()
+            self._wakes[lane] = when, self._loop.call_at(when, self._wake, lane)
 
     def _wake(self, lane: Lane) -> None:
         del self._wakes[lane]
