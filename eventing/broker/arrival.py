@@ -15,7 +15,6 @@ Pure: the time is an argument.
 """
 
 import functools
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from eventing import duration
@@ -28,6 +27,7 @@ DELAY = "delay"
 DELIVER_AT = "deliverat"
 
 TTL_DEFAULT = 255  # Knative's MAX_TTL
+_FIRST_HOP = str(TTL_DEFAULT)
 # Whoever means to wait longer has mistaken a unit; and it is stored, in memory, all that time.
 LONGEST_DELAY_S = 366 * 86400.0
 
@@ -42,7 +42,9 @@ def stamp(event: Event, now: float) -> Event:
 
     Raises TooManyHops; NotACloudEvent when it says in no readable way when it is to be delivered.
     """
-    attributes = {**event.attributes, TTL: _hop(event.attributes), ARRIVAL_TIME: _rfc3339(now)}
+    given = event.attributes
+    hops = _hop(given[TTL]) if TTL in given else _FIRST_HOP
+    attributes = {**given, TTL: hops, ARRIVAL_TIME: _rfc3339(now)}
     if DELAY in attributes or DELIVER_AT in attributes:
         _schedule(attributes, now)
     return Event(attributes, event.data, event.headers)
@@ -78,14 +80,11 @@ def _schedule(attributes: dict[str, str], now: float) -> None:
 _TOO_LATE = f"is more than {LONGEST_DELAY_S / 86400:.0f} days from now"
 
 
-def _hop(attributes: Mapping[str, str]) -> str:
-    given = attributes.get(TTL)
-    if given is None:
-        return str(TTL_DEFAULT)
+def _hop(given: str) -> str:
     try:
         left = int(given) - 1
     except ValueError:
-        return str(TTL_DEFAULT)
+        return _FIRST_HOP
     if left <= 0:
         raise TooManyHops(f"{TTL} is {given}: the event has been through too many brokers")
     return str(left)

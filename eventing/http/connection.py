@@ -161,6 +161,9 @@ class Connection(Reader):
 
     def _go_on(self) -> None:
         """Turn to what came meanwhile; a loop, since each request may be answered at once."""
+        if self._reading and self._held is None and not (
+                self._queue or self._incoming or self._bad or self._half_closed or self._server.closing):
+            return  # nothing did, as nearly always
         while self._current is None and not self._lingering and not self._lost:
             if self._queue:
                 exchange = self._current = self._queue.popleft()
@@ -187,7 +190,7 @@ class Connection(Reader):
         if self._lost:
             return
         try:
-            block = wire.encode(wire.without_framing(headers)) if headers else b""
+            block = wire.answer(headers) if headers else b""
         except wire.BadHeader:
             _log().exception("answer with a bad header", exchange=repr(exchange))
             status, block, body = 500, b"", b"internal error\n"

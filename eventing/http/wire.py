@@ -5,6 +5,7 @@ A header block is written here and nowhere else, so a line break inside a name o
 this process (response splitting, CWE-113). Reading is the parser's work (httptools).
 """
 
+import functools
 import http
 from collections.abc import Collection, Iterable
 
@@ -21,6 +22,9 @@ HOP_BY_HOP = frozenset({
 # What a handler may have copied from another message, and only the connection knows.
 PER_HOP_FRAMING = frozenset({b"transfer-encoding", b"connection"})
 _FRAMING = PER_HOP_FRAMING | {b"content-length"}
+
+# Answers with headers of their own that all handlers of a process have.
+_CONSTANTS = 64
 
 _REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}
 
@@ -50,6 +54,16 @@ def is_plain(head: bytes, headers: int) -> bool:
     """Whether *head*, first line to empty line, is *headers* lines that each end as we would end them."""
     lines = headers + 2
     return head.count(b"\r\n") == lines and head.count(b"\n") == lines and head.count(b"\r") == lines
+
+
+def answer(headers: Iterable[Header]) -> bytes:
+    """Header lines of an answer but for its framing; those of a tuple, a constant, are made once."""
+    return _constant(headers) if type(headers) is tuple else encode(without_framing(headers))
+
+
+@functools.lru_cache(_CONSTANTS)
+def _constant(headers: tuple[Header, ...]) -> bytes:
+    return encode(without_framing(headers))
 
 
 def find(headers: Iterable[Header], name: bytes) -> bytes | None:
