@@ -22,11 +22,12 @@ _LIFE_MS = 6000
 _RENEWAL_S = 2.0
 _TAKE_S = 0.5  # between two tries to get it
 
-_AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+# A store that refuses (it cannot write to its disk, it became a replica) is asked again, as one that is away.
+_AWAY = (redis.exceptions.RedisError, OSError, TimeoutError)
 
 # KEYS 1 the lease. ARGV 1 the holder that we saw, 2 ourselves, 3 life in ms (0: give it up).
-# Returns 1 if the holder was the one that we saw.
-_SWAP = """
+# Returns 1 if the holder was the one that we saw. allow-oom: a full store must not end the control role.
+_SWAP = """#!lua flags=allow-oom
 local holder = redis.call('GET', KEYS[1]) or ''
 if holder ~= ARGV[1] then return 0 end
 if ARGV[3] == '0' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end

@@ -334,3 +334,21 @@ async def test_the_lease_of_a_dead_process_is_taken_at_once(store):
         await lease.acquire()
     await lease.release()
     assert await store.get(keys.CONTROL_LEASE) is None
+
+
+async def test_the_lease_in_a_full_store(store):
+    """Who reconciles is decided, and renewed, although nothing else can be written."""
+    lease = Lease(store)
+    await store.config_set("maxmemory", 1)
+    try:
+        async with asyncio.timeout(10):
+            await lease.acquire()
+            await store.pexpire(keys.CONTROL_LEASE, 5000)
+            async with asyncio.TaskGroup() as tasks:
+                keeping = tasks.create_task(lease.keep())
+                while await store.pttl(keys.CONTROL_LEASE) <= 5000:
+                    await asyncio.sleep(0.05)
+                keeping.cancel()
+    finally:
+        await store.config_set("maxmemory", 0)
+    await lease.release()
