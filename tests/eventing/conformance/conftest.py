@@ -76,6 +76,15 @@ def api(instance, until):
     return Api(instance, until)
 
 
+@pytest.fixture
+def set_flags(api, until):
+    """Sets flags of ConfigMap config-features; they are as they were after the test."""
+    path = "/api/v1/namespaces/knative-eventing/configmaps"
+    yield lambda flags: api.create(path, "config-features", flags)
+    api.call("DELETE", f"{path}/config-features")
+    until(lambda: api.call("GET", f"{path}/config-features")[0] == 404, what="end of the flags")
+
+
 _NUMBERS = itertools.count()
 
 
