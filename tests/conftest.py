@@ -34,6 +34,7 @@ from eventing.control.field import render
 from eventing.control.kind import Defaults, of
 from eventing.control.plane import Plane
 from tests.servers import kafka as kafka_server
+from tests.servers import kubernetes as kubernetes_server
 from tests.servers import provision
 
 # Whoever starts this in a shell's background has it ignored, and so would every process that is started here.
@@ -85,6 +86,52 @@ def kafka():
     """A Kafka broker: `kafka.plain` is its address (tests/servers/kafka.py)."""
     with provision.needed("Kafka", kafka_server.serve) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def kubernetes():
+    """A Kubernetes API: `kubernetes.kubectl(...)` asks it (tests/servers/kubernetes.py)."""
+    with provision.needed("Kubernetes", kubernetes_server.serve) as server:
+        yield server
+
+
+_BUILD = pytest.StashKey()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Tests that need Kubernetes come last: where it has to be built, the others run meanwhile."""
+    items.sort(key=_needs_kubernetes)
+
+
+def _needs_kubernetes(item):
+    return "kubernetes" in getattr(item, "fixturenames", ())
+
+
+def pytest_runtestloop(session):
+    """Begin to build what has to be built."""
+    if not session.config.option.collectonly and any(map(_needs_kubernetes, session.items)):
+        session.config.stash[_BUILD] = kubernetes_server.Build()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """Wait for it before the first test that needs it, outside of that test's own time."""
+    build = item.config.stash.get(_BUILD, None)
+    if build is not None and _needs_kubernetes(item):
+        if build.is_running:
+            terminal = item.config.pluginmanager.getplugin("terminalreporter")
+            terminal.write_line("\nBuilding a Kubernetes API server: once, 7 minutes of two free cores ...")
+        if problem := build.wait():
+            provision.missing["Kubernetes"] = problem
+        del item.config.stash[_BUILD]
+    return (yield)
+
+
+def pytest_sessionfinish(session):
+    """A run that ends early takes its compilers along."""
+    if (build := session.config.stash.get(_BUILD, None)) is not None:
+        build.stop()
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -12,6 +12,7 @@ skipped, and the last lines of the run say so; with CLARION_REQUIRE_SERVERS=1, a
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import socket
@@ -23,7 +24,7 @@ import pytest
 # What this run could not have, and why: said at its end.
 missing = {}
 
-_INSTALL_S = 900  # a build from source on two cores takes half of that
+_INSTALL_S = 900  # a download over a slow line; a build says how long it may take
 
 
 class Missing(Exception):
@@ -67,16 +68,24 @@ def program(name):
     return found
 
 
-def install(*command, cwd):
+def install(*command, cwd, timeout_s=_INSTALL_S):
     """Run an install command; Missing with its last words if it fails."""
     try:
         done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              check=False, timeout=_INSTALL_S)
+                              check=False, timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
-        raise Missing(f"{command[0]} did not end within {_INSTALL_S} s") from error
+        raise Missing(f"{command[0]} did not end within {timeout_s} s") from error
     if done.returncode:
         words = (done.stdout + done.stderr).strip().splitlines()
         raise Missing(f"{command[0]} failed: {words[-1] if words else done.returncode}")
+
+
+@contextlib.contextmanager
+def alone(directory):
+    """One process at a time: who comes second waits, and then finds what the first one made."""
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def free_ports(count):

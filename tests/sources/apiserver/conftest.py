@@ -1,0 +1,155 @@
+"""A real Kubernetes API, and a sink that can go away."""
+
+import asyncio
+import itertools
+import uuid
+from collections import Counter
+
+import pytest
+
+from eventing import binding, projection
+from eventing.http import server as http
+
+
+class Sink:
+    """An HTTP server that can stop and come back; `answers` are the statuses that it gives first."""
+
+    def __init__(self):
+        self.events = []
+        self.answers = []
+        self.refused = 0
+        self._changed = asyncio.Event()
+        self._port = 0
+        self._server = None
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self._port}/"
+
+    async def start(self):
+        """Listen, on the same port as before."""
+        self._server = await http.serve(self._handle, host="127.0.0.1", port=self._port)
+        self._port = self._server.port
+
+    async def stop(self):
+        """Refuse connections."""
+        await self._server.close(0)
+
+    def _handle(self, exchange):
+        exchange.collect(1 << 20, lambda body: self._take(exchange, body))
+
+    def _take(self, exchange, body):
+        status = self.answers.pop(0) if self.answers else 202
+        if status == 202:
+            self.events.append(binding.from_http(exchange.headers, body))
+        else:
+            self.refused += 1
+        exchange.respond(status)
+        self._changed.set()
+
+    def told(self, *attributes):
+        """Those attributes of every event, in order."""
+        return [tuple(event.attributes.get(each) for each in attributes) for event in self.events]
+
+    def changes(self):
+        """(add|update|delete, name) of every event, in order."""
+        return [(event.attributes["type"].rpartition(".")[2], event.attributes["name"])
+                for event in self.events]
+
+    @property
+    def repeats(self):
+        """How many events more than different ones were accepted."""
+        seen = Counter(event.attributes["id"] for event in self.events)
+        return seen.total() - len(seen)
+
+    async def until(self, condition, timeout_s=40):
+        """Return once *condition* holds of the sink."""
+        async with asyncio.timeout(timeout_s):
+            while not condition(self):
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@pytest.fixture
+async def sink():
+    """A sink that listens."""
+    made = Sink()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+class Flow:
+    """An ApiServerSource as its reconciler projects it, of ConfigMaps in a namespace of its own."""
+
+    def __init__(self, store, kubernetes, sink):
+        self.store = store
+        self.kubernetes = kubernetes
+        self.namespace = kubernetes.namespace(team="a")
+        self.name = f"ApiServerSource/{self.namespace}/watch"
+        self.secrets = {"kubeconfig": kubernetes.kubeconfig.read_text()}
+        self._numbers = itertools.count()
+        self.record = {
+            "uid": str(uuid.uuid4()), "generation": 1, "source": "", "sink": sink.url, "extensions": {},
+            "delivery": None, "secret_versions": ["1"], "namespace": self.namespace, "kubeconfig": "",
+            "context": "", "skips_permissions_check": False,
+            "spec": {"resources": [{"apiVersion": "v1", "kind": "ConfigMap"}], "mode": "Reference"}}
+
+    async def project(self, **spec):
+        """Write or change the source."""
+        self.record["spec"].update(spec)
+        self.record["generation"] += 1
+        await projection.write(self.store, "source-secrets", self.name, self.secrets)
+        await projection.write(self.store, "sources", self.name, self.record)
+
+    async def apply(self, **spec):
+        """Write or change the source; returns its state once it is ready."""
+        await self.project(**spec)
+        return await self.until(lambda state: state["ready"])
+
+    async def delete(self):
+        """Take it away; what it knows stays."""
+        await projection.write(self.store, "sources", self.name, None)
+
+    async def until(self, condition):
+        """The state that the sources role reports, once *condition* holds of this generation's."""
+        async with asyncio.timeout(60):
+            while True:
+                state = await projection.read_one(self.store, "source-states", self.name)
+                if state and state["generation"] == self.record["generation"] and condition(state):
+                    return state
+                await asyncio.sleep(0.02)
+
+    async def kubectl(self, *arguments):
+        """What `kubectl` prints, in the flow's namespace."""
+        return await asyncio.to_thread(self.kubernetes.kubectl, "-n", self.namespace, *arguments)
+
+    async def config_map(self, name, value="1", *, namespace="", **labels):
+        """Create or change one."""
+        made = config_map(name, value, namespace or self.namespace, labels)
+        await asyncio.to_thread(self.kubernetes.apply, made)
+
+    async def config_maps(self, count, value="1"):
+        """Create or change many in one go: n-0, n-1, ..."""
+        many = [config_map(f"n-{number}", value, self.namespace, {}) for number in range(count)]
+        await asyncio.to_thread(self.kubernetes.apply, *many)
+
+    async def stop_api(self, *how):
+        """Take the API server away."""
+        await asyncio.to_thread(self.kubernetes.stop_api, *how)
+
+    async def start_api(self):
+        """Bring it back."""
+        await asyncio.to_thread(self.kubernetes.start_api)
+
+
+def config_map(name, value, namespace, labels):
+    """A ConfigMap."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "data": {"value": value},
+            "metadata": {"name": name, "namespace": namespace, "labels": labels}}
+
+
+@pytest.fixture
+async def flow(store, kubernetes, sink):
+    """An ApiServerSource to apply; nothing of the cluster's own (kube-root-ca.crt) is in its namespace."""
+    return Flow(store, kubernetes, sink)
