@@ -127,8 +127,7 @@ async def _answer(exchange: Exchange, entrance: Entrance, body: bytes) -> None:
         events = _events(exchange, body)
         await entrance.pass_on(events)
     except ExceptionGroup as group:
-        problem = group.exceptions[0]
-        refused = problem if isinstance(problem, Rejected) else Unavailable(f"the sink failed: {problem}")
+        refused = _refusal(group.exceptions[0])
     except Rejected as error:
         refused = error
     else:
@@ -138,6 +137,13 @@ async def _answer(exchange: Exchange, entrance: Entrance, body: bytes) -> None:
     entrance.count[tally.REJECTED] += len(events) or 1
     headers = _RETRY_AFTER if isinstance(refused, Unavailable) else _LINE
     exchange.respond(refused.status, headers, f"{refused}\n".encode())
+
+
+def _refusal(problem: Exception) -> Rejected:
+    if isinstance(problem, Rejected):
+        return problem
+    log.error("sink failed", exc_info=problem)
+    return Unavailable(f"the sink failed: {type(problem).__name__}")
 
 
 def _events(exchange: Exchange, body: bytes) -> list[Event]:

@@ -6,7 +6,7 @@ An event -> the Kafka record that carries it (CloudEvents' Kafka protocol bindin
     structured     the event, JSON content-type: application/cloudevents+json
 
 Its key is the extension `partitionkey`, so that events of one key stay in one order. An event without data is
-a record without a value.
+a record without a value, or with an empty one where it has no key either: aiokafka writes none without both.
 """
 
 from typing import NamedTuple
@@ -33,4 +33,4 @@ def to_record(event: Event, mode: str) -> Outgoing:
         return Outgoing(key, binding.to_json(event), [("content-type", binding.STRUCTURED.encode())])
     headers = [("content-type" if name == "datacontenttype" else f"ce_{name}", value.encode())
                for name, value in attributes.items()]
-    return Outgoing(key, event.data, headers)
+    return Outgoing(key, b"" if key is None and event.data is None else event.data, headers)

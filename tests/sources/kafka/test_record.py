@@ -27,6 +27,14 @@ def test_structured():
         [("content-type", b"application/cloudevents+json")])
 
 
+def test_nothing_in_it():
+    """Without data there is no value; without a key it is an empty one."""
+    event = Event({"specversion": "1.0", "id": "1", "type": "t", "source": "/s"}, None)
+
+    assert to_record(event, "binary").value == b""
+    assert to_record(Event({**event.attributes, "partitionkey": "p"}, None), "binary").value is None
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("data", [b"\xff\x00 bytes", None])
 def test_there_and_back(mode, data):

@@ -148,9 +148,8 @@ def test_everybody_sends_to_it(instance, kafka, until):
     """It is a Trigger's subscriber, a dead letter sink, a source's sink, and has a door at the data port."""
     name = f"out-{uuid.uuid4().hex[:8]}"
     instance.clarion("apply", "-f", "-", stdin=OBJECTS.replace("NAME", name).replace("KAFKA", kafka.plain))
-    for kind, object_ in (("kafkasink", name), ("trigger", f"{name}-subscriber"), ("trigger", f"{name}-dead")):
-        until(lambda kind=kind, object_=object_: "True" in instance.clarion("get", kind, object_).split(),
-              what=f"{kind} that is Ready")
+    for each in (["kafkasink", name], ["trigger", f"{name}-subscriber"], ["trigger", f"{name}-dead"]):
+        until(lambda each=each: "True" in instance.clarion("get", *each).split(), what=f"Ready {each}")
 
     for type_ in ("delivered", "dead"):
         assert instance.publish(type_, type_, {}, broker=f"default/{name}") == 202
