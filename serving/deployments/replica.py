@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from eventing.process import describe_status
 from serving.deployments import rollout
 from serving.workers.backend import Backend, StartFailed, Worker
 
@@ -92,7 +93,8 @@ class Replica:
         if not self._worker.exited.done():
             self._tell(is_ready=True, reason="", message="")
         status = await asyncio.shield(self._worker.exited)
-        return f"exit code {status}" if status >= 0 else f"signal {-status}"
+        said = self._worker.last_words.rstrip().rpartition("\n")[2]
+        return f"{describe_status(status)}: {said}" if said else describe_status(status)
 
     def _progress(self, reason: str, message: str) -> None:
         self._tell(is_ready=False, reason=reason or "ContainerCreating", message=message)

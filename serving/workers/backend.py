@@ -65,6 +65,7 @@ class Worker:
     ready: asyncio.Future[None]
     # Resolves with the exit status: >= 0 as given to exit(), negative: the signal that ended it.
     exited: asyncio.Future[int]
+    last_words: str = ""  # the last lines that it printed, once it has exited
 
     def __repr__(self) -> str:
         """Name and state."""

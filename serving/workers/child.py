@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from eventing.http.client import Client
+from eventing.process import describe_status
 from serving.workers import probing
 from serving.workers.backend import StartFailed, Worker
 from serving.workers.logs import Output
@@ -98,6 +99,9 @@ class Child:
         while self._read_chunk():
             pass
         self._output.close()
+        self.worker.last_words = self._output.tail()
+        if not self.is_stopping:
+            self.note(f"it has ended: {describe_status(status)}")
         self._close_report()
         self._loop.remove_reader(self._output_read)
         os.close(self._output_read)
@@ -117,7 +121,8 @@ class Child:
         if self._failure is not None:
             return self._failure
         reason = f"ExitCode{status}" if status >= 0 else f"Signal{-status}"
-        return StartFailed(reason, self._output.tail() or "it ended before it was ready and printed nothing")
+        silent = "it ended before it was ready and printed nothing"
+        return StartFailed(reason, self.worker.last_words or silent)
 
     def _read_report(self) -> None:
         if self._report_read < 0:
