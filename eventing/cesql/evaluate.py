@@ -87,7 +87,7 @@ def _build(node: Node) -> Evaluate:
         case syntax.Unary(_, operand):
             return _negative(build(operand))
         case syntax.Binary():
-            return _binary(node)
+            return _logic(node) if node.operator in _LOGIC else _binary(node)
         case syntax.Like(operand, pattern):
             return _like(build(operand), pattern)
         case syntax.In(operand, members):
@@ -124,15 +124,42 @@ def _negative(operand: Evaluate) -> Evaluate:
     return evaluate
 
 
+def _logic(node: Node) -> Evaluate:
+    """AND, OR and XOR, which bind alike, from left to right; a loop, since there may be hundreds in a row."""
+    steps: list[tuple[str, Evaluate]] = []
+    while isinstance(node, syntax.Binary) and node.operator in _LOGIC:
+        steps.append((node.operator, build(node.right)))
+        node = node.left
+    first = build(node)
+    if len(steps) == 1:
+        return _LOGIC[steps[0][0]](first, steps[0][1])
+    steps.reverse()
+
+    def evaluate(attributes: Attributes) -> bool:
+        value = to_boolean(first(attributes))
+        for operator, right in steps:
+            if operator == "XOR":
+                value = value is not to_boolean(right(attributes))
+            elif value is (operator == "AND"):  # else the right operand is not looked at
+                value = to_boolean(right(attributes))
+        return value
+
+    return evaluate
+
+
+_LOGIC: dict[str, Callable[[Evaluate, Evaluate], Evaluate]] = {
+    "AND": lambda left, right: lambda attributes:
+        to_boolean(left(attributes)) and to_boolean(right(attributes)),
+    "OR": lambda left, right: lambda attributes:
+        to_boolean(left(attributes)) or to_boolean(right(attributes)),
+    "XOR": lambda left, right: lambda attributes:
+        to_boolean(left(attributes)) is not to_boolean(right(attributes)),
+}
+
+
 def _binary(node: syntax.Binary) -> Evaluate:
     left, right = build(node.left), build(node.right)
     match node.operator:
-        case "AND":
-            return lambda attributes: to_boolean(left(attributes)) and to_boolean(right(attributes))
-        case "OR":
-            return lambda attributes: to_boolean(left(attributes)) or to_boolean(right(attributes))
-        case "XOR":
-            return lambda attributes: to_boolean(left(attributes)) is not to_boolean(right(attributes))
         case "=":
             return _equal(left, right)
         case "!=":
@@ -160,14 +187,23 @@ def _like(operand: Evaluate, pattern: str) -> Evaluate:
 
 
 def _regular(pattern: str) -> str:
-    """A LIKE pattern as a regular expression; runs of `%` are one, so that matching stays cheap."""
-    pieces = re.split(r"(\\[%_]|%+|_)", pattern)
-    wild = {"_": "."}
-    return "".join(
-        ".*" if piece.startswith("%") else
-        wild.get(piece) or re.escape(piece[1:] if piece in {r"\%", r"\_"} else piece)
-        for piece in pieces
-    )
+    """
+    A LIKE pattern as a regular expression.
+
+    What stands between two `%` is looked for from the left and never again (atomic groups): trying all places
+    for all of them would take the length of the text to the power of their number.
+    """
+    segments = [""]
+    for piece in re.split(r"(\\[%_]|%+|_)", pattern):
+        if piece.startswith("%"):
+            segments.append("")
+        else:
+            segments[-1] += "." if piece == "_" else \
+                re.escape(piece[1:] if piece in {r"\%", r"\_"} else piece)
+    if len(segments) == 1:
+        return segments[0]
+    first, *middle, last = segments
+    return first + "".join(f"(?>.*?{segment})" for segment in middle) + ".*" + last
 
 
 def _in(operand: Evaluate, members: list[Evaluate]) -> Evaluate:

@@ -20,8 +20,10 @@ from dataclasses import dataclass
 
 from eventing.cesql.values import INTEGER_MAX, INTEGER_MIN, Value
 
-# Deeper nesting than a person writes; keeps a hostile filter from exhausting Python's stack.
-_DEEPEST = 100
+# Deeper than a person writes; keeps a hostile filter from exhausting Python's stack, which ends at 1,000
+# calls: the parser takes eight for a level of parentheses, what is made of the tree three for one of its.
+_DEEPEST = 50
+_DEEPEST_TREE = 150
 
 
 class ParseError(ValueError):
@@ -122,7 +124,28 @@ class _Token:
 
 def parse(text: str) -> Node:
     """The tree of *text*. Raises ParseError."""
-    return _Parser(_tokens(text)).parse()
+    root = _Parser(_tokens(text)).parse()
+    waiting: list[tuple[Node, int]] = [(root, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        if depth > _DEEPEST_TREE:
+            raise ParseError(f"nested deeper than {_DEEPEST_TREE} levels", len(text))
+        waiting += _below(node, depth)
+    return root
+
+
+def _below(node: Node, depth: int) -> list[tuple[Node, int]]:
+    """The children of *node*, which is *depth* levels deep; a chain of AND, OR and XOR is one level."""
+    match node:
+        case Binary(operator, left, right):
+            return [(left, depth if operator in _LEVELS[0] else depth + 1), (right, depth + 1)]
+        case Unary(_, operand) | Like(operand, _):
+            return [(operand, depth + 1)]
+        case In(operand, members):
+            return [(child, depth + 1) for child in (operand, *members)]
+        case Call(_, arguments):
+            return [(child, depth + 1) for child in arguments]
+    return []
 
 
 def _tokens(text: str) -> list[_Token]:

@@ -152,10 +152,61 @@ def test_filter(expression, passes):
     assert cesql.parse(expression).passes(EVENT) is passes
 
 
-def test_nesting_is_bounded():
+@pytest.mark.parametrize("text", [
+    pytest.param("(" * 5000 + "1" + ")" * 5000, id="parentheses"),
+    pytest.param("1" + " + 1" * 5000, id="a sum"),
+    pytest.param("id" + " LIKE 'a'" * 5000, id="LIKE after LIKE"),
+    pytest.param("(" * 49 + "1" + " + 1) " * 49 + " + 1" * 140, id="sums in parentheses"),
+])
+def test_nesting_is_bounded(text):
     """A filter nested beyond reason is refused, and exhausts nothing."""
     with pytest.raises(cesql.ParseError, match="nested deeper"):
-        cesql.parse("(" * 5000 + "1" + ")" * 5000)
+        cesql.parse(text)
+
+
+def test_a_long_choice_is_no_nesting():
+    """Thousands of alternatives are a filter like any other."""
+    expression = cesql.parse(" OR ".join(f"type = 't{number}'" for number in range(5000)))
+
+    assert expression.passes({"type": "t4999"})
+    assert not expression.passes({"type": "t5000"})
+
+
+@given(st.lists(st.tuples(st.sampled_from(["AND", "OR", "XOR"]), st.booleans()), min_size=1, max_size=6),
+       st.booleans())
+def test_logic_goes_from_left_to_right(steps, first):
+    """AND, OR and XOR bind alike, whatever their number; what need not be looked at may be an error."""
+    value, text = first, str(first)
+    for operator, operand in steps:
+        decides = (operator, value) in {("AND", False), ("OR", True)}
+        text += f" {operator} {'INT(id) = 1' if decides else operand}"
+        if not decides:
+            value = operand if operator != "XOR" else value is not operand
+
+    assert cesql.parse(text).evaluate({"id": "no number"}) == (value, None, "")
+
+
+def likes(text, pattern):
+    """LIKE, as slowly as one can say it."""
+    if not pattern:
+        return not text
+    if pattern[0] == "%":
+        return any(likes(text[start:], pattern[1:]) for start in range(len(text) + 1))
+    return bool(text) and pattern[0] in ("_", text[0]) and likes(text[1:], pattern[1:])
+
+
+@given(st.text("ab", max_size=8), st.text("ab_%", max_size=8))
+def test_like_is_what_it_says(text, pattern):
+    """Whatever the pattern: the same as trying all there is."""
+    assert cesql.parse(f"subject LIKE '{pattern}'").passes({"subject": text}) is likes(text, pattern)
+
+
+@pytest.mark.timeout(10)
+def test_like_takes_no_time():
+    """Many `%` against a long value: no evaluation that a dispatcher would never return from."""
+    expression = cesql.parse("subject LIKE '" + "%a" * 30 + "%b'")
+
+    assert not expression.passes({"subject": "a" * 10_000})
 
 
 words = st.sampled_from(["1", "'a%'", "id", "nope", "TRUE", "AND", "OR", "NOT", "=", "<", "+", "-", "/", "(",
