@@ -60,7 +60,7 @@ class Entry:
     read_at: float
     pending: int = 0
     head: bytes | None = None  # its header lines, once the first of its triggers has been sent them
-    listed: list[str] = field(default_factory=list)  # its pairs in the store's list of resolved ones
+    listed: list[str] | None = None  # its pairs in the store's list of resolved ones
     is_passed: bool = False  # by the floor
 
 
@@ -97,7 +97,8 @@ class Budget:
     @property
     def window(self) -> int:
         """Units that one lane may have open now."""
-        return min(WINDOW, max(WINDOW_LEAST, (OPEN_LIMIT - self.open) // 4))
+        share = (OPEN_LIMIT - self.open) // 4
+        return WINDOW if share >= WINDOW else max(WINDOW_LEAST, share)
 
 
 @dataclass(slots=True, eq=False)

@@ -191,10 +191,13 @@ class Ledger:
             entry.is_passed = True
             self.size_bytes -= len(entry.event.data or b"")
             page.floor = entry.id
-            page.passed += entry.listed
+            if entry.listed is not None:
+                page.passed += entry.listed
         for entry, uid in self._fresh:
             if not entry.is_passed:
                 pair = f"{entry.id} {uid}"
+                if entry.listed is None:
+                    entry.listed = []
                 entry.listed.append(pair)
                 page.resolved.append(pair)
         self._fresh.clear()

@@ -40,8 +40,9 @@ from eventing.broker.page import Ledger, Page
 from eventing.broker.reader import Entries, Reader
 from eventing.broker.sender import Sender
 from eventing.broker.settings import Settings
-from eventing.broker.stream import decode
+from eventing.broker.stream import decode_row
 from eventing.broker.upkeep import Upkeep
+from eventing.event import Event
 from eventing.projection import Record
 from eventing.runtime import end
 
@@ -55,6 +56,7 @@ _FLOOR_S = 1.0  # a floor that rises over entries nobody wants is written that o
 _FORGET_ENTRIES = 1000
 _AWAY_S = 0.2  # the store restarts in about 50 ms
 _STORE_AWAY = (redis.exceptions.RedisError, OSError, TimeoutError)
+_UNREAD = Event({})
 
 log = structlog.get_logger(__name__)
 
@@ -240,10 +242,14 @@ class Partition:
     def _received(self, entries: Entries) -> bool:
         """Take what has been read; returns whether there is room for more."""
         now = time.monotonic()
+        if not self._lanes and not self._recovered:  # nobody wants them: the floor rises to the last
+            self._cursor = entries[-1][0].decode()
+            self._ledger.add(Entry(self._cursor, _UNREAD, now))
+            self._work.set()
+            return self._has_room()
         for entry_id, fields in entries:
             self._cursor = entry_id.decode()
-            event = decode(dict(zip(fields[::2], fields[1::2], strict=True)))
-            self._take(Entry(self._cursor, event, now))
+            self._take(Entry(self._cursor, decode_row(fields), now))
         while self._woken:
             self._courier.pump(self._woken.pop())
         self._work.set()
@@ -254,8 +260,9 @@ class Partition:
 
     def _take(self, entry: Entry) -> None:
         """Give an entry to the lanes that want it."""
-        resolved = self._recovered.pop(entry.id, set()) if self._recovered else set()
-        entry.listed = [f"{entry.id} {uid}" for uid in resolved]
+        resolved = self._recovered.pop(entry.id, ()) if self._recovered else ()
+        if resolved:
+            entry.listed = [f"{entry.id} {uid}" for uid in resolved]
         self._ledger.add(entry)
         for lane in self._matcher.match(entry.event.attributes, entry.event.data):
             if lane.uid in resolved:

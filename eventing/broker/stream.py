@@ -102,6 +102,11 @@ def decode(fields: Mapping[bytes, bytes]) -> Event:
     return Event(attributes, fields.get(b"d"))
 
 
+def decode_row(fields: Sequence[bytes]) -> Event:
+    """Make the event of an entry as the store sends it: names and values in turn, those of `encode` first."""
+    return Event(orjson.loads(fields[1]), fields[3] if len(fields) > 2 else None)  # noqa: PLR2004  `a`, its value
+
+
 @dataclass(slots=True)
 class Counts:
     """What has happened since the start of the process, for /metrics."""
