@@ -153,7 +153,7 @@ def check(kind: Kind, new: Resource) -> None:
     if not found:
         wrong = "Required value: name or generateName is required"
         raise failure.invalid(kind, "", [("metadata.name", wrong, "FieldValueRequired")])
-    causes = list(_name_causes(found, is_label=not kind.namespaced))
+    causes = list(_name_causes(found, is_label=kind.full_name == "Namespace"))
     if causes:
         raise failure.invalid(kind, found, causes)
 

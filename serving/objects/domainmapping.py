@@ -5,9 +5,15 @@ DomainMapping: a domain of one's own for a Service.
     spec.ref         the Service or Route that answers there
 
 The domain becomes a member of table `routes` that stands for the Service's host, so percentages, tags and
-rollouts are the Route's and nothing is copied. Of several DomainMappings of one name, in different
-namespaces, the oldest has the domain, and the next one when that goes: Knative's ClusterDomainClaim, made
-without asking. The data port speaks HTTP; `spec.tls` is for a proxy before it.
+rollouts are the Route's and nothing is copied. Who may have a domain:
+
+    ClusterDomainClaim of that name    autocreate-cluster-domain-claims    the domain is had by
+    -------------------------------    --------------------------------    --------------------
+    names a namespace                  either                              the DomainMapping there
+    none                               true (the default here)             the oldest; the next when that goes
+    none                               false                               nobody
+
+The data port speaks HTTP; `spec.tls` is for a proxy before it.
 Source: Knative Serving's `pkg/apis/serving/v1beta1` and `pkg/reconciler/domainmapping`.
 """
 
@@ -21,13 +27,15 @@ from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
-from serving.objects import metadata, names, shape
+from serving.objects import metadata, names, settings, shape
+from serving.objects.domainclaim import CLUSTER_DOMAIN_CLAIM
+from serving.objects.route import port_of
 
 _CONDITIONS = ("CertificateProvisioned", "DomainClaimed", "IngressReady", "ReferenceResolved")
-_HTTP_PORT = 80  # the one that URLs leave out
 _NAME_LIMIT = 255  # RFC 1035, section 2.3.4
 _TLS = "spec.tls is not looked at: the data port speaks HTTP, a proxy before it may end TLS"
 _CLAIMED = "The domain name is already in use by another DomainMapping"
+_UNCLAIMED = 'no ClusterDomainClaim found for domain "{}"'
 _RESERVED = "The domain name is one that a Route may have: choose one that does not end in NAME.NAMESPACE.{}"
 
 
@@ -79,9 +87,7 @@ async def reconcile(mapping: Resource, context: Context) -> None:
     """Claim the domain, and let it lead to what it refers to."""
     status, now, name = resource.status(mapping), context.now, resource.name(mapping)
     resource.initialize_conditions(status, _CONDITIONS, now=now)
-    config = context.config
-    port = "" if config.port == _HTTP_PORT else f":{config.port}"
-    status["url"] = f"http://{name}{port}"
+    status["url"] = f"http://{name}{port_of(context.config)}"
     resource.set_condition(status, "CertificateProvisioned", TRUE, "TLSNotEnabled",
                            "external-domain-tls is not enabled", now=now)
     resource.set_condition(status, "IngressReady", UNKNOWN, "IngressNotConfigured",
@@ -103,7 +109,15 @@ async def _is_claimed(mapping: Resource, context: Context) -> bool:
         resource.set_condition(status, "DomainClaimed", FALSE, "DomainReserved",
                                _RESERVED.format(context.config.domain), now=now)
         return False
+    network = context.config_data(settings.NAMESPACE, "config-network")
+    if await _claim(name, context) is None and not settings.claims_domains(network):
+        await context.project("routes", name, None)
+        resource.set_condition(status, "DomainClaimed", FALSE, "DomainClaimFailed", _UNCLAIMED.format(name),
+                               now=now)
+        return False
     holder = await _holder(name, context)
+    if not holder:  # it is for another namespace, where nobody has asked for it yet
+        await context.project("routes", name, None)
     if resource.uid(holder) == resource.uid(mapping):
         resource.set_condition(status, "DomainClaimed", TRUE, now=now)
         return True
@@ -112,10 +126,20 @@ async def _is_claimed(mapping: Resource, context: Context) -> bool:
     return False
 
 
+async def _claim(name: str, context: Context) -> str | None:
+    """The namespace that a ClusterDomainClaim gives the domain *name* to; None if there is no claim."""
+    context.track(CLUSTER_DOMAIN_CLAIM, "", name)
+    found = await context.get(CLUSTER_DOMAIN_CLAIM, "", name)
+    return None if found is None else str(resource.spec(found).get("namespace") or "")
+
+
 async def _holder(name: str, context: Context) -> Resource:
-    """The DomainMapping that has the domain *name*: the oldest one."""
-    same = [each for each in await context.list(DOMAIN_MAPPING) if resource.name(each) == name]
-    return min(same, key=lambda each: (resource.meta(each).get("creationTimestamp", ""), resource.uid(each)))
+    """The DomainMapping that has the domain *name*: the one that a claim means, else the oldest; or none."""
+    claim = await _claim(name, context)
+    same = [each for each in await context.list(DOMAIN_MAPPING) if resource.name(each) == name
+            and (claim is None or resource.namespace(each) == claim)]
+    return min(same, default={}, key=lambda each: (
+        resource.meta(each).get("creationTimestamp", ""), resource.uid(each)))
 
 
 async def _target(mapping: Resource, context: Context) -> dict[str, Any] | None:

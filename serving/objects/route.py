@@ -4,8 +4,8 @@ Route: which Revisions get the requests of a host, and in which shares.
     NAME.NAMESPACE.DOMAIN        all targets by percentage
     TAG-NAME.NAMESPACE.DOMAIN    the target of that tag
 
-With label `networking.knative.dev/visibility: cluster-local` the domain is `svc.cluster.local`, and such a
-host is served to this machine's own roles only, and not at the data port.
+How hosts are made, and which are served to this machine's own roles only, is told in `hosts.py`. The address
+in the status is the inner name, which those roles know; the URL is for everybody else.
 
 Where a duration is set, a new latest revision gets its share little by little (`rollout.py`); the Route is
 not Ready while it does, and its state stands in the status. A host only ever points at Revisions that are
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from eventing.config import INNER_SUFFIX, Config
+from eventing.config import Config
 from eventing.control import field, resource
 from eventing.control.context import Context
 from eventing.control.field import FieldError
@@ -27,11 +27,12 @@ from eventing.control.resource import TRUE, UNKNOWN, Resource
 from serving import duration
 from serving.objects import metadata, names, rollout, settings, shape, traffic
 from serving.objects.configuration import CONFIGURATION
+from serving.objects.hosts import Naming
 from serving.objects.revision import REVISION
 
 _CONDITIONS = ("AllTrafficAssigned", "IngressReady", "CertificateProvisioned")
 _HTTP_PORT = 80  # the one that URLs leave out
-_LOCAL_DOMAIN = INNER_SUFFIX.removeprefix(".")
+_INNER = {"visibility": "cluster-local"}  # of a host that the data port does not serve
 _ROLLING = (UNKNOWN, "RolloutInProgress", "A gradual rollout of the latest revision(s) is in progress.")
 
 
@@ -51,31 +52,29 @@ def validate(route: Resource, old: Resource | None, _admission: Defaults) -> lis
     return errors + (metadata.user_errors(route, old) if old else [])
 
 
-def host(route: Resource, config: Config, tag: str = "") -> str:
-    """Host name of *route*, or of one of its tags, without a port."""
-    label = f"{tag}-{resource.name(route)}" if tag else resource.name(route)
-    domain = _LOCAL_DOMAIN if is_local(route) else config.domain
-    return f"{label}.{resource.namespace(route)}.{domain}"
+def naming(context: Context) -> Naming:
+    """How Routes are named now; to be asked once for each look at a Route: it may change meanwhile."""
+    return Naming(context.config.domain, context.config_data(settings.NAMESPACE, "config-domain"),
+                  context.config_data(settings.NAMESPACE, "config-network"))
 
 
-def is_local(route: Resource) -> bool:
-    """Whether *route* is for this machine's own roles only."""
-    return resource.labels(route).get(names.VISIBILITY) == "cluster-local"
-
-
-def url(route: Resource, config: Config, tag: str = "") -> str:
+def url(route: Resource, named: Naming, config: Config, tag: str = "") -> str:
     """URL of *route*, or of one of its tags."""
-    if is_local(route):
-        return f"http://{host(route, config, tag)}"
-    port = "" if config.port == _HTTP_PORT else f":{config.port}"
-    return f"http://{host(route, config, tag)}{port}"
+    port = "" if named.is_local(route) else port_of(config)
+    return f"http://{named.host(route, tag)}{port}"
+
+
+def port_of(config: Config) -> str:
+    """The data port as URLs have it: `:8080`, or nothing where it is HTTP's own."""
+    return "" if config.port == _HTTP_PORT else f":{config.port}"
 
 
 async def reconcile(route: Resource, context: Context) -> None:
     """Assign the traffic and tell the ingress, or say why not."""
-    status, now = resource.status(route), context.now
+    status, now, named = resource.status(route), context.now, naming(context)
     resource.initialize_conditions(status, _CONDITIONS, now=now)
-    status["url"] = url(route, context.config)
+    if "address" not in status:  # else it is served at what its status says, until that is served instead
+        status["url"] = url(route, named, context.config)
     if status.get("observedGeneration") != resource.generation(route):
         resource.set_condition(status, "IngressReady", UNKNOWN, "IngressNotConfigured",
                                "Ingress has not yet been reconciled.", now=now)
@@ -92,8 +91,7 @@ async def reconcile(route: Resource, context: Context) -> None:
     else:
         resource.set_condition(status, "AllTrafficAssigned", TRUE, now=now)
         rollouts = await _roll(route, assigned, context)
-        await _project(route, assigned, rollouts, context)
-        status["address"] = {"url": status["url"]}
+        await _project(route, assigned, rollouts, named, context)
         due_s = rollout.due_s(rollouts, _ns(now))
         if due_s is not None:
             context.requeue(due_s)
@@ -154,30 +152,37 @@ def _ns(unix_s: float) -> int:
 
 
 async def _project(route: Resource, assigned: list[traffic.Assignment], rollouts: list[rollout.Rollout],
-                   context: Context) -> None:
+                   named: Naming, context: Context) -> None:
     """Write the hosts that are, drop those that were, and say so in the status."""
     status, config = resource.status(route), context.config
     shares = traffic.shares(assigned, rollouts)
-    hosts = {host(route, config, tag): tag for tag in shares}
-    for old in _hosts(status) - hosts.keys():
-        await context.project("routes", old, None)
+    hosts = {named.host(route, tag): tag for tag in shares}
+    aliases = {named.inner(route, tag): name for name, tag in hosts.items() if named.needs_alias(route, tag)}
     by_header = _by_header(shares, resource.namespace(route)) if _routes_by_header(context) else None
     for name, tag in hosts.items():
-        record = _record(route, tag, shares[tag])
+        record = _record(route, tag, shares[tag], is_local=named.is_local(route))
         if by_header is not None:  # at the host of a tag, a header changes nothing
             record["tags"] = {} if tag else by_header
         await context.project("routes", name, record)
-    status["traffic"] = [_entry(route, each, config) for each in traffic.spread(assigned, rollouts)]
+    for inner, name in aliases.items():
+        await context.project("routes", inner, {"service": _service_of(route), "alias": name, **_INNER})
+    for old in _hosts(route, named) - hosts.keys() - aliases.keys():  # at last: no name ever leads nowhere
+        await context.project("routes", old, None)
+    status["url"], status["address"] = url(route, named, config), {"url": f"http://{named.inner(route)}"}
+    status["traffic"] = [_entry(each, url(route, named, config, each.tag))
+                         for each in traffic.spread(assigned, rollouts)]
 
 
-def _record(route: Resource, tag: str, targets: list[rollout.Share]) -> dict[str, Any]:
+def _service_of(route: Resource) -> str:
+    name = resource.labels(route).get(names.SERVICE) or resource.name(route)
+    return f"{resource.namespace(route)}/{name}"
+
+
+def _record(route: Resource, tag: str, targets: list[rollout.Share], *, is_local: bool) -> dict[str, Any]:
     """The record of one host: see eventing/keys.py."""
-    namespace, service = resource.namespace(route), resource.labels(route).get(names.SERVICE, "")
-    record: dict[str, Any] = {"service": f"{namespace}/{service or resource.name(route)}",
-                              "targets": _targets_of(targets, tag, namespace)}
-    if is_local(route):
-        record["visibility"] = "cluster-local"
-    return record
+    record: dict[str, Any] = {"service": _service_of(route),
+                              "targets": _targets_of(targets, tag, resource.namespace(route))}
+    return record | _INNER if is_local else record
 
 
 def _targets_of(shares: list[rollout.Share], tag: str, namespace: str) -> list[dict[str, Any]]:
@@ -196,17 +201,22 @@ def _by_header(shares: Mapping[str, list[rollout.Share]], namespace: str) -> dic
     return {tag: _targets_of(targets, tag, namespace) for tag, targets in shares.items() if tag}
 
 
-def _hosts(status: Mapping[str, Any]) -> set[str]:
-    """Hosts that the status says are served: the Route's own, and those of its tags."""
-    holders = [status.get("address") or {}, *(status.get("traffic") or ())]
-    return {urlsplit(each["url"]).hostname or "" for each in holders if each.get("url")}
+def _hosts(route: Resource, named: Naming) -> set[str]:
+    """Hosts that the status says are served, the Route's own and those of its tags; and their inner names."""
+    status = resource.status(route)
+    if "address" not in status:
+        return set()
+    tags = {"": status["url"]} | {each["tag"]: each["url"] for each in status.get("traffic") or ()
+                                  if each.get("tag")}
+    return ({urlsplit(found).hostname or "" for found in tags.values()}
+            | {named.inner(route, tag) for tag in tags})
 
 
-def _entry(route: Resource, each: traffic.Assignment, config: Config) -> dict[str, Any]:
+def _entry(each: traffic.Assignment, tag_url: str) -> dict[str, Any]:
     """One element of `status.traffic`."""
     entry: dict[str, Any] = {"revisionName": each.revision, "percent": each.percent,
                              "latestRevision": each.is_latest}
-    return entry | {"tag": each.tag, "url": url(route, config, each.tag)} if each.tag else entry
+    return entry | {"tag": each.tag, "url": tag_url} if each.tag else entry
 
 
 async def _tell_revisions(route: Resource, configurations: dict[str, Resource], context: Context) -> None:
@@ -250,9 +260,10 @@ async def _mark(route: Resource, wanted: set[str], context: Context) -> None:
 
 async def finalize(route: Resource, context: Context) -> None:
     """Forget the hosts, and let the Revisions go to zero."""
+    named = naming(context)
     tags = {target.get("tag") or "" for target in resource.spec(route).get("traffic") or ()}
-    hosts = {host(route, context.config, tag) for tag in {"", *tags}} | _hosts(resource.status(route))
-    for name in hosts:
+    hosts = {make(route, tag) for tag in {"", *tags} for make in (named.host, named.inner)}
+    for name in hosts | _hosts(route, named):
         await context.project("routes", name, None)
     await _mark(route, set(), context)
 

@@ -1,5 +1,5 @@
 """
-ConfigMaps `config-defaults` and `config-features`: what a revision gets unasked, and what it may ask for.
+The ConfigMaps of serving: what a revision gets unasked, what it may ask for, and what is left to hosts.py.
 
 Every key with Knative's default. What cannot be read is refused where it is written (the checks of all
 ConfigMaps of serving are registered here). One that was stored all the same counts as absent, with a warning
@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 from eventing.control import settings
 from eventing.control.kind import Defaults
 from serving import duration
-from serving.objects import autoscaling, garbage, quantity
+from serving.objects import autoscaling, garbage, hosts, quantity
 
 NAMESPACE = "knative-serving"
 PROGRESS_DEADLINE_S = 600.0  # Knative's default
 
+_AUTOCREATE = "autocreate-cluster-domain-claims"
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
 _FLAG_VALUES = ("enabled", "allowed", "disabled")
 _SECURE = "secure-pod-defaults"
@@ -158,6 +159,11 @@ def rollout_s(network: Mapping[str, str]) -> float:
         return 0.0
 
 
+def claims_domains(network: Mapping[str, str]) -> bool:
+    """Whether a DomainMapping claims its domain by itself: unless told otherwise. Knative's does not."""
+    return network.get(_AUTOCREATE, "true").lower() != "false"
+
+
 def _check_network(data: Mapping[str, str]) -> None:
     """Raise ValueError for what is read of `config-network`, or would mean something on Knative."""
     text = data.get("rollout-duration", "0")
@@ -170,6 +176,8 @@ def _check_network(data: Mapping[str, str]) -> None:
             raise ValueError(f"rollout-duration = {text}, must be whole seconds, 0 or more, or a duration "
                              "such as 2m")
     settings.one_of(data, "http-protocol", ("enabled", "disabled", "redirected"))
+    settings.one_of(data, _AUTOCREATE, ("true", "false"))
+    hosts.check_templates(data)
 
 
 def _check_features(data: Mapping[str, str]) -> None:
@@ -187,6 +195,7 @@ settings.register(NAMESPACE, "config-autoscaler", autoscaling.settings, autoscal
 settings.register(NAMESPACE, "config-defaults", revision_defaults, _DEFAULTS_KEYS)
 settings.register(NAMESPACE, "config-features", _check_features, _FLAGS)
 settings.register(NAMESPACE, "config-gc", garbage.check, garbage.KEYS)
+settings.register(NAMESPACE, "config-domain", hosts.check_domains)
 settings.register(NAMESPACE, "config-network", _check_network)
 
 

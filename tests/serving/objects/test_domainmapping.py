@@ -5,9 +5,11 @@ import time
 import pytest
 
 from eventing.control import resource
+from eventing.control.failure import Failure
 
 GROUP = "serving.knative.dev"
 MAPPING = f"DomainMapping.{GROUP}"
+CLAIM = "ClusterDomainClaim.networking.internal.knative.dev"
 
 
 def mapping(name="shop.example.com", namespace="default", spec="ref: {REF}"):
@@ -46,7 +48,7 @@ async def test_leads_to_a_route(cluster, route):
         "CertificateProvisioned": ("True", "TLSNotEnabled"), "DomainClaimed": ("True", ""),
         "IngressReady": ("True", ""), "Ready": ("True", ""), "ReferenceResolved": ("True", "")}
     routes = await cluster.projected("routes")
-    assert routes["shop.example.com"] == {"service": "default/r", "alias": "r.default.localhost"}
+    assert routes["shop.example.com"] == {"service": "default/r", "alias": "r.default.svc.cluster.local"}
 
     await cluster.delete(f"Route.{GROUP}", "r")
     await cluster.until_condition(MAPPING, "shop.example.com", "Ready", status="False")
@@ -71,7 +73,47 @@ async def test_oldest_has_the_domain(cluster, route):
     await cluster.delete(MAPPING, "shop.example.com")
     await cluster.until_condition(MAPPING, "shop.example.com", "Ready", status="True", namespace="other")
     routes = await cluster.projected("routes")
-    assert routes["shop.example.com"] == {"service": "other/r", "alias": "r.other.localhost"}
+    assert routes["shop.example.com"] == {"service": "other/r", "alias": "r.other.svc.cluster.local"}
+
+
+def claim(namespace):
+    """A ClusterDomainClaim, as YAML."""
+    return ("{apiVersion: networking.internal.knative.dev/v1alpha1, kind: ClusterDomainClaim, "
+            f"metadata: {{name: shop.example.com}}, spec: {{namespace: {namespace}}}}}")
+
+
+async def test_claimed_for_another(cluster, route):
+    """Whoever a ClusterDomainClaim names has the domain, and nobody else; when it goes, the oldest has."""
+    await route()
+    await cluster.apply(mapping())
+    await cluster.until_condition(MAPPING, "shop.example.com", "Ready", status="True")
+    await cluster.apply(claim("other"))
+    await cluster.until_condition(MAPPING, "shop.example.com", "Ready", status="False",
+                                  reason="DomainAlreadyClaimed")
+    assert "shop.example.com" not in await cluster.projected("routes")
+
+    await cluster.delete(CLAIM, "shop.example.com", namespace="")
+    await cluster.until_condition(MAPPING, "shop.example.com", "Ready", status="True")
+    assert "shop.example.com" in await cluster.projected("routes")
+
+
+async def test_claims_may_be_asked_for(cluster, route):
+    """Where config-network says so, a domain without a claim is nobody's."""
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-network, namespace: "
+                        "knative-serving}, data: {autocreate-cluster-domain-claims: 'false'}}")
+    await route()
+    await cluster.apply(mapping())
+    missing = await cluster.until_condition(MAPPING, "shop.example.com", "Ready", status="False")
+    assert (missing["reason"], missing["message"]) == (
+        "DomainClaimFailed", 'no ClusterDomainClaim found for domain "shop.example.com"')
+    await cluster.apply(claim("default"))
+    await cluster.until_condition(MAPPING, "shop.example.com", "Ready", status="True")
+
+
+async def test_claim_names_a_namespace(cluster):
+    """A claim for nobody is refused."""
+    with pytest.raises(Failure, match=r"missing field\(s\): spec.namespace"):
+        await cluster.apply(claim("''"))
 
 
 async def test_name_of_a_route(cluster, route):

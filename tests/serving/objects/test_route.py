@@ -124,6 +124,31 @@ async def test_cluster_local(cluster, configuration, healthy):
         "r.default.localhost", "t-r.default.localhost"})
 
 
+async def test_domain_of_ones_own(cluster, configuration, healthy):
+    """Domain and template make hosts; the inner names lead there; a change leaves nothing behind."""
+    await cluster.apply(configuration())
+    await healthy("c-00001")
+    await cluster.apply(route())
+    await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
+    await cluster.apply(
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: config-domain, namespace: knative-serving}, "
+        "data: {example.com: ''}}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: config-network, "
+        "namespace: knative-serving}, data: {domain-template: '{{.Name}}-{{.Namespace}}.{{.Domain}}'}}")
+    routes = await cluster.until_projected("routes", lambda routes: set(routes) == {
+        "r-default.example.com", "t-r-default.example.com", "r.default.svc.cluster.local",
+        "t-r.default.svc.cluster.local"})
+
+    assert routes["t-r.default.svc.cluster.local"] == {
+        "service": "default/r", "alias": "t-r-default.example.com", "visibility": "cluster-local"}
+    url = f"http://r-default.example.com:{cluster.config.port}"
+    await cluster.until(lambda: cluster.get(f"Route.{GROUP}", "r")["status"]["url"] == url)
+    status = cluster.get(f"Route.{GROUP}", "r")["status"]
+    assert status["address"]["url"] == "http://r.default.svc.cluster.local"
+
+    await cluster.delete(f"Route.{GROUP}", "r")
+    await cluster.until_projected("routes", lambda routes: not routes)
+
+
 async def test_tags_by_header(cluster, configuration, healthy):
     """With the feature on, the untagged host knows what each tag stands for."""
     await cluster.apply(configuration())

@@ -39,7 +39,7 @@ async def test_becomes_ready(cluster, report):
     revision = cluster.get(f"Revision.{GROUP}", "hello-00001")
     url = f"http://hello.default.localhost:{cluster.config.port}"
     assert found["status"]["url"] == url
-    assert found["status"]["address"] == {"url": url}
+    assert found["status"]["address"] == {"url": "http://hello.default.svc.cluster.local"}
     assert found["status"]["traffic"] == [
         {"revisionName": "hello-00001", "percent": 100, "latestRevision": True}
     ]

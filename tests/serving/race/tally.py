@@ -44,7 +44,7 @@ class Tally:
             f"requests answered   {self.answers.total()}",
             f"the longest took    {self.longest}",
             f"not answered        {len(self.broken)}",
-            f"woken from zero     {self.cold.total()} times",
+            f"met zero            {self.cold.total()} requests, which waited for a worker",
             f"at most             {self.most_at_once} workers of one Service in a burst",
             f"processes           {sum(len(pids) for pids in self.workers.values())}",
             f"rollouts            {self.rollouts.total()}: {dict(self.rollouts)}",
