@@ -1,9 +1,12 @@
 """
 The activator: every request for a Service passes here, and is held while there is nobody to take it.
 
-    Host -> table `routes` -> Route.choose --.      (and Knative-Serving-Tag, see router.py)
-    Knative-Serving-Revision, -Namespace -----+--> revision -> pool -> Passage -> worker
+    Host -> table `routes` -> Route.choose -> revision -> pool -> Passage -> worker
+                   (and Knative-Serving-Tag, see router.py)
 
+A client cannot name a revision: Knative-Serving-Revision and -Namespace, with which Knative's ingress tells
+its activator what it chose, are not read, since the choice is made here; like whatever else is ours to say,
+they go no further.
 Unlike Knative's it is always in the path, which costs little (`benchmarks/`) and means that a limit of
 concurrency holds over all workers and that nothing is ever switched. What becomes of one request is told
 in `passage.py`; how many workers there are is the scaler's affair. This room only finds the way.
@@ -40,16 +43,16 @@ from serving.activator.router import DEFAULT_ROUTE, TAG, Route
 from serving.activator.wheel import Wheel
 from serving.autoscaler.scaler import Scaler
 
-_REVISION, _NAMESPACE = b"knative-serving-revision", b"knative-serving-namespace"
+_CHOSEN = frozenset({b"knative-serving-revision", b"knative-serving-namespace"})
 _NETWORK_PROBE, _KUBELET_PROBE = b"k-network-probe", b"k-kubelet-probe"
 _INNER = INNER_SUFFIX.encode()
 _FORWARDED, _SENDERS = b"forwarded", b"x-forwarded-for"
 # What the worker does not get: meant for one hop, answered by our server, or ours to say.
-_OURS = frozenset({b"k-proxy-request", _REVISION, _NAMESPACE, DEFAULT_ROUTE})
+_OURS = _CHOSEN | {b"k-proxy-request", DEFAULT_ROUTE}
 _DROPPED = wire.HOP_BY_HOP | _OURS | {b"expect"}
 # What decides where the request goes, and how.
-_NOTED = frozenset({b"host", b"user-agent", b"upgrade", b"connection", _REVISION, _NAMESPACE, _NETWORK_PROBE,
-                    _KUBELET_PROBE, _FORWARDED, _SENDERS, TAG})
+_NOTED = frozenset({b"host", b"user-agent", b"upgrade", b"connection", _NETWORK_PROBE, _KUBELET_PROBE,
+                    _FORWARDED, _SENDERS, TAG})
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive"})
 # A request without any of these goes to the worker as it is, but for the lines that are added.
 _UNUSUAL = _DROPPED | _NOTED - {b"host", b"user-agent"}
@@ -138,11 +141,7 @@ class Activator:
             headers = [header for header in forwarded(exchange, "") if header[0] not in _OURS]
         if _SENDERS in noted and _FORWARDED not in noted:
             headers.append((_FORWARDED, _forwarded(exchange, noted)))
-        if _REVISION in noted and _NAMESPACE in noted:
-            name_ = f"{noted[_NAMESPACE].decode('latin-1')}/{noted[_REVISION].decode('latin-1')}"
-            self._pass(exchange, name_, headers)
-        else:
-            self._pass(exchange, self._by_host(exchange, noted, headers), headers)
+        self._pass(exchange, self._by_host(exchange, noted, headers), headers)
 
     def _by_host(self, exchange: Exchange, noted: Mapping[bytes, bytes], headers: list[Header]) -> str | None:
         """The revision whose turn it is at the host; None: nobody answers there, and the client was told."""
@@ -167,6 +166,7 @@ class Activator:
         """The Route of *host*, which may have a port, capitals, and other names."""
         bare = (host.rpartition(b":")[0] if b":" in host and not host.endswith(b"]") else host).lower()
         name = self._aliases.get(bare, bare)
+        name = self._aliases.get(name, name)  # a domain of a Service that has a domain of its own
         # Every Service has an inner name as well; only one that has no other is in the table by it.
         public = name.removesuffix(_INNER) + self._public if name.endswith(_INNER) else name
         return self._routes.get(name) or self._routes.get(public)

@@ -22,11 +22,13 @@ async def test_unknown_host_and_revision(house):
     assert (await house.ask("lost")).status == 404
 
 
-async def test_revision_may_be_named_by_headers(house):
-    """Knative-Serving-Revision and -Namespace choose the revision, and do not reach the function."""
+@pytest.mark.parametrize("extra", [(), ((b"connection", b"x"),)], ids=["plain", "with more to look at"])
+async def test_no_client_names_a_revision(house, extra):
+    """Knative-Serving-Revision and -Namespace choose nothing, and do not reach the function."""
     await house.revision("a")
-    answer = await house.ask("anything", headers=[(b"knative-serving-revision", b"a"),
-                                                  (b"knative-serving-namespace", b"default")])
+    await house.revision("b")
+    answer = await house.ask("a", headers=[(b"knative-serving-revision", b"b"),
+                                           (b"knative-serving-namespace", b"default"), *extra])
     body = json.loads(answer.body)
     assert body["revision"] == "a"
     assert not [name for name in body["headers"] if name.startswith("knative-serving")]
@@ -86,6 +88,19 @@ async def test_domain_stands_for_a_host(house):
     await house.until(answers)
     await projection.write(house.store, "routes", "shop.example.com", None)
     await house.until(is_gone)
+
+
+async def test_domain_of_a_service_with_its_own(house):
+    """An inner name may stand for any host, and a domain for an inner name."""
+    await house.revision("a")
+    inner = "a.default.svc.cluster.local"
+    await projection.write(house.store, "routes", inner, {"service": "default/a", "alias": "a"})
+    await projection.write(house.store, "routes", "shop.example.com", {"service": "s", "alias": inner})
+
+    async def answers():
+        return [(await house.ask(host)).status for host in (inner, "shop.example.com")] == [200, 200]
+
+    await house.until(answers)
 
 
 async def test_tag_of_a_request(house):
