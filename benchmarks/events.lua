@@ -1,6 +1,7 @@
 -- wrk: N events, each with its own id, then stop. One thread; ids are the numbers 1 .. N after a prefix.
 --
--- Arguments after `--`: prefix N bytes connections. Prints one JSON line {"events", "began_s", "seconds"} and ends the process as
+-- Arguments after `--`: prefix N bytes connections batch. A batch of more than one event is one request, in batched
+-- content mode; N is a multiple of it. Prints one JSON line {"events", "began_s", "seconds"} and ends the process as
 -- soon as the last answer has come: wrk itself would wait for its -d. No answer is looked at (that would cost
 -- more than sending): whether each event was accepted is asked of who received them.
 local ffi = require('ffi')
@@ -16,14 +17,31 @@ end
 
 local prefix, total, connections, head, tail, began
 local made, idle, verified = 0, 0, false
+local batch, parts, before, after = 1, {}, nil, nil
 
 function init(args)
-  prefix, total, connections = args[1], tonumber(args[2]), tonumber(args[4])
-  local path = wrk.path
-  head = 'POST ' .. path .. ' HTTP/1.1\r\nHost: ' .. wrk.headers['Host'] ..
-    '\r\nContent-Type: application/json\r\nce-specversion: 1.0\r\nce-type: bench\r\nce-source: /bench\r\nce-id: '
+  prefix, total, connections, batch = args[1], tonumber(args[2]), tonumber(args[4]), tonumber(args[5])
+  local start = 'POST ' .. wrk.path .. ' HTTP/1.1\r\nHost: ' .. wrk.headers['Host'] .. '\r\nContent-Type: '
   local body = '"' .. string.rep('x', tonumber(args[3]) - 2) .. '"'
-  tail = '\r\nContent-Length: ' .. #body .. '\r\n\r\n' .. body
+  if batch == 1 then
+    head = start .. 'application/json\r\nce-specversion: 1.0\r\nce-type: bench\r\nce-source: /bench\r\nce-id: '
+    tail = '\r\nContent-Length: ' .. #body .. '\r\n\r\n' .. body
+  else
+    head = start .. 'application/cloudevents-batch+json\r\nContent-Length: '
+    before = '{"specversion":"1.0","type":"bench","source":"/bench","datacontenttype":"application/json","id":"'
+    after = '","data":' .. body .. '}'
+  end
+end
+
+local function message(number)
+  if batch == 1 then
+    return head .. prefix .. number .. tail
+  end
+  for i = 1, batch do
+    parts[i] = before .. prefix .. (number + i - 1) .. after
+  end
+  local body = '[' .. table.concat(parts, ',') .. ']'
+  return head .. #body .. '\r\n\r\n' .. body
 end
 
 -- Asked whenever a connection may send, so one that comes here has its answer to the last one. Nothing to send
@@ -32,7 +50,7 @@ function request()
   if not began then
     if not verified then -- wrk tries the script before it sends anything
       verified = true
-      return head .. prefix .. 0 .. tail
+      return message(1)
     end
     began = now()
   end
@@ -45,6 +63,6 @@ function request()
     end
     return ''
   end
-  made = made + 1
-  return head .. prefix .. made .. tail
+  made = made + batch
+  return message(made - batch + 1)
 end

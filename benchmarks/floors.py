@@ -17,8 +17,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from benchmarks import load
+from benchmarks.measure import Figure
 
 CONNECTIONS = 32  # of U
 _START_S = 20.0
@@ -38,10 +40,13 @@ async def app(scope: dict, receive: object, send: object) -> None:
 def uvicorn() -> Iterator[int]:
     """Yield the port of the bare app under uvicorn."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.floors:app", "--port", str(port),
-               "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
-    with running(command, port):
+    with running(_command(port), port):
         yield port
+
+
+def _command(port: int) -> list[str]:
+    return [sys.executable, "-m", "uvicorn", "benchmarks.floors:app", "--port", str(port),
+            "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
 
 
 @contextlib.contextmanager
@@ -75,6 +80,28 @@ def requests_per_s(events: int) -> float:
         url = f"http://127.0.0.1:{port}/default/default"
         load.closed_loop(url, "warm-", events // 5, CONNECTIONS)
         return load.closed_loop(url, "u-", events, CONNECTIONS).per_s
+
+
+def bare() -> Figure:
+    """U as a row of a table, without samples."""
+    return Figure(f"U, bare uvicorn, {CONNECTIONS} connections", "/s")
+
+
+def cpu_us(events: int, connections: int) -> float:
+    """CPU that the bare app burns for a request of a closed loop: user and system, microseconds."""
+    port = free_port()
+    with running(_command(port), port) as process:
+        url = f"http://127.0.0.1:{port}/default/default"
+        load.closed_loop(url, "warm-", events // 5, connections)
+        before_s = cpu_s(process.pid)
+        load.closed_loop(url, "u-", events, connections)
+        return (cpu_s(process.pid) - before_s) / events * 1e6
+
+
+def cpu_s(pid: int) -> float:
+    """CPU that process *pid* has used, user and system, to 10 ms."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def latency_ms(events: int, per_s: int) -> list[float]:
