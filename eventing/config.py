@@ -10,6 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -109,6 +110,14 @@ class Config(BaseSettings):
         if host in self.sink_hosts:
             return str(self.sinks_socket)
         return str(self.activator_socket) if host.endswith(self.service_suffixes) else None
+
+    def outer_url(self, url: str) -> str:
+        """*url* for a program that is none of our roles: an inner name of ours is a host of the data port."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if not host.endswith(INNER_SUFFIX) or (parts.port or _HTTP_PORT) != _HTTP_PORT:
+            return url
+        return parts._replace(netloc=f"{host.removesuffix(INNER_SUFFIX)}.{self.domain}:{self.port}").geturl()
 
     def admin_socket(self, role: str, index: int = 0) -> Path:
         """Unix socket on which one role process answers /healthz, /readyz and /metrics."""

@@ -50,6 +50,7 @@ _THREADS = 40
 _PROGRESS_CHARACTERS = 200  # of a line of pip's; some name all versions there ever were
 # Bundles that are unpacked at once before they are needed: starts that somebody waits for come first.
 _AHEAD = 2
+_SINK = "K_SINK"  # where a program sends its events, by a SinkBinding or a ContainerSource
 _NAME_BYTES = 3  # of randomness in a worker's name, twice as many hex digits
 
 _log = structlog.get_logger(__name__)
@@ -61,6 +62,7 @@ class LocalBackend:
     def __init__(self, config: Config, store: redis.asyncio.Redis) -> None:
         """Nothing is started before `run`."""
         self._data_dir = config.data_dir.absolute()
+        self._outer_url = config.outer_url
         self._store = store
         self._children: dict[str, Child] = {}
         self._zygotes = Zygotes(self._report, self._lose, self._busy)
@@ -139,7 +141,7 @@ class LocalBackend:
             if not is_command:
                 listener.listen(_BACKLOG)
             child = self._child(name, record, zygote, listener.getsockname())
-            spec = _spec(name, record, child.worker, folder, own)
+            spec = _spec(name, self._with_sink(record), child.worker, folder, own)
             try:
                 descriptors = [in_memory(orjson.dumps(spec)), *child.descriptors]
             except OSError as error:
@@ -168,6 +170,13 @@ class LocalBackend:
             child.note(f"it did not end within {grace_s:g} s and is killed")
             child.signal(signal.SIGKILL, group=True)
             await asyncio.shield(worker.exited)
+
+    def _with_sink(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        """*record*, its K_SINK an address that a program can reach: our inner names are in no DNS."""
+        env = record.get("env") or {}
+        if _SINK not in env:
+            return record
+        return {**record, "env": {**env, _SINK: self._outer_url(env[_SINK])}}
 
     def _child(self, name: str, record: Mapping[str, Any], zygote: Zygote, address: tuple[str, int]) -> Child:
         assert self._tasks is not None
