@@ -75,7 +75,10 @@ class Facts:
             or "dead letter" in self.words(trigger, event_id)
 
     def is_pending(self, trigger, event_id):
-        """Whether it still waits."""
+        """Whether it still waits; what answers a call waits with it."""
+        if trigger == "answers":
+            return self.is_pending("function", event_id.removeprefix(_ANSWER)) or \
+                (trigger, event_id) in self.history.final.pending
         return (trigger, event_id) in self.history.final.pending
 
     def words(self, trigger, event_id):

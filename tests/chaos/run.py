@@ -46,9 +46,9 @@ class Run:
         """Nothing is started."""
         self.options = options
         self.history = History(dispatchers=options.dispatchers)
-        self.system = System(options.dispatchers, options.program)
+        self.system = System(options.dispatchers)
         self.clock = Clock(self.system.directory, is_wanted="step-clock" in options.faults)
-        self.system.environment.update(self.clock.environment)
+        self.system.program = options.program or self.clock.program or self.system.program
         self._observer = Observer(self.system, self.history.rows)
 
     async def run(self):
@@ -94,7 +94,7 @@ class Run:
                 await asyncio.sleep(max(0.0, remaining_s))
                 options.say("healed; producers finish what they have begun")
                 stopping.set()
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(RuntimeError):  # the invariants will say so
                     await self.system.wait_ready()
                 asyncio.get_running_loop().call_later(options.drain_s, ended.set)
             history.healed = max((fault.ended for fault in history.faults), default=time.monotonic())

@@ -25,7 +25,7 @@ SUPERVISOR = "supervisor"
 ROLES = ("valkey-server", "clarion-control", "clarion-serving", "clarion-dispatc", "clarion-ingress",
          "clarion-sources")
 _SPARE, _ZYGOTE, _WORKER = "spare", "python", "function-"
-_START_S = 120.0
+_START_S = 60.0
 _STOP_S = 60.0
 
 
@@ -59,33 +59,32 @@ class Process:
 class System(Instance):
     """`clarion up`, started again as often as wanted; always on the same ports."""
 
-    def __init__(self, dispatchers, program=()):
-        """Nothing is started; *program* is what runs in place of `clarion`, if anything."""
+    def __init__(self, dispatchers):
+        """Nothing is started; `program` may be replaced by another that understands the same arguments."""
         self.directory = Path(tempfile.mkdtemp(prefix="cc-"))
         super().__init__(self.directory, None)
         self.dispatchers = dispatchers
         self.port, self._control_port = provision.free_ports(2)
         self.calls = self.directory / "calls"  # where the function notes what it was called for
-        self.environment = {**os.environ, "NO_COLOR": "1"}
-        self._program = program or (str(CLARION),)
+        self.program = (str(CLARION),)
         self._seen = {}  # pid: name, of all processes there were
         self._restarting = asyncio.Lock()
 
     def begin(self):
         """Start it; it is not ready yet."""
-        command = [*self._program, "up", "--data-dir", str(self.directory), "--port", str(self.port),
+        command = [*self.program, "up", "--data-dir", str(self.directory), "--port", str(self.port),
                    "--control-port", str(self._control_port), "--dispatchers", str(self.dispatchers)]
         with (self.directory / "up.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=self.environment)
+                                            env={**os.environ, "NO_COLOR": "1"})
 
     async def wait_ready(self):
-        """Return once /readyz says so; raises TimeoutError, or RuntimeError if it ends instead."""
-        async with asyncio.timeout(_START_S):
-            while not await asyncio.to_thread(self.is_ready):
-                if self.process.poll() is not None:
-                    raise RuntimeError(f"clarion up ended with {self.process.returncode}: {self.last_words()}")
-                await asyncio.sleep(0.1)
+        """Return once /readyz says so; raises RuntimeError if it ends instead, or never does."""
+        deadline = time.monotonic() + _START_S
+        while not await asyncio.to_thread(self.is_ready):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"clarion up does not become ready:\n{self.last_words()}")
+            await asyncio.sleep(0.1)
 
     def last_words(self):
         """The end of what it printed."""
