@@ -29,4 +29,4 @@ async def test_cpu_of_a_command(stage):
         "uid": "1", "command": ["nproc"], "cpu": 0.5})
     await stage.within(worker.exited)
 
-    assert stage.log() == ["1"]
+    assert stage.log() == ["1", "it has ended: exit 0"]

@@ -424,7 +424,8 @@ async def test_liveness_probe(stage):
         liveness={"httpGet": {"path": "/health/liveness"}, "periodSeconds": 0.02},
     )
     assert await stage.within(asyncio.shield(worker.exited)) == -signal.SIGKILL
-    assert "liveness" in stage.log()[-1]
+    assert "liveness" in stage.log()[-2]
+    assert stage.log()[-1] == "it has ended: SIGKILL"
 
 
 async def test_a_talkative_worker(stage):
