@@ -2,7 +2,8 @@
 The serving role: workers, who decides how many, and the door that every request for a Service comes through.
 
     tables revisions, configs -> scaler -> backend -> zygotes, workers
-    table routes -> activator <- unix socket `activator.sock` <- ingress, dispatcher
+    table routes -> activator <- unix socket `activator.sock` <- dispatcher, ingress
+                              <- outer <- unix socket `handover.sock` <- connections that the ingress gives
     scaler -> table scales -> the Revision's status
     table deployments -> keeper -> backend -> programs; keeper -> table deployment-states
 
@@ -19,6 +20,7 @@ from eventing.projection import Follower
 from eventing.runtime import Runtime, end
 from serving.activator.door import Activator
 from serving.activator.gauges import Gauges, cold_starts
+from serving.activator.outer import Outer
 from serving.autoscaler.scaler import Scaler
 from serving.deployments.keeper import Keeper
 from serving.workers.local import LocalBackend
@@ -57,6 +59,7 @@ async def run(runtime: Runtime) -> None:
         config.activator_socket.parent.mkdir(parents=True, exist_ok=True)
         config.activator_socket.unlink(missing_ok=True)
         listener = await serve(activator.handle, path=config.activator_socket, limits=_LIMITS)
+        outer = Outer(activator, config.handover_socket, tasks)
         await backend.warm()
         runtime.ready()
         await runtime.stopping.wait()
@@ -65,7 +68,9 @@ async def run(runtime: Runtime) -> None:
         # is killed. 5. Nobody is left to tell.
         deadline = asyncio.get_running_loop().time() + config.drain_s
         keeper.close()
-        await listener.close(config.drain_s)
+        async with asyncio.TaskGroup() as closing:
+            closing.create_task(outer.close(config.drain_s))
+            closing.create_task(listener.close(config.drain_s))
         await scaler.drain(deadline - asyncio.get_running_loop().time())
         await keeper.drain(deadline - asyncio.get_running_loop().time())
         await backend.close()

@@ -33,6 +33,7 @@ dispatchers.
 
 import asyncio
 import re
+import socket
 import time
 
 import structlog
@@ -116,9 +117,14 @@ class Ingress:
     def handle(self, exchange: Exchange) -> None:
         """Take one request; the table in the module's docstring, from the top."""
         host = _without_port(exchange.header(b"host") or b"")
+        if host not in self._hosts or self.giver is None or not exchange.hand_over(self.giver.give):
+            self.handle_here(exchange)
+
+    def handle_here(self, exchange: Exchange) -> None:
+        """Take one request without giving its connection away."""
+        host = _without_port(exchange.header(b"host") or b"")
         if host in self._hosts:
-            if self.giver is None or not exchange.hand_over(self.giver.give):
-                self._proxy.forward(exchange, self._activator)
+            self._proxy.forward(exchange, self._activator)
         elif host in self._sink_hosts:
             self._proxy.forward(exchange, self._sinks)
         elif host.endswith(self._service_suffix):
@@ -253,6 +259,10 @@ def _without_port(host: bytes) -> bytes:
     return host.partition(b":")[0].lower()
 
 
+def _adopt(tasks: asyncio.TaskGroup, returned: server.Server, sock: socket.socket, data: bytes) -> None:
+    tasks.create_task(returned.adopt(sock, data))
+
+
 async def run(runtime: Runtime) -> None:
     """Serve the data port until `runtime.stopping`, then finish what is in flight."""
     config = runtime.config
@@ -271,10 +281,16 @@ async def run(runtime: Runtime) -> None:
         await stream.connected.wait()
         listener = await server.serve(ingress.handle, sock=runtime.sockets.get("data"),
                                       host=config.host, port=config.port)
+        # A connection that came back carries requests of several kinds: it stays, and is given no more.
+        returned = server.Server(ingress.handle_here, server.Limits())
+        ingress.giver = Giver(config.handover_socket, lambda sock, data: _adopt(tasks, returned, sock, data))
+        owned.append(tasks.create_task(ingress.giver.run()))
         runtime.ready()
         await runtime.stopping.wait()
         # 1. No new connections and no new requests; what was read is stored and answered.
-        await listener.close(config.drain_s)
+        async with asyncio.TaskGroup() as closing:
+            closing.create_task(listener.close(config.drain_s))
+            closing.create_task(returned.close(config.drain_s))
         # 2. Connections to the activator.
         await client.close()
         # 3. Nothing is left to append.

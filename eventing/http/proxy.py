@@ -36,6 +36,15 @@ def _ignore_status(status: int) -> None:
     """What happens by default with an answer's status."""
 
 
+def came_from(peer: str, host: bytes) -> tuple[Header, ...]:
+    """Where a request came from and what it asked for, for the next hop: X-Forwarded-* and RFC 7239's."""
+    address = peer.encode()
+    node = b'"[%b]"' % address if b":" in address else address
+    shown = host.replace(b"\\", b"").replace(b'"', b"")
+    return ((b"x-forwarded-for", address), (b"forwarded", b'for=%b;host="%b";proto=http' % (node, shown)),
+            (b"x-forwarded-proto", b"http"), (b"x-forwarded-host", host))
+
+
 def forwarded(exchange: Exchange, peer: str) -> list[Header]:
     """
     Request headers for the next hop: without those for this one, with where the request came from.
@@ -51,9 +60,8 @@ def forwarded(exchange: Exchange, peer: str) -> list[Header]:
         headers.append((b"host", host))
     if not peer:
         return headers
-    address = peer.encode()
-    node = b'"[%b]"' % address if b":" in address else address
-    said: dict[bytes, bytes] = {b"x-forwarded-proto": b"http", b"x-forwarded-host": host}
+    (_, address), (_, hop), *defaults = came_from(peer, host)
+    said: dict[bytes, bytes] = dict(defaults)
     added: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"forwarded": []}
     passed: list[Header] = []
     for header in headers:
@@ -64,8 +72,7 @@ def forwarded(exchange: Exchange, peer: str) -> list[Header]:
         said.pop(name, None)
         passed.append(header)
     added[b"x-forwarded-for"].append(address)
-    shown = host.replace(b"\\", b"").replace(b'"', b"")
-    added[b"forwarded"].append(b'for=%b;host="%b";proto=http' % (node, shown))
+    added[b"forwarded"].append(hop)
     passed += [(name, b", ".join(values)) for name, values in added.items()]
     passed += said.items()
     return passed

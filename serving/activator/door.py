@@ -34,7 +34,7 @@ from eventing.config import INNER_SUFFIX
 from eventing.http import wire
 from eventing.http.client import Client
 from eventing.http.exchange import Exchange
-from eventing.http.proxy import forwarded
+from eventing.http.proxy import came_from, forwarded
 from eventing.http.wire import Header
 from serving.activator.breaker import Slot
 from serving.activator.passage import Passage
@@ -81,7 +81,7 @@ class Activator:
     def __init__(self, scaler: Scaler, client: Client, tasks: asyncio.TaskGroup, cold_starts: Histogram,
                  domain: str) -> None:
         """Send over *client*, with short-lived tasks in *tasks*; *cold_starts* is in seconds."""
-        self._public = f".{domain}".encode()
+        self._suffix = f".{domain}".encode()
         self.client = client
         self.loop = asyncio.get_running_loop()
         self.tasks = tasks
@@ -92,6 +92,9 @@ class Activator:
         self._routes: dict[bytes, Route] = {}
         self._aliases: dict[bytes, bytes] = {}  # a domain, and the host that it stands for
         self._spelled: dict[bytes, Route] = {}  # Host headers that were looked up
+        self._served: dict[bytes, bool | None] = {}  # likewise, see `serves`
+        self._outer: set[bytes] = set()  # hosts that are served at the data port
+        self._additions: dict[tuple[str, bytes], Addition] = {}  # by sender and Host header
 
     def __repr__(self) -> str:
         """How many hosts, and what was answered."""
@@ -102,11 +105,30 @@ class Activator:
         name = host.encode()
         self._routes.pop(name, None)
         self._aliases.pop(name, None)
-        self._spelled.clear()
+        for remembered in (self._spelled, self._served, self._additions):
+            remembered.clear()
+        if record is None or record.get("visibility") == "cluster-local":
+            self._outer.discard(name.lower())
+        else:
+            self._outer.add(name.lower())
         if record is not None and "alias" in record:
             self._aliases[name] = record["alias"].encode()
         elif record is not None:
             self._routes[name] = Route(record)
+
+    def serves(self, host: bytes) -> bool | None:
+        """
+        Whether a Service answers at *host* of the data port.
+
+        False: none does, and nobody else would; None: it is no Service's name.
+        """
+        if host in self._served:
+            return self._served[host]
+        bare = host.partition(b":")[0].lower()
+        served = True if bare in self._outer else False if bare.endswith(self._suffix) else None
+        if len(self._served) < _KNOWN_HOSTS:
+            self._served[host] = served
+        return served
 
     def handle(self, exchange: Exchange) -> None:
         """Take one request as far as it gets; the server calls this with every head."""
@@ -120,9 +142,20 @@ class Activator:
                 name = route.choose()
                 pool = None if name is None else self._scaler.pools.get(name)
                 if pool is not None:
-                    Passage(self, pool, exchange, headers, _PROXIED, plain=True).begin()
+                    peer = exchange.peer
+                    added = self._addition(peer, host) if peer else _PROXIED
+                    Passage(self, pool, exchange, headers, added, plain=True).begin()
                     return
         self._look_closer(exchange)
+
+    def _addition(self, peer: str, host: bytes) -> Addition:
+        """What is added where nobody before us has said where the request came from."""
+        added = self._additions.get((peer, host))
+        if added is None:
+            added = _addition(*_PROXIED.headers, *came_from(peer, host))
+            if len(self._additions) < _KNOWN_HOSTS:
+                self._additions[peer, host] = added
+        return added
 
     def _look_closer(self, exchange: Exchange) -> None:
         """Take a request of which more is to be known than its host."""
@@ -137,9 +170,10 @@ class Activator:
         if _is_probe(noted):
             self._answer_probe(exchange, noted)
             return
-        if b"upgrade" in noted or noted.get(b"connection", b"close") not in _PLAIN_CONNECTION:
-            headers = [header for header in forwarded(exchange, "") if header[0] not in _OURS]
-        if _SENDERS in noted and _FORWARDED not in noted:
+        peer = exchange.peer
+        if peer or b"upgrade" in noted or noted.get(b"connection", b"close") not in _PLAIN_CONNECTION:
+            headers = [header for header in forwarded(exchange, peer) if header[0] not in _OURS]
+        if not peer and _SENDERS in noted and _FORWARDED not in noted:
             headers.append((_FORWARDED, _forwarded(exchange, noted)))
         self._pass(exchange, self._by_host(exchange, noted, headers), headers)
 
@@ -152,7 +186,7 @@ class Activator:
             _set_mark(headers, route.mark)
         name = route.choose() if route is not None else None
         if name is None:
-            self._refuse(exchange, 404, f"no Service answers at host {host.decode('latin-1')!r}")
+            self.refuse(exchange, 404, f"no Service answers at host {host.decode('latin-1')!r}")
         return name
 
     def _spell(self, host: bytes) -> Route | None:
@@ -168,7 +202,7 @@ class Activator:
         name = self._aliases.get(bare, bare)
         name = self._aliases.get(name, name)  # a domain of a Service that has a domain of its own
         # Every Service has an inner name as well; only one that has no other is in the table by it.
-        public = name.removesuffix(_INNER) + self._public if name.endswith(_INNER) else name
+        public = name.removesuffix(_INNER) + self._suffix if name.endswith(_INNER) else name
         return self._routes.get(name) or self._routes.get(public)
 
     def _pass(self, exchange: Exchange, name: str | None, headers: list[Header]) -> None:
@@ -176,7 +210,7 @@ class Activator:
             return
         pool = self._scaler.pools.get(name)
         if pool is None:
-            self._refuse(exchange, 404, f"revision {name!r} does not exist")
+            self.refuse(exchange, 404, f"revision {name!r} does not exist")
             return
         Passage(self, pool, exchange, headers, _PROXIED, plain=False).begin()
 
@@ -188,13 +222,14 @@ class Activator:
         elif probe == b"activator":
             exchange.respond(200, (), b"activator")
         elif probe != b"probe":
-            self._refuse(exchange, 400, f"unexpected probe header value: {probe.decode('latin-1')}")
+            self.refuse(exchange, 400, f"unexpected probe header value: {probe.decode('latin-1')}")
         elif digest:
             exchange.respond(200, ((b"k-network-hash", digest),))
         else:
-            self._refuse(exchange, 400, "a probe request must contain a non-empty K-Network-Hash header")
+            self.refuse(exchange, 400, "a probe request must contain a non-empty K-Network-Hash header")
 
-    def _refuse(self, exchange: Exchange, status: int, message: str) -> None:
+    def refuse(self, exchange: Exchange, status: int, message: str) -> None:
+        """Answer a request that goes nowhere."""
         self.answers[status] += 1
         exchange.text(status, message)
 

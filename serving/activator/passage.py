@@ -128,8 +128,8 @@ class Passage:
             end = read.find(b"\r\n\r\n") + 4
             if end + len(body) == len(read) and wire.is_plain(read[:end], len(exchange.headers)):
                 return b"%b%b%b" % (read[:end - 2], lines, read[end - 2:])
-        return b"%b %b HTTP/1.1\r\n%b%b\r\n%b" % (exchange.method, exchange.target, wire.encode(self._headers),
-                                                 lines, body)
+        return b"%b %b HTTP/1.1\r\n%b%b\r\n%b" % (
+            exchange.method, exchange.target, wire.encode(self._headers), lines, body)
 
     def _ask(self) -> None:
         """A place now, or a place in the queue."""
@@ -402,7 +402,7 @@ class _Body:
 
 
 def _can_pass(status: int, headers: list[Header], answer: bytes) -> bool:
-    """Whether *answer* is one of HTTP/1.1 that any client understands as it is, and has all it should have."""
+    """Whether *answer* is one of HTTP/1.1 that clients understand as it is, and has all it should have."""
     named = dict(headers)
     if b"date" not in named or not _PER_HOP.isdisjoint(named) or not answer.startswith(b"HTTP/1.1 "):
         return False

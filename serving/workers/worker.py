@@ -31,7 +31,6 @@ import orjson
 import uvicorn
 import uvicorn.lifespan.off
 import uvicorn.lifespan.on
-import uvicorn.protocols.http.httptools_impl
 import uvicorn.protocols.websockets.auto
 import uvloop
 
@@ -39,6 +38,7 @@ import eventing.http.server as http
 from serving.functions.asgi import InstancedFunction
 from serving.functions.entry import Entry, Form, NoEntry, find
 from serving.functions.function import EventFunction
+from serving.workers.cork import Protocol
 from serving.workers.process import LISTENER, REPORT, Spec, execute
 
 # What `describe` shows of a traceback; the log has the whole.
@@ -180,7 +180,7 @@ class _Server(uvicorn.Server):
 
 async def _serve_asgi(app: Any, listener: socket.socket, report: _Report, *, lifespan: Any) -> None:
     # No log_config: what uvicorn has to say is warnings and tracebacks, and these reach stderr without.
-    config = uvicorn.Config(app, loop="uvloop", http="httptools", lifespan=lifespan, log_config=None,
+    config = uvicorn.Config(app, loop="uvloop", http=Protocol, lifespan=lifespan, log_config=None,
                             access_log=False, server_header=False, timeout_keep_alive=_KEEP_ALIVE_S)
     await _Server(config, report).serve(sockets=[listener])
 
