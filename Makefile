@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXTRAS := dev,kafka,rabbitmq
 
-.PHONY: up demo test lint bench clean
+.PHONY: up demo test lint bench chaos clean
 
 # Re-made when what is installed changes; "editable" so that a change in the tree is there at once. Debian's
 # python3 has venv but not what puts pip into one (python3-venv); a pip of its own (python3-pip) does as well.
@@ -36,6 +36,11 @@ lint: $(VENV)/.installed     ## ruff (all rules), mypy (strict), import-linter (
 
 bench: $(VENV)/.installed    ## the figures of the README, as ratios to floors of the same run; needs wrk
 	$(BIN)/python -m benchmarks
+
+# make chaos DURATION=60 SEED=7 FAULTS=kill-valkey,tear-log; more with CHAOS=--help
+chaos: $(VENV)/.installed    ## events, triggers and everything that can go wrong, 10 minutes; then whether all is well
+	$(BIN)/python -m tests.chaos $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(FAULTS),--faults $(FAULTS)) $(CHAOS)
 
 clean:
 	rm -rf $(VENV)

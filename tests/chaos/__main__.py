@@ -1,9 +1,9 @@
 """
 The chaos run: `python -m tests.chaos [--duration S] [--seed N] [--faults NAME,..]`, or `make chaos`.
 
-Producers publish numbered events to two brokers, six triggers deliver them, and every 1 to 5 seconds something
-goes wrong. Then everything is healed and drained, and the invariants of checker.py are checked. Exit status 1
-if one of them is broken; the system's directory, with its log, is kept then.
+Producers publish numbered events to two brokers, six triggers deliver them, and every 1 to 5 seconds
+something goes wrong. Then everything is healed and drained, and the invariants of checker.py are checked.
+Exit status 1 if one of them is broken; the system's directory, with its log, is kept then.
 """
 
 import argparse
@@ -41,10 +41,11 @@ def main():
 
 def _arguments():
     parser = argparse.ArgumentParser(
-        prog="python -m tests.chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="faults: " + "; ".join(f"{name}: {act.__doc__}" for name, act in FAULTS.items()))
+        prog="python -m tests.chaos", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="faults:\n" + "\n".join(f"  {name:<17}{act.__doc__}" for name, act in FAULTS.items()))
     parser.add_argument("--duration", type=float, default=600, metavar="S", help="seconds of it (600)")
-    parser.add_argument("--seed", type=int, default=None, metavar="N", help="of the plan; chosen if not given")
+    parser.add_argument("--seed", type=int, default=None, metavar="N", help="of the plan (any)")
     parser.add_argument("--faults", default=",".join(FAULTS), metavar="NAME,..", help="only these (all)")
     parser.add_argument("--rate", type=float, default=100, metavar="N", help="about so many events/s (100)")
     parser.add_argument("--dispatchers", type=int, default=2, metavar="N", help="processes (2)")
@@ -59,7 +60,7 @@ def _arguments():
 
 
 async def _watched(run):
-    """Run, and say what happens: what is new at once, the counts always (every 10 s where it is no terminal)."""
+    """Run, and say what happens: faults at once, the counts always (every 10 s where it is no terminal)."""
     with console.status("") as status:
         run.options.say = lambda line: console.print(line, highlight=False, markup=False)
         async with asyncio.TaskGroup() as tasks:

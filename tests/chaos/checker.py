@@ -26,7 +26,7 @@ from tests.chaos import scenario
 from tests.chaos.facts import UNEXPLAINED, Facts
 from tests.chaos.history import ACCEPTED, REFUSED, TERMINAL, History
 
-# A subscriber's clock reading and ours are taken some lines of code apart; the store's clock has milliseconds.
+# Clocks are read some lines of code apart, and the store's has milliseconds.
 _SLACK_S = 0.005
 _CALM_S = 10.0  # after the last fault: what zombies and killed owners had open has ended by then
 UNAVAILABLE_LIMIT_S = 60.0  # the supervisor waits up to 30 s before it starts again what ends again and again
@@ -144,7 +144,7 @@ def i8_keys_are_in_order(facts):
         if not trigger.is_ordered:
             continue
         for key, sends in facts.by_key(trigger).items():
-            taken = 0.0
+            taken, before = 0.0, ""
             for send in sends:
                 receipts = facts.receipts(trigger.name, send.id)
                 if receipts and receipts[0].began < taken:

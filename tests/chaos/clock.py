@@ -1,10 +1,10 @@
 """
 A wall clock that can be stepped, for the system under test and nobody else on the machine.
 
-Started through `stepped.py`, the roles read the offset where they would ask for the time, and the store does
-through libfaketime (Debian: `apt install faketime`); where there is none, the fault is left out. (Python itself
-does not run under that library: its absolute sleeps fail.) CLOCK_MONOTONIC is never touched: the kernel does not
-step that one either. Functions keep the true clock.
+Started through `stepped.py`, the roles read the offset where they would ask for the time, and the store
+does through libfaketime (Debian: `apt install faketime`); where there is none, the fault is left out. (Python
+itself does not run under that library: its absolute sleeps fail.) CLOCK_MONOTONIC is never touched: the
+kernel does not step that one either. Functions keep the true clock.
 """
 
 import struct

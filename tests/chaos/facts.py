@@ -1,6 +1,7 @@
 """A history, looked up: who sent what, what came of it, and why something came more than once. Pure."""
 
 import collections
+import itertools
 from functools import cached_property
 
 from tests.chaos import scenario
@@ -15,7 +16,7 @@ EXCUSES = {
     "answer lost on the way": frozenset({"cut-subscriber"}),
     WORKER_ENDED: frozenset({"kill-worker", "kill-zygote", "kill-serving", "stop-worker", "stop-serving"}),
 }
-# How long after its end a fault shows: the lease (3 s), the pause before a role is started again, a busy machine.
+# How long after its end a fault shows: the lease (3 s), the pause before a restart, a busy machine.
 _AFTERMATH_S = 20.0
 _ANSWER = "answer-"
 
@@ -159,7 +160,7 @@ class Facts:
         """Longest time in which no producer was told that an event is accepted."""
         times = sorted(send.ended for send in self.history.sends if send.outcome == ACCEPTED)
         times = [self.history.began, *times]
-        return max((after - before for before, after in zip(times, times[1:], strict=False)), default=0.0)
+        return max((after - before for before, after in itertools.pairwise(times)), default=0.0)
 
 
 def _reply_to(send):

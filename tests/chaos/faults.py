@@ -1,5 +1,6 @@
 """
-What goes wrong: one function a fault. Each does it, undoes what would not end by itself, and says whom it hit.
+What goes wrong: one function a fault. Each does it, undoes what would not end by itself, and says whom
+it hit.
 
 A fault gets the scene and dice of its own; it raises Nobody where there is nobody to hurt at the moment.
 What a function is called is its name on the command line, with `-` for `_`.
@@ -17,7 +18,7 @@ from tests.chaos.clock import Clock
 from tests.chaos.proxy import Proxy
 from tests.chaos.system import Nobody, Process, System
 
-# The lease is 3 s: a dispatcher that sleeps longer wakes as a zombie; 5 s is what the ingress waits for its store.
+# The lease is 3 s: a dispatcher that sleeps longer wakes as a zombie. The ingress waits 5 s for its store.
 _PAST_THE_LEASE_S = (3.5, 6.0)
 _BRIEF_S = (0.2, 2.0)
 _STORE_PAUSE_S = (0.3, 7.0)

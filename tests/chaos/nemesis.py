@@ -1,8 +1,8 @@
 """
 When what goes wrong: a plan made from a seed alone, and its performance.
 
-The same seed, duration and faults give the same plan; what each fault meets depends on the moment, so a run is
-repeated in kind, not to the microsecond.
+The same seed, duration and faults give the same plan; what each fault meets depends on the moment, so a run
+is repeated in kind, not to the microsecond.
 """
 
 import asyncio

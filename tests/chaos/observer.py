@@ -6,6 +6,7 @@ Keys are those of eventing/keys.py. Nothing here writes.
 
 import asyncio
 import collections
+import contextlib
 import json
 
 import redis.exceptions
@@ -31,10 +32,8 @@ class Observer:
     async def follow(self):
         """Read records for ever; the store keeps only the newest."""
         while True:
-            try:
+            with contextlib.suppress(*_AWAY):  # it is dead or paused, and comes back
                 await self.catch_up()
-            except _AWAY:
-                pass  # it is dead, paused or full, and comes back
             await asyncio.sleep(_LOOK_S)
 
     async def catch_up(self):

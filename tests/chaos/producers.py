@@ -1,8 +1,8 @@
 """
 Who publishes: each producer sends one request at a time, numbered, and again with the same id until it knows.
 
-An event is accepted once one of its POSTs got 202, refused by a 4xx, and anything else (503, no answer) leaves
-the outcome unknown: it is sent again, as the CloudEvents contract lets a producer do.
+An event is accepted once one of its POSTs got 202, refused by a 4xx, and anything else (503, no answer)
+leaves the outcome unknown: it is sent again, as the CloudEvents contract lets a producer do.
 """
 
 import asyncio

@@ -1,5 +1,6 @@
 """
-A TCP proxy that can cut a connection when the answer comes: the request was served, and its sender never knows.
+A TCP proxy that can cut a connection when the answer comes: the request was served, and its sender never
+knows.
 
 It reads no HTTP. What is cut is reset, not closed, on both sides.
 """

@@ -1,6 +1,7 @@
-"""A run in figures, for a person: what was accepted, what became of it, what broke, and how to have it again."""
+"""A run in figures, for a person: what was accepted, what became of it, what broke, and how to repeat it."""
 
 import collections
+import itertools
 import statistics
 
 from rich.table import Table
@@ -69,7 +70,7 @@ def _deliveries(history):
 
 
 def _gap(times):
-    return max((after - before for before, after in zip(times, times[1:], strict=False)), default=0.0)
+    return max((after - before for before, after in itertools.pairwise(times)), default=0.0)
 
 
 def _faults(console, history):

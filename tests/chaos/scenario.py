@@ -51,7 +51,7 @@ TRIGGERS = {trigger.name: trigger for trigger in (
 LETTERS = "letters"  # the dead letter sink of `failing`
 NONSENSE = "nonsense-"  # what the ids of a producer begin with that sends no events
 
-_LINEAR = 'retry: {retry}, backoffPolicy: linear, backoffDelay: PT{backoff}S, timeout: PT10S'
+_LINEAR = "retry: {retry}, backoffPolicy: linear, backoffDelay: PT{backoff}S, timeout: PT10S"
 
 
 def objects(direct: str, cut: str) -> str:

@@ -1,4 +1,4 @@
-"""Who the triggers send to: one server that notes every request as it comes and answers as the scenario says."""
+"""Who the triggers send to: one server that notes every request and answers as the scenario says."""
 
 import asyncio
 import collections

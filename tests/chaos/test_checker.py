@@ -1,4 +1,4 @@
-"""The checker, over histories written by hand: a good one passes, and each invariant notices what breaks it."""
+"""The checker, over histories written by hand: a good one passes, each invariant notices what breaks it."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def receipt(trigger, identity, began, took=0.1, status=202, **given):
     return Receipt(trigger, identity, given.pop("digest", f"of {identity}"), began, began + took, status)
 
 
-def row(trigger, identity, word, attempt=1, status=202, ref="1-0"):
+def row(trigger, identity, word, attempt=1, status=202, *, ref="1-0"):
     """A row of the delivery record; the ref is unique for its event."""
     return Row("default/orders/0", f"{ref}/{identity}", identity, trigger, attempt, status, word)
 
@@ -31,7 +31,7 @@ def audit(identity, **given):
 
 @pytest.fixture
 def history():
-    """A run in which all went well: three events of a key, one that failed for good, one call, one nonsense."""
+    """All went well: three events of a key, one that failed for good, one call, one nonsense."""
     keyed = [send(f"k{number}", key="k", sequence=number) for number in (1, 2, 3)]
     call = send("c1", scenario.AUDIT, "chaos.call")
     receipts = [receipt("ordered", each.id, 1.0 + each.sequence) for each in keyed]
@@ -41,7 +41,7 @@ def history():
                             digest=scenario.call_digest("answer-c1", {"to": "c1"})))
     rows = [row("ordered", each.id, "settled") for each in keyed]
     rows += [row("failing", "a1", "retry", attempt, 503) for attempt in (1, 2, 3)]
-    rows += [row("failing", "a1", "dead letter", 4, 503), row("failing", "a1", "settled", 1, 202, "d9-0")]
+    rows += [row("failing", "a1", "dead letter", 4, 503), row("failing", "a1", "settled", 1, 202, ref="d9-0")]
     rows += [row("function", "c1", "replied"), row("answers", "answer-c1", "settled")]
     stored = {(scenario.ORDERS, each.id): 1 for each in keyed}
     stored |= dict.fromkeys([(scenario.AUDIT, name) for name in ("a1", "c1", "answer-c1")], 1)
@@ -207,7 +207,7 @@ def test_i9_before_it_is_due(history):
 
 
 def test_i10_too_many_at_once(history):
-    """Five requests of a trigger that allows four, in calm times; up to eight while two may believe they own."""
+    """Five requests of a trigger that allows four, in calm times; eight while two may believe they own."""
     names = [f"s{number}" for number in range(9)]
     for name in names[:5]:
         history.sends.append(send(name, type_="chaos.other", attributes={"pace": "slow"}))

@@ -1,5 +1,7 @@
 """The plan of the nemesis."""
 
+import itertools
+
 from tests.chaos.faults import FAULTS
 from tests.chaos.nemesis import plan
 
@@ -16,5 +18,5 @@ def test_every_fault_has_its_turn():
 
     assert {each.name for each in planned[:len(FAULTS)]} == set(FAULTS)
     assert all(1.0 <= after.at_s - before.at_s <= 5.0
-               for before, after in zip(planned, planned[1:], strict=False))
+               for before, after in itertools.pairwise(planned))
     assert planned[-1].at_s < 600
