@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Replica:
-    """A process of Deployment *name* (`namespace/name`), as *pod* (serving/objects/deployment.py) says."""
+    """A process of Deployment *name* (`namespace/name`), as *pod* (serving/objects/program.py) says."""
 
     def __init__(self, backend: Backend, name: str, pod: Mapping[str, Any],
                  on_change: Callable[[], None]) -> None:
