@@ -1,0 +1,96 @@
+"""Answers that are none: each is a failed attempt that says why, and costs bounded memory."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+LIMIT_BYTES = 32 * 1024 * 1024  # far below what is offered, far above an answer's limit and all buffers
+CHUNK = b"x" * 65536
+
+
+class Mouth:
+    """A subscriber that reads a request's head, then says what it wants; counts the bytes it got rid of."""
+
+    def __init__(self, say):
+        self._say = say
+        self.sent_bytes = 0
+
+    async def start(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        host, port = self._server.sockets[0].getsockname()
+        self.url = f"http://{host}:{port}/"
+
+    async def stop(self):
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader, writer):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                for chunk in self._say():
+                    writer.write(chunk)
+                    await writer.drain()
+                    self.sent_bytes += len(chunk)
+                if not reader.at_eof():
+                    await reader.read()
+                break
+        writer.close()
+
+
+def endless(head, chunk):
+    """A head, and then the same for ever."""
+    def say():
+        yield head
+        while True:
+            yield chunk
+    return say
+
+
+def said(*chunks):
+    """Exactly that."""
+    return lambda: iter(chunks)
+
+
+HUNDRED = 100 * 1024 * 1024
+OK = b"HTTP/1.1 200 OK\r\n"
+CASES = [
+    pytest.param(said(b"hello, this is no HTTP\r\n\r\n"), "garbage", id="not HTTP"),
+    pytest.param(said(OK, b"content-length: x\r\n\r\n"), "garbage", id="a length that is none"),
+    pytest.param(said(OK, b"transfer-encoding: chunked\r\n\r\nzz\r\n"), "garbage", id="a chunk without a size"),
+    pytest.param(said(OK, b"content-length: 10\r\n\r\nabc"), "timeout", id="half an answer"),
+    pytest.param(said(OK, b"content-length: %d\r\n\r\n" % HUNDRED, *[CHUNK] * (HUNDRED // 65536)),
+                 "too-large: the answer is larger than 2097152 bytes", id="100 MB"),
+    pytest.param(endless(OK + b"transfer-encoding: chunked\r\n\r\n", b"10000\r\n%b\r\n" % CHUNK),
+                 "too-large: the answer is larger than 2097152 bytes", id="endless chunks"),
+    pytest.param(endless(OK + b"\r\n", CHUNK), "too-large: the answer is larger than 2097152 bytes",
+                 id="endless, until it closes"),
+    pytest.param(endless(OK, b"x-header: %b\r\n" % CHUNK[:1000]),
+                 "too-large: the answer's head is larger than 65536 bytes", id="endless headers"),
+    pytest.param(endless(OK + b"x: ", CHUNK), "too-large: the answer's head is larger than 65536 bytes",
+                 id="one endless header"),
+    pytest.param(endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+                 "too-large: the answer's head is larger than 65536 bytes", id="endless early hints"),
+    pytest.param(said(OK, b"ce-specversion: 1.0\r\ncontent-length: 0\r\n\r\n"),
+                 "the subscriber answered 200 with a body that is no event", id="half an event"),
+]
+
+
+@pytest.mark.parametrize(("say", "reason"), CASES)
+async def test_what_is_no_answer(bench, subscriber, eventually, delivery, *, say, reason):
+    """It becomes a dead letter with that reason, what is offered is not taken, and others are served."""
+    mouth = Mouth(say)
+    await mouth.start()
+    await bench.dispatcher()
+    await bench.trigger("mouth", mouth.url, delivery=delivery(timeout_s=0.5))
+    await bench.trigger("other", subscriber.url)
+
+    await bench.send("1")
+    letters = await bench.letters("mouth")
+    (letter,) = await bench.until(lambda: bench.at_least(1, letters))
+
+    assert reason in letter.reason
+    assert mouth.sent_bytes < LIMIT_BYTES
+    await eventually(lambda: subscriber.ids == ["1"])
+    await mouth.stop()
