@@ -58,7 +58,8 @@ OK = b"HTTP/1.1 200 OK\r\n"
 CASES = [
     pytest.param(said(b"hello, this is no HTTP\r\n\r\n"), "garbage", id="not HTTP"),
     pytest.param(said(OK, b"content-length: x\r\n\r\n"), "garbage", id="a length that is none"),
-    pytest.param(said(OK, b"transfer-encoding: chunked\r\n\r\nzz\r\n"), "garbage", id="a chunk without a size"),
+    pytest.param(said(OK, b"transfer-encoding: chunked\r\n\r\nzz\r\n"), "garbage",
+                 id="a chunk without a size"),
     pytest.param(said(OK, b"content-length: 10\r\n\r\nabc"), "timeout", id="half an answer"),
     pytest.param(said(OK, b"content-length: %d\r\n\r\n" % HUNDRED, *[CHUNK] * (HUNDRED // 65536)),
                  "too-large: the answer is larger than 2097152 bytes", id="100 MB"),
