@@ -51,6 +51,7 @@ _NAMES = {
 }
 _HEADERS = {name: header for header, name in _NAMES.items()}
 _STRINGS = frozenset(_HEADERS)  # attributes that are strings in JSON, whatever they look like
+_STRING = {str}
 
 _EXTENSION = re.compile(r"[a-z0-9]+")
 # What makes a header's value more than it looks. Bytes look for a number seven times as fast as for bytes.
@@ -205,7 +206,7 @@ def to_batch(events: Sequence[Event]) -> bytes:
 
 def is_json(media_type: str | None) -> bool:
     """True for a media type whose data is JSON; an event that names none has JSON data in JSON."""
-    return media_type is None or _JSON_TYPE.match(media_type) is not None
+    return media_type is None or _is_json_type(media_type)
 
 
 def _parsed(body: bytes) -> Any:
@@ -218,18 +219,13 @@ def _parsed(body: bytes) -> Any:
 def _from_members(members: Any) -> Event:
     if not isinstance(members, dict):
         raise NotACloudEvent("body: an event is a JSON object")
-    attributes: dict[str, str] = {}
-    for member, value in members.items():
-        if value is None or member in ("data", "data_base64"):
-            continue
-        name = member if member in _STRINGS else _extension_name(member.lower())
-        if name in attributes:
-            raise NotACloudEvent(f"{name}: is given more than once; send one value")
-        attributes[name] = value if type(value) is str else _canonical(name, value)
+    data = members.pop("data", None)
+    encoded = members.pop("data_base64", None)
+    # Most events have strings only, and no extensions: what the parser made is what they are.
+    is_plain = _STRINGS.issuperset(members) and set(map(type, members.values())) == _STRING
+    attributes: dict[str, str] = members if is_plain else _from_typed(members)
     encoding = attributes.get("datacontentencoding", "")
     _validate(attributes)
-    data = members.get("data")
-    encoded = members.get("data_base64")
     if encoded is not None and data is not None:
         raise NotACloudEvent("data: is given twice, as data and as data_base64; send one")
     if encoded is None and encoding and attributes["specversion"] == "0.3":
@@ -241,6 +237,18 @@ def _from_members(members: Any) -> Event:
     if type(data) is str and not is_json(attributes.get("datacontenttype")):
         return Event(attributes, data.encode())
     return Event(attributes, orjson.dumps(data))
+
+
+def _from_typed(members: Mapping[str, Any]) -> dict[str, str]:
+    attributes: dict[str, str] = {}
+    for member, value in members.items():
+        if value is None:
+            continue
+        name = member if member in _STRINGS else _extension_name(member.lower())
+        if name in attributes:
+            raise NotACloudEvent(f"{name}: is given more than once; send one value")
+        attributes[name] = value if type(value) is str else _canonical(name, value)
+    return attributes
 
 
 def _canonical(name: str, value: Any) -> str:
@@ -342,6 +350,11 @@ def _is_uri(text: str) -> bool:
 @_cached
 def _is_media_type(text: str) -> bool:
     return _MEDIA_TYPE.fullmatch(text) is not None
+
+
+@_cached
+def _is_json_type(text: str) -> bool:
+    return _JSON_TYPE.match(text) is not None
 
 
 def _is_base64(text: str) -> bool:

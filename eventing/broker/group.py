@@ -2,8 +2,8 @@
 A group: the events that one call of `clarion_append` carries, in the form that it takes them in.
 
 Usually they are events of one partition that arrived together, each with somebody who waits for it; or they
-are a batch, on one or several partitions, for which one waits. A group knows nothing of connections, and of
-an event only what is stored.
+are batches, on one or several partitions, for each of which one waits. A group knows nothing of connections,
+and of an event only what is stored.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ OnStored = Callable[[Unavailable | None], None]
 
 GROUP_LIMIT_EVENTS = 512  # one call blocks the store for about 1 ms
 GROUP_LIMIT_BYTES = 1024 * 1024  # likewise; one event may be larger, and goes alone
-# Of a batch, which is one call however large: the store stands still for some 5 ms.
+# Of a batch, and of batches that go in one call: the store stands still for some 5 ms.
 BATCH_LIMIT_EVENTS = 1000
 
 _DIGEST_BYTES = 16  # two events of one would be taken for repeats: never, with 128 bits

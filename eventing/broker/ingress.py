@@ -216,9 +216,11 @@ class _Arrival:
         placed: list[tuple[int, Event]] = []
         for index, event in enumerate(events):
             try:
-                stamped = stamp(_traced(event, headers), now)._replace(headers=passed)
+                stamped = stamp(_traced(event, headers), now)
             except Rejected as error:
                 raise type(error)(f"event {index}: {error}") from error
+            if passed:
+                stamped = stamped._replace(headers=passed)
             placed.append((partition_of(stamped, settings.partitions), stamped))
         if not placed:
             self._stored(None)  # it is valid, and there is nothing to store

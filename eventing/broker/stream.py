@@ -14,8 +14,8 @@ that stays open (link.py): whatever arrives meanwhile makes the next one larger.
 groups and more fsyncs, and were not faster.) The next one leaves before those of the last are told. The store
 answers after its fsync (`appendfsync always`), so a reply means "on disk".
 
-A batch is a group of its own, on however many partitions: it is stored whole or not at all. An event whose
-`deliverat` is to come is held (`scripts/release.lua` moves it to the stream); one that was sent before,
+A group of batches is one call, on however many partitions: they are stored whole or not at all. An event
+whose `deliverat` is to come is held (`scripts/release.lua` moves it to the stream); one that was sent before,
 within the window that its broker remembers, is not stored again and counts as stored.
 
 What the store answers, and what the one who offered the event is told:
@@ -48,7 +48,7 @@ import structlog
 from eventing import cancellation, keys
 from eventing.broker import functions
 from eventing.broker.arrival import DELIVER_AT, due_ms
-from eventing.broker.group import GROUP_LIMIT_EVENTS, Group, OnStored
+from eventing.broker.group import BATCH_LIMIT_EVENTS, GROUP_LIMIT_EVENTS, Group, OnStored
 from eventing.broker.link import Link
 from eventing.errors import Unavailable
 from eventing.event import Event
@@ -58,6 +58,7 @@ QUEUE_LIMIT_BYTES = 64 * 1024 * 1024  # what a role may hold in memory on behalf
 _FLIGHT_LIMIT_BYTES = 4 * 1024 * 1024  # what is written at once
 _REPLY_TIMEOUT_S = 5.0  # an fsync of a busy disk takes tens of ms; a store that needs seconds is away
 _LOOK_S = 1.0  # how often a flight is looked after; a timer for each would cost more than it is worth
+_BATCHES = -1  # in place of a partition: where batches of a broker wait, on whichever partitions they are
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)  # Valkey restarts in about 50 ms
 
 # Why the store refuses, by the first word of its error.
@@ -96,15 +97,19 @@ def encode(event: Event) -> tuple[bytes, bytes | None]:
 
 def decode(fields: Mapping[bytes, bytes]) -> Event:
     """Make the event of an entry as redis-py reads it."""
-    attributes = orjson.loads(fields[b"a"])
-    if _HEADERS in attributes:
-        return Event(attributes, fields.get(b"d"), attributes.pop(_HEADERS).encode("latin-1"))
-    return Event(attributes, fields.get(b"d"))
+    return _event(fields[b"a"], fields.get(b"d"))
 
 
 def decode_row(fields: Sequence[bytes]) -> Event:
     """Make the event of an entry as the store sends it: names and values in turn, those of `encode` first."""
-    return Event(orjson.loads(fields[1]), fields[3] if len(fields) > 2 else None)  # noqa: PLR2004  `a`, its value
+    return _event(fields[1], fields[3] if len(fields) > 2 else None)  # noqa: PLR2004  `a` and its value
+
+
+def _event(stored: bytes, data: bytes | None) -> Event:
+    attributes = orjson.loads(stored)
+    if _HEADERS in attributes:
+        return Event(attributes, data, attributes.pop(_HEADERS).encode("latin-1"))
+    return Event(attributes, data)
 
 
 @dataclass(slots=True)
@@ -184,12 +189,15 @@ class Stream:
         """Queue events, each with its partition, to be stored all or none; otherwise like `offer`."""
         if self._refuses(on_stored):
             return
-        group = Group(window_ms)
+        where = (broker, _BATCHES, window_ms)
+        group = self._open_groups.get(where)
+        if group is None or group.is_full or group.events + len(placed) > BATCH_LIMIT_EVENTS:
+            group = self._open_groups[where] = Group(window_ms)
+            self._waiting.append(group)
         for partition, event in placed:
             self._queued_bytes += _put(group, broker, partition, event)
-        self._queued_events += group.events
+        self._queued_events += len(placed)
         group.waiters.append(on_stored)
-        self._waiting.append(group)
         self._leave()
 
     def _refuses(self, on_stored: OnStored) -> bool:
