@@ -93,9 +93,14 @@ def _leave_home(parent: int, title: str) -> None:
         signal.signal(number, signal.SIG_DFL)
     os.setpgid(0, 0)  # Ctrl-C on a terminal is the parent's affair: it drains in order
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        libc.prctl(_PR_SET_NAME, title.encode()[:15])
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, title.encode()[:15])
+    end_with(parent, signal.SIGKILL)
+
+
+def end_with(parent: int, number: signal.Signals) -> None:
+    """Have Linux send *number* to this process when its parent, pid *parent*, ends, however it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:  # it died before we asked
             os._exit(1)
 

@@ -8,7 +8,9 @@ what does not come in time ends the demo with exit code 1 and what the instance 
 """
 
 import contextlib
+import functools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -22,7 +24,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from eventing import client, instance
+from eventing import client, instance, process
 from eventing.cli import output
 from eventing.client import Client
 from eventing.errors import ClarionError, UsageError
@@ -65,24 +67,26 @@ def _running(place: Path, files: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "eventing", "up", "--data-dir", str(place / "data"), "--port", "0",
                "--control-port", "0", "--file", str(files)]
     with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+        ending = functools.partial(process.end_with, os.getpid(), signal.SIGTERM)
+        child = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True,
+                                 preexec_fn=ending)  # noqa: PLW1509  there are no threads here
     try:
-        record = _wait("the start", lambda: _announced(process, place / "data"), _START_S)
+        record = _wait("the start", lambda: _announced(child, place / "data"), _START_S)
         yield f"http://127.0.0.1:{record['control_port']}"
     except ClarionError as error:
         raise ClarionError(f"{error}; clarion up said: {log.read_text(errors='replace')[-2000:]}") from error
     finally:
-        process.send_signal(signal.SIGINT)
+        child.send_signal(signal.SIGINT)
         try:
-            process.wait(_START_S)
+            child.wait(_START_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            child.kill()
+            child.wait()
 
 
-def _announced(process: "subprocess.Popen[bytes]", data_dir: Path) -> dict[str, Any] | None:
-    if process.poll() is not None:
-        raise ClarionError(f"clarion up ended with {process.returncode}")
+def _announced(child: "subprocess.Popen[bytes]", data_dir: Path) -> dict[str, Any] | None:
+    if child.poll() is not None:
+        raise ClarionError(f"clarion up ended with {child.returncode}")
     return instance.running(data_dir)
 
 

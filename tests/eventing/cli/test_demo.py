@@ -1,5 +1,6 @@
 """The demo tells the whole story by itself."""
 
+import json
 import os
 import re
 import subprocess
@@ -21,3 +22,19 @@ def test_demo(tmp_path):
                  r"zero workers again", r"Done in"):
         assert any(re.search(step, line) for line in told), f"{step} is missing in {done.stdout}"
     assert not list(tmp_path.iterdir())
+
+
+def test_killed(tmp_path, until):
+    """A demo that is killed takes its instance along."""
+    def started():
+        found = list(tmp_path.glob("clarion-demo-*/data/run/clarion.json"))
+        return json.loads(found[0].read_text())["pid"] if found else None
+
+    demo = subprocess.Popen([CLARION, "demo"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                            env={**os.environ, "TMPDIR": str(tmp_path)})
+    pid = until(started, what="the instance of the demo")
+
+    demo.kill()
+    demo.wait()
+
+    until(lambda: not Path(f"/proc/{pid}").exists(), what="the end of the instance")
