@@ -1,6 +1,7 @@
 """
-The invariants I1 to I13, each a pure function from a history to what breaks it; empty means that it holds.
+The invariants, each a pure function from a history to what breaks it; empty means that it holds.
 
+    I0   no role meets what it did not foresee: the log has no traceback
     I1   accepted and wanted: delivered, dead-lettered, or still waiting; nothing is lost
     I2   what is delivered was sent, and not refused; what is valid is not refused
     I3   nobody gets what the filter does not want
@@ -46,6 +47,13 @@ def check(history: History) -> dict[str, list[str]]:
     """What breaks each invariant."""
     facts = Facts(history)
     return {name: list(each(facts)) for name, each in INVARIANTS.items()}
+
+
+@invariant
+def i0_no_surprise(facts):
+    """No role meets what it did not foresee: the log has no traceback."""
+    for said, times in facts.history.final.exceptions.items():
+        yield f"{times} times {said}"
 
 
 @invariant

@@ -79,6 +79,7 @@ class Final:
     kept_dead: set[tuple[str, str]] = field(default_factory=set)  # (trigger, id) in a dead letter stream
     leftovers: dict[str, int] = field(default_factory=dict)  # key in the store: members that should not be
     strangers: list[str] = field(default_factory=list)  # processes that should not be, or no longer
+    exceptions: dict[str, int] = field(default_factory=dict)  # that nobody foresaw, in the system's log
 
 
 @dataclass(slots=True)

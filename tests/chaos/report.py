@@ -56,8 +56,9 @@ def _events(console, facts, breaches):
     table.add_row("longest time without a delivery", f"{_gap(_deliveries(history)):.1f} s")
     drained = "never" if history.drained is None else f"{history.drained - history.healed:.1f} s"
     table.add_row("from the last fault until nothing waited", drained)
-    late = sorted(receipt.began - send.ended - send.delay_s for receipt in history.receipts
-                  if (send := facts.send_of(receipt)) and send.delay_s and send.outcome == ACCEPTED)
+    late = sorted(facts.receipts(trigger.name, send.id)[0].began - send.ended - send.delay_s
+                  for trigger, send in facts.due()
+                  if send.delay_s and facts.receipts(trigger.name, send.id))
     if late:
         table.add_row("delayed events, late by (median, most)",
                       f"{statistics.median(late):.2f} s, {late[-1]:.1f} s")

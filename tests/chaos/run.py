@@ -65,6 +65,7 @@ class Run:
         finally:
             self.history.receipts += subscribers.calls(self.system.calls)
             self.history.final.strangers += await asyncio.to_thread(self.system.stop)
+            self.history.final.exceptions = self.system.exceptions()
         return self.history
 
     async def _start(self, direct, cut):

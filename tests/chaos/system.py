@@ -5,7 +5,9 @@ Processes are signalled through descriptors (pidfd), so that nobody else is hit 
 """
 
 import asyncio
+import collections
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -89,6 +91,17 @@ class System(Instance):
     def last_words(self):
         """The end of what it printed."""
         return "\n".join((self.directory / "up.log").read_text(errors="replace").splitlines()[-15:])
+
+    def exceptions(self):
+        """{role, what it did, last line of the traceback: how often} of all that its log has."""
+        found = collections.Counter()
+        for line in (self.directory / "up.log").read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                said = json.loads(line)
+                if "exception" in said:
+                    last = said["exception"].strip().splitlines()[-2:]
+                    found[f"{said['role']}: {said['event']}: {' '.join(last)}"] += 1
+        return dict(found)
 
     async def restart(self, kill):
         """Call *kill* with all processes, the supervisor first, then start everything again."""

@@ -2,8 +2,8 @@
 A log whose last write was cut off: what may a crash leave of it?
 
 The store answers only after the fsync of what it wrote (`appendfsync always`). So a crash may take any part
-of the last write as long as nobody was answered, and nothing before it. That moment is looked for: the store is
-stopped again and again until it stands in the fsync of its log, where the last write is in the file and
+of the last write as long as nobody was answered, and nothing before it. That moment is looked for: the store
+is stopped again and again until it stands in the fsync of its log, where the last write is in the file and
 nobody has been told. The last block of the file (a command, or MULTI .. EXEC of one function call) belongs to
 that write; the file is cut at a random byte within it, and the store killed as it stands.
 

@@ -28,7 +28,7 @@ def run(options):
 @pytest.mark.timeout(300)
 def test_a_short_run():
     """Killed, cut and torn for some seconds: every invariant holds."""
-    history, breaches = run(Options(SEED, 7.0, SHORT, rate_per_s=60))
+    history, breaches = run(Options(SEED, 7.0, SHORT, 60))
 
     assert breaches == {name: [] for name in checker.INVARIANTS}
     assert sum(send.outcome == ACCEPTED for send in history.sends) > 50
@@ -39,6 +39,6 @@ def test_a_short_run():
 def test_a_planted_bug_is_caught():
     """A dispatcher that settles before it delivers loses events, and the run says so."""
     planted = (sys.executable, str(Path(__file__).with_name("planted.py")))
-    _, breaches = run(Options(SEED, 4.0, ("kill-dispatcher",), rate_per_s=60, program=planted))
+    _, breaches = run(Options(SEED, 3.0, ("kill-dispatcher",), 60, drain_s=2.0, program=planted))
 
     assert any("for failing" in each for each in breaches["I1"])

@@ -58,7 +58,13 @@ def broken(history):
 def test_a_good_run_passes(history):
     """Nothing is broken in a run in which all went well."""
     assert checker.check(history) == {name: [] for name in checker.INVARIANTS}
-    assert list(checker.INVARIANTS) == [f"I{number}" for number in range(1, 14)]
+    assert list(checker.INVARIANTS) == [f"I{number}" for number in range(14)]
+
+
+def test_i0_a_traceback(history):
+    """What a role did not foresee is a breach, even if nothing came of it."""
+    history.final.exceptions = {"dispatcher: role failed: KeyError: 'x'": 1}
+    assert broken(history) == {"I0"}
 
 
 def test_i1_an_accepted_event_that_came_nowhere(history):
