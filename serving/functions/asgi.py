@@ -15,8 +15,8 @@ has `send.structured(event, status)`, `send.binary(event, status)` and `send.htt
 event that sends nothing has accepted it: 202. One that raises: 500 with one line, and its traceback in
 the log. A failed health check answers 503, as Knative documents (func-python itself says 500).
 
-A request that claims to be a CloudEvent and is not one: 400. Websockets and whatever else is not HTTP
-are passed on as they are.
+A request that claims to be a CloudEvent and is not one: 400; likewise one that does not even claim it, where
+the function relies on `scope["event"]`. Websockets and whatever else is not HTTP are passed on as they are.
 """
 
 import inspect
@@ -36,6 +36,7 @@ from serving.functions.function import (
     decode,
     encode,
     is_event,
+    no_event,
     print_traceback,
 )
 from serving.functions.legacy import modern
@@ -146,6 +147,9 @@ class InstancedFunction:
         except Exception as error:
             if sender.started:
                 raise  # half an answer is out: the server logs this and cuts the connection
+            if isinstance(error, KeyError) and error.args == ("event",) and "event" not in scope:
+                await sender.text(400, no_event(scope["headers"]))
+                return
             print_traceback(error, frames_of_ours=1)
             await sender.text(500, complaint(error))
 

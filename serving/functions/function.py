@@ -25,7 +25,7 @@ import reprlib
 import sys
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -56,7 +56,7 @@ def is_event(headers: Iterable[Header]) -> bool:
                for name, value in headers)
 
 
-def decode(headers: Iterable[Header], body: bytes) -> BaseCloudEvent:
+def decode(headers: Collection[Header], body: bytes) -> BaseCloudEvent:
     """
     The CloudEvent in a request, binary or structured (JSON), version 1.0 or 0.3.
 
@@ -74,9 +74,14 @@ def decode(headers: Iterable[Header], body: bytes) -> BaseCloudEvent:
             return from_structured(message, _FORMAT, _as_sent)
     except Exception as error:  # the SDK raises what its parsers do, down to AttributeError
         raise NotACloudEvent(f"not a valid CloudEvent: {' '.join(str(error).split())}") from error
-    kind = fields.get("content-type", "")
-    raise NotACloudEvent("this function takes CloudEvents: there is no header ce-specversion, "
-                         f"and content-type is {kind!r}, not {_STRUCTURED}")
+    raise NotACloudEvent(no_event(headers))
+
+
+def no_event(headers: Collection[Header]) -> str:
+    """What a request with these headers lacks, if it is to carry an event."""
+    kind = next((_text(value) for name, value in headers if name == b"content-type"), "")
+    return ("this function takes CloudEvents: there is no header ce-specversion, "
+            f"and content-type is {kind!r}, not {_STRUCTURED}")
 
 
 def _text(value: bytes) -> str:

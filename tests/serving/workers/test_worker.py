@@ -196,6 +196,26 @@ async def test_instanced_function(stage):
     assert stage.log()[-1] == "stopped"
 
 
+async def test_instanced_function_that_takes_events_only(stage):
+    """A function that finds no event where it looks for one: 400 with what is missing."""
+    worker = await stage.start(files={"func.py": """
+        def new(): return Function()
+        class Function:
+            async def handle(self, scope, receive, send):
+                return {"event": scope["event"]}[scope["event"].get_id()]
+        """})
+
+    plain = await stage.ask(worker, b"{}", headers=[(b"content-type", b"application/json")])
+    event = await stage.ask(worker, b"{}")
+
+    assert plain.status == 400
+    assert plain.body == (b"this function takes CloudEvents: there is no header ce-specversion, and "
+                          b"content-type is 'application/json', not application/cloudevents+json\n")
+    assert (event.status, event.body) == (500, b"KeyError: '1'\n")
+    await stage.printed("KeyError: '1'")
+    assert sum(line.startswith("Traceback") for line in stage.log()) == 1
+
+
 async def test_static_handle(stage):
     """A module-level handle(scope, receive, send) is Knative's other shape."""
     worker = await stage.start("""
