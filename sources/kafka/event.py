@@ -37,6 +37,9 @@ KEY_TYPES = ("string", "int", "float", "byte-array")
 
 _PREFIX = "ce_"
 _CLOUDEVENTS = "application/cloudevents"
+# Headers that nearly every record with an event in it has; it is asked for each of them.
+_ATTRIBUTES = {"content-type": "datacontenttype", "ce_specversion": "specversion", "ce_id": "id",
+               "ce_type": "type", "ce_source": "source", "ce_time": "time", "ce_subject": "subject"}
 _NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]")
 _FLOAT_FORMATS = {4: ">f", 8: ">d"}
 _INT_BYTES = 4
@@ -67,9 +70,10 @@ def to_event(record: Record, source: str, key_type: str = "string") -> Event:
     event = _contained(record)
     if event is None or _claims_more(event.attributes.get("datacontenttype", "")):
         event = _raw(record, source, key_type)
-    place = {"knativekafkapartition": str(record.partition), "knativekafkaoffset": str(record.offset)}
-    attributes = {**event.attributes, **place}
-    if content_type := attributes.get("datacontenttype"):
+    attributes = {**event.attributes, "knativekafkapartition": str(record.partition),
+                  "knativekafkaoffset": str(record.offset)}
+    content_type = attributes.get("datacontenttype")
+    if content_type and not content_type.isprintable():
         # Line breaks between its parts are allowed in an event, not in the HTTP header that it becomes.
         attributes["datacontenttype"] = " ".join(content_type.split())
     return Event(attributes, event.data)
@@ -77,20 +81,37 @@ def to_event(record: Record, source: str, key_type: str = "string") -> Event:
 
 def _contained(record: Record) -> Event | None:
     """The CloudEvent that the record is, if it is one."""
-    headers = {name.lower(): value for name, value in record.headers if value is not None}
+    attributes: dict[str, str] = {}
     try:
-        content_type = headers.get("content-type", b"").decode()
-        if content_type.partition(";")[0].strip().lower() == binding.STRUCTURED:
+        for header, value in record.headers:
+            name = _attribute(header)
+            if name and value is not None:
+                attributes[name] = value.decode()
+        content_type = attributes.get("datacontenttype")
+        if content_type and _is_structured(content_type):
             return binding.from_json(record.value or b"")
-        if _PREFIX + "specversion" not in headers:
+        if "specversion" not in attributes:
             return None
-        attributes = {name.removeprefix(_PREFIX): value.decode() for name, value in headers.items()
-                      if name.startswith(_PREFIX) and name != "ce_datacontenttype"}
-        if content_type:
-            attributes["datacontenttype"] = content_type
+        if content_type == "":
+            del attributes["datacontenttype"]
         return binding.from_attributes(attributes, record.value)
     except (NotACloudEvent, UnicodeError):
         return None
+
+
+def _attribute(header: str) -> str:
+    """Which attribute a header has, "" for none."""
+    known = _ATTRIBUTES.get(header)
+    if known is not None:
+        return known
+    name = header.lower()
+    if name == "content-type":
+        return "datacontenttype"
+    return name.removeprefix(_PREFIX) if name.startswith(_PREFIX) and name != "ce_datacontenttype" else ""
+
+
+def _is_structured(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == binding.STRUCTURED
 
 
 def _claims_more(content_type: str) -> bool:

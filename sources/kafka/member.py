@@ -5,7 +5,8 @@ A partition has a reader (reader.py), which reads as far as its lane (lane.py) h
 
     ordered      a record waits until the sink has accepted those before it; a broker of ours, which keeps
                  the order of a batch, gets several in one request
-    unordered    up to IN_FLIGHT events of the member at once
+    unordered    up to IN_FLIGHT events of the member at once; to a broker of ours those that were read
+                 together go together
 
 When partitions are taken away (a rebalance, an edit, the end), reading stops, what is in flight gets a
 moment to be accepted, and what is settled is committed. Nothing is committed that is not settled, so whoever
@@ -34,6 +35,9 @@ from sources.source import Emit, Refused
 
 # What keeps a local broker's group commit full (benchmarks/kafka.py); each is a connection to the sink.
 IN_FLIGHT = 128
+
+# Requests of many events at once: the broker reads some while it writes others to disk.
+_BATCHES = 4
 
 # How long a settled record waits for others to be committed with it, unless many wait.
 _COMMIT_EVERY_S = 0.1
@@ -74,9 +78,11 @@ class Member:
             heartbeat_interval_ms=_SESSION_MS // 3, max_poll_interval_ms=_POLL_INTERVAL_MS,
             fetch_max_wait_ms=_FETCH_WAIT_MS, **settings.connection)
         self._readers: dict[TopicPartition, Reader] = {}
+        self._batches = asyncio.Semaphore(_BATCHES)
+        self._in_flight = asyncio.Semaphore(IN_FLIGHT)
         self._deliveries = Deliveries(
             deliver=self._deliver, deliver_in_order=self._deliver_in_order, pass_by=self._pass_by,
-            in_flight=None if settings.is_ordered else asyncio.Semaphore(IN_FLIGHT))
+            is_ordered=settings.is_ordered)
         self._dirty = asyncio.Event()
         self._urgent = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -125,20 +131,37 @@ class Member:
         for each in partitions:
             self._readers.pop(each, None)
 
-    async def _deliver(self, lane: Lane, record: ConsumerRecord) -> None:
-        """Take one record to its end, whatever that is."""
-        await self._deliver_event(lane, record.offset, self._event_of(record))
+    async def _deliver(self, lane: Lane, records: Sequence[ConsumerRecord]) -> None:
+        """Take records to their end, whatever that is: together as far as the sink takes them, then each."""
+        waiting = [(record.offset, self._event_of(record)) for record in records]
+        async with self._batches:
+            while await self._deliver_some(lane, waiting):
+                pass
+        if waiting:
+            async with asyncio.TaskGroup() as tasks:
+                for offset, event in waiting:
+                    tasks.create_task(self._deliver_one(lane, offset, event))
+
+    async def _deliver_one(self, lane: Lane, offset: int, event: Event) -> None:
+        async with self._in_flight:
+            await self._deliver_event(lane, offset, event)
 
     async def _deliver_in_order(self, lane: Lane, records: Sequence[ConsumerRecord]) -> None:
         """Take records to their end, none before those in front of it."""
         waiting = [(record.offset, self._event_of(record)) for record in records]
         while waiting:
-            accepted = await self._emit.in_order([event for _, event in waiting]) if len(waiting) > 1 else 0
-            for offset, _ in waiting[:accepted]:
-                self._settle(lane, offset)
-            if not accepted:
-                await self._deliver_event(lane, *waiting[0])
-            del waiting[:accepted or 1]
+            if not await self._deliver_some(lane, waiting):
+                await self._deliver_event(lane, *waiting.pop(0))
+
+    async def _deliver_some(self, lane: Lane, waiting: list[tuple[int, Event]]) -> int:
+        """Send the first of *waiting* together and take out what was accepted; how many that was."""
+        if len(waiting) < 2:  # noqa: PLR2004  one needs no batch
+            return 0
+        accepted = await self._emit.in_order([event for _, event in waiting])
+        for offset, _ in waiting[:accepted]:
+            self._settle(lane, offset)
+        del waiting[:accepted]
+        return accepted
 
     async def _deliver_event(self, lane: Lane, offset: int, event: Event) -> None:
         try:

@@ -17,6 +17,8 @@ from aiokafka.errors import CorruptRecordException, KafkaError
 
 from sources.kafka.lane import Lane
 
+# Records of one task, where order does not matter; as many as go to a broker in one request (batches.py).
+TOGETHER = 64
 _POLL_MS = 1000
 # What is in flight when a partition goes gets this long: less than a session lasts.
 _RELEASE_S = 2.0
@@ -28,11 +30,10 @@ _CAREFUL_READS = 4096
 class Deliveries:
     """What a reader does with what it finds; each ends by settling the offset in the lane."""
 
-    deliver: Callable[[Lane, ConsumerRecord], Coroutine[Any, Any, None]]
+    deliver: Callable[[Lane, Sequence[ConsumerRecord]], Coroutine[Any, Any, None]]
     deliver_in_order: Callable[[Lane, Sequence[ConsumerRecord]], Coroutine[Any, Any, None]]
     pass_by: Callable[[Lane, TopicPartition, int, Exception], Coroutine[Any, Any, None]]
-    # Bounds the deliveries under way; None: all in order.
-    in_flight: asyncio.Semaphore | None
+    is_ordered: bool
 
 
 class Reader:
@@ -88,15 +89,11 @@ class Reader:
 
     async def _start(self, lane: Lane, records: Sequence[ConsumerRecord], tasks: asyncio.TaskGroup) -> None:
         """Return when the next records may be read."""
-        in_flight = self._deliveries.in_flight
-        if in_flight is None:
-            if records:
-                await asyncio.wait((tasks.create_task(self._deliveries.deliver_in_order(lane, records)),))
-            return
-        for record in records:
-            await in_flight.acquire()
-            tasks.create_task(self._deliveries.deliver(lane, record)).add_done_callback(
-                lambda _: in_flight.release())
+        if not self._deliveries.is_ordered:
+            for start in range(0, len(records), TOGETHER):
+                tasks.create_task(self._deliveries.deliver(lane, records[start:start + TOGETHER]))
+        elif records:
+            await asyncio.wait((tasks.create_task(self._deliveries.deliver_in_order(lane, records)),))
 
     async def _fetch(self, lane: Lane, tasks: asyncio.TaskGroup) -> Sequence[ConsumerRecord]:
         count = 1 if self._careful_reads else lane.room

@@ -36,6 +36,10 @@ _NOT_ATTRIBUTES = frozenset({"traceparent", "tracestate", "data", "datacontentty
 _VERSIONS = frozenset({"1.0", "0.3"})
 _STRUCTURED = "application/cloudevents"
 
+# Headers that nearly every message with an event in it has; it is asked for each of them.
+_COMMON = {f"{prefix}{name}": (name, bool(prefix)) for prefix in (*_PREFIXES, "")
+           for name in ("specversion", "id", "type", "source", "time", "subject")}
+
 
 class Message(NamedTuple):
     """What matters of one delivery, in AMQP's words."""
@@ -83,12 +87,18 @@ def _attributes(headers: Mapping[str, Any]) -> dict[str, str]:
     plain: dict[str, str] = {}
     prefixed: dict[str, str] = {}
     for header, value in headers.items():
-        name = header.lower()
-        prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
-        name = name.removeprefix(prefix)
-        if _is_name(name) and (text := _text(value)):
-            (prefixed if prefix else plain)[name] = text
-    return plain | prefixed
+        name, is_prefixed = _COMMON.get(header) or _name(header)
+        if name and (text := _text(value)):
+            (prefixed if is_prefixed else plain)[name] = text
+    return plain | prefixed if plain else prefixed
+
+
+def _name(header: str) -> tuple[str, bool]:
+    """The attribute that a header has, "" for none; and whether the header says so by a prefix."""
+    name = header.lower()
+    prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
+    name = name.removeprefix(prefix)
+    return name if _is_name(name) else "", bool(prefix)
 
 
 def _is_name(name: str) -> bool:
@@ -97,6 +107,8 @@ def _is_name(name: str) -> bool:
 
 def _text(value: Any) -> str | None:
     """A header's value as an attribute has it; None for what no attribute can be."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
@@ -106,7 +118,7 @@ def _text(value: Any) -> str | None:
             return value.decode()
         except UnicodeDecodeError:
             return None
-    return str(value) if isinstance(value, str | int | float | Decimal) else None
+    return str(value) if isinstance(value, int | float | Decimal) else None
 
 
 def _raw(message: Message, source: str) -> Event:

@@ -28,6 +28,16 @@ class Broker:
         """How many events each batch had."""
         return [len(batch) for batch in self.posted]
 
+    async def send(self, tasks, count, data=b"x"):
+        """Events 0, 1, ..: AT_ONCE of them on their way by themselves, the others waiting."""
+        sent = []
+        for number in range(count):
+            sent.append(tasks.create_task(self.batches.send(event(number, data))))
+            if number < AT_ONCE:
+                await self.sees(*[1] * (number + 1))
+        await asyncio.sleep(0)
+        return sent
+
     async def sees(self, *sizes):
         """Return once batches of these sizes were posted."""
         async with asyncio.timeout(5):
@@ -49,8 +59,7 @@ def broker():
 async def test_who_waits_goes_together(broker):
     """The first go at once; what comes while they are under way is one batch, in order."""
     async with asyncio.TaskGroup() as tasks:
-        sent = [tasks.create_task(broker.batches.send(event(number))) for number in range(AT_ONCE + 10)]
-        await broker.sees(*[1] * AT_ONCE)
+        sent = await broker.send(tasks, AT_ONCE + 10)
         broker.answers[0].set_result(True)
         await broker.sees(*[1] * AT_ONCE, 10)
         assert [each.attributes["id"] for each in broker.posted[-1]] == [
@@ -62,13 +71,23 @@ async def test_who_waits_goes_together(broker):
     assert repr(broker.batches) == "<Batches [0 under way | 0 waiting]>"
 
 
+async def test_who_comes_together_goes_together(broker):
+    """Events of one turn of the loop are one batch, and what does not fit is the next one, at once."""
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(100):
+            tasks.create_task(broker.batches.send(event(number)))
+        await broker.sees(64, 36)
+        for answer in broker.answers:
+            answer.set_result(True)
+
+
 async def test_data_stays_as_it_is(broker):
     """The bytes of an event's data arrive as they are; none stays none."""
     odd = b'{"a" :  1.10, "b": 123456789012345678901234567890}'
     for data in (odd, b"\xff", None):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(broker.batches.send(event(1, data)))
-            await asyncio.sleep(0)
+            await broker.sees(*[1] * (len(broker.answers) + 1))
             broker.answers[-1].set_result(True)
         assert [each.data for each in broker.posted[-1]] == [data]
 
@@ -76,8 +95,7 @@ async def test_data_stays_as_it_is(broker):
 async def test_batch_that_is_not_accepted(broker):
     """Each event of a batch that failed has to be sent by itself."""
     async with asyncio.TaskGroup() as tasks:
-        sent = [tasks.create_task(broker.batches.send(event(number))) for number in range(AT_ONCE + 3)]
-        await broker.sees(*[1] * AT_ONCE)
+        sent = await broker.send(tasks, AT_ONCE + 3)
         broker.answers[0].set_result(True)
         await broker.sees(*[1] * AT_ONCE, 3)
         for answer in broker.answers[1:]:
@@ -89,9 +107,7 @@ async def test_batch_that_is_not_accepted(broker):
 async def test_large_events_go_in_several_batches(broker):
     """A batch stays far below what the ingress takes."""
     async with asyncio.TaskGroup() as tasks:
-        for number in range(AT_ONCE + 3):
-            tasks.create_task(broker.batches.send(event(number, bytes(100_000))))
-        await broker.sees(*[1] * AT_ONCE)
+        await broker.send(tasks, AT_ONCE + 3, bytes(100_000))
         broker.answers[0].set_result(True)
         await broker.sees(*[1] * AT_ONCE, 2)
         broker.answers[1].set_result(True)
@@ -104,8 +120,7 @@ async def test_large_events_go_in_several_batches(broker):
 async def test_cancelled(broker, victim):
     """Whoever is cancelled, under way or waiting, holds nobody up."""
     async with asyncio.TaskGroup() as tasks:
-        sent = [tasks.create_task(broker.batches.send(event(number))) for number in range(AT_ONCE + 3)]
-        await broker.sees(*[1] * AT_ONCE)
+        sent = await broker.send(tasks, AT_ONCE + 3)
         if victim:
             broker.answers[0].set_result(True)
             await asyncio.sleep(0)

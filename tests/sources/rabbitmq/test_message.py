@@ -17,7 +17,7 @@ def test_no_event():
     """A message that is no event becomes one of Knative's type, its properties the attributes."""
     event = to_event(Message(b"hi", {"x-death": []}, "text/plain", "m-1", WHEN), SOURCE)
 
-    assert event == ({"specversion": "1.0", "id": "m-1", "type": EVENT_TYPE, "source": SOURCE,
+    assert event[:2] == ({"specversion": "1.0", "id": "m-1", "type": EVENT_TYPE, "source": SOURCE,
                       "subject": "m-1", "time": "2026-01-31T23:59:59Z",
                       "datacontenttype": "text/plain"}, b"hi")
 
@@ -38,7 +38,7 @@ def test_binary(prefix):
 
     event = to_event(Message(b"{}", headers, "application/json"), SOURCE)
 
-    assert event == ({"specversion": "1.0", "id": "7", "type": "order.placed", "source": "/shop",
+    assert event[:2] == ({"specversion": "1.0", "id": "7", "type": "order.placed", "source": "/shop",
                       "time": "2026-01-31T23:59:59Z", "count": "3", "isgift": "true", "region": "eu",
                       "datacontenttype": "application/json"}, b"{}")
 
@@ -51,7 +51,7 @@ def test_what_is_no_attribute():
 
     event = to_event(Message(b"", headers), SOURCE)
 
-    assert event == ({"specversion": "1.0", "id": "8", "type": "t", "source": SOURCE,
+    assert event[:2] == ({"specversion": "1.0", "id": "8", "type": "t", "source": SOURCE,
                       "datacontenttype": "text/plain"}, None)
 
 
@@ -61,7 +61,7 @@ def test_structured():
 
     event = to_event(Message(body, {"id": "other"}, "application/cloudevents+json; charset=utf-8"), SOURCE)
 
-    assert event == ({"specversion": "1.0", "id": "7", "type": "t", "source": "/s"}, b'{"a":1}')
+    assert event[:2] == ({"specversion": "1.0", "id": "7", "type": "t", "source": "/s"}, b'{"a":1}')
 
 
 @pytest.mark.parametrize("message", [
