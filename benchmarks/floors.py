@@ -23,6 +23,8 @@ from benchmarks import load
 from benchmarks.measure import Figure
 
 CONNECTIONS = 32  # of U
+
+ForkMs = Callable[[], float]  # takes one sample of F
 _START_S = 20.0
 
 
@@ -111,7 +113,7 @@ def latency_ms(events: int, per_s: int) -> list[float]:
 
 
 @contextlib.contextmanager
-def forks() -> Iterator[Callable[[], float]]:
+def forks() -> Iterator[ForkMs]:
     """
     Yield what takes one sample of F.
 

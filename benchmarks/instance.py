@@ -110,13 +110,23 @@ class Instance:
 
     def pss_bytes(self) -> int:
         """Memory of all its processes, shared pages counted once."""
-        total = 0
-        for pid in self.processes():
-            with contextlib.suppress(OSError):
-                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                    if line.startswith("Pss:"):
-                        total += int(line.split()[1]) * 1024
-        return total
+        return sum(map(pss_of, self.processes()))
+
+
+def name_of(pid: int) -> str:
+    """What a process calls itself, or the 15 bytes of it that the kernel keeps; empty if it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def pss_of(pid: int) -> int:
+    """Memory of one process in bytes, its share of what it shares; 0 if it is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def is_ready(resource: dict) -> bool:

@@ -18,11 +18,21 @@ def trigger(name: str, *, wants: str, uri: str | None = None, service: str | Non
             "metadata": {"name": name, "namespace": "default"}, "spec": spec}
 
 
-def function(name: str, folder: str, env: dict[str, str]) -> dict:
-    """Make a Service whose code is *folder*; its first event starts its first worker."""
-    container = {"image": f"func://./{folder}",
-                 "env": [{"name": key, "value": value} for key, value in env.items()]}
-    annotations = {"autoscaling.knative.dev/initial-scale": "0", "autoscaling.knative.dev/window": "6s"}
+def function(name: str, folder: str, env: dict[str, str], *, scale: dict[str, str] | None = None,
+             preload: str = "", command: list[str] | None = None) -> dict:
+    """
+    Make a Service whose code is *folder*; its first event starts its first worker.
+
+    *scale* has annotations of the autoscaler; *preload* names modules; *command* makes it a program.
+    """
+    container: dict = {"image": f"func://./{folder}",
+                       "env": [{"name": key, "value": value} for key, value in env.items()]}
+    if command:
+        container["command"] = command
+    annotations = {f"autoscaling.knative.dev/{key}": value
+                   for key, value in {"initial-scale": "0", "window": "6s", **(scale or {})}.items()}
+    if preload:
+        annotations["clarion.dev/preload"] = preload
     return {"apiVersion": "serving.knative.dev/v1", "kind": "Service",
             "metadata": {"name": name, "namespace": "default"},
             "spec": {"template": {"metadata": {"annotations": annotations},
