@@ -68,7 +68,7 @@ class Collection:
         """The version to follow from; *place* is the page's, None if there is no such page."""
         if place is None:
             return await self._begin()
-        return await self.catch_up() if place == EMPTY else place
+        return await self.catch_up() if place == EMPTY or await self._is_behind(place) else place
 
     async def follow(self, version: str, on_watching: Callable[[], None]) -> None:
         """
@@ -97,6 +97,16 @@ class Collection:
         await self._take_all(Change(DELETE, orjson.loads(entry)) for entry in known.values())
         await self._ledger.write(self._place.page, {}, version)
         return version
+
+    async def _is_behind(self, place: str) -> bool:
+        """
+        Whether the server has not come to *place* yet: its data was restored from a copy, or it is another one.
+
+        A watch from there would wait without a word. Versions are decimal numbers that grow (Kubernetes 1.35).
+        """
+        found = await self._server.get(self._place.path, limit="1", labelSelector=self._place.selector)
+        version = str(meta(found)["resourceVersion"])
+        return place.isdigit() and version.isdigit() and int(place) > int(version)
 
     async def _begin(self) -> str:
         """Write down who is there; a crash in between begins again."""

@@ -39,7 +39,10 @@ async def apiserver(record: Record, emit: Emit) -> None:
     """Tell changes of objects, until cancelled; raises NotReady with the reason."""
     access = await asyncio.to_thread(_access, record)
     try:
-        await Watcher(Server(access), record, emit).run()
+        # In a task of its own: on Python 3.11 a TaskGroup that fails leaves its task marked as cancelled
+        # (mended in 3.13), and the caller's task, which runs this again, would take that for its end.
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Watcher(Server(access), record, emit).run())
     except ExceptionGroup as group:
         raise _first(group) from group
 

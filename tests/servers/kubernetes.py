@@ -206,7 +206,7 @@ class Kubernetes:
             "users": [{"name": "test", "user": {"token": token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}]})
 
-    def stop_api(self, how=signal.SIGTERM):
+    def stop_api(self, how=signal.SIGKILL):
         """Stop the API server; etcd keeps what it stored."""
         _stop(self._api, how)
 
@@ -267,7 +267,7 @@ class Elsewhere(Kubernetes):
         self.url = yaml.safe_load(self.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
         self._programs = {"kubectl": provision.program("kubectl")}
 
-    def stop_api(self, how=signal.SIGTERM):
+    def stop_api(self, how=signal.SIGKILL):
         """Tests that take the server away need one of their own."""
         pytest.skip("the cluster of CLARION_TEST_KUBERNETES is not ours to stop")
 

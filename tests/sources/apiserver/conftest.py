@@ -64,10 +64,13 @@ class Sink:
 
     async def until(self, condition, timeout_s=40):
         """Return once *condition* holds of the sink."""
-        async with asyncio.timeout(timeout_s):
-            while not condition(self):
-                self._changed.clear()
-                await self._changed.wait()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not condition(self):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            pytest.fail(f"{len(self.events)} events, the last ones {self.changes()[-5:]}")
 
 
 @pytest.fixture

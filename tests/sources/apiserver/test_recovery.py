@@ -1,0 +1,219 @@
+"""Nothing is lost when anything dies; what comes twice was on the way, which WINDOW bounds."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from sources.apiserver.collection import WINDOW
+from tests.sources.apiserver.conftest import Flow
+
+OBJECTS = 150
+
+
+def last_values(sink):
+    """What the sink knows: name of each object that is there -> the value in it."""
+    known = {}
+    for event in sink.events:
+        if event.attributes["type"].endswith(".delete"):
+            known.pop(event.attributes["name"], None)
+        else:
+            known[event.attributes["name"]] = json.loads(event.data)["data"]["value"]
+    return known
+
+
+def all_of(value, count=OBJECTS):
+    """What there is after `flow.config_maps(count, value)`."""
+    return {f"n-{number}": value for number in range(count)}
+
+
+async def test_sink_down(flow, sources, sink):
+    """A sink that refuses connections for 10 s gets every change once it is back, and none twice."""
+    await flow.apply(mode="Resource")
+    await flow.config_maps(10)
+    await sink.until(lambda sink: len(sink.events) == 10)
+
+    await sink.stop()
+    await flow.config_maps(100, "2")
+    await asyncio.sleep(10)  # an outage takes time
+    await sink.start()
+    await sink.until(lambda sink: len(sink.events) == 110)
+
+    assert sink.changes() == [*(("add", f"n-{number}") for number in range(10)),
+                              *(("update", f"n-{number}") for number in range(10)),
+                              *(("add", f"n-{number}") for number in range(10, 100))]
+    assert last_values(sink) == all_of("2", 100)
+
+
+async def test_sink_overloaded(flow, sources, sink):
+    """A sink that answers 503 for a while gets every change exactly once."""
+    sink.answers = [503] * 6
+    await flow.apply()
+
+    await flow.config_maps(50)
+    await sink.until(lambda sink: len(sink.events) == 50)
+
+    assert (sink.refused, sink.repeats) == (6, 0)
+
+
+async def test_source_restarted(flow, sources, sink):
+    """A source that is stopped and started mid-stream goes on where it was."""
+    await flow.apply(mode="Resource")
+    changes = asyncio.gather(flow.config_maps(OBJECTS))
+
+    for part in (20, 60, 100):
+        await sink.until(lambda sink, part=part: len(sink.events) > part)
+        await flow.project()  # another generation: the old run ends, a new one begins
+    await changes
+    await sink.until(lambda sink: last_values(sink) == all_of("1"))
+
+    assert sink.repeats <= 3 * WINDOW
+
+
+@contextlib.contextmanager
+def role_process(valkey_socket, data_dir):
+    """The sources role in a process of its own; killed at the end."""
+    command = [sys.executable, "-m", "eventing", "run", "sources"]
+    environment = {**os.environ, "CLARION_REDIS_URL": f"unix://{valkey_socket}",
+                   "CLARION_DATA_DIR": str(data_dir)}
+    with (data_dir / "log").open("ab") as log, \
+            subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGKILL)
+
+
+async def test_role_killed(flow, sink, valkey_socket, tmp_path):
+    """SIGKILL of the sources role mid-stream, and changes while it is away."""
+    await flow.project(mode="Resource")
+
+    with role_process(valkey_socket, tmp_path):
+        await flow.until(lambda state: state["ready"])
+        changes = asyncio.gather(flow.config_maps(OBJECTS))
+        await sink.until(lambda sink: len(sink.events) > 50)
+    await changes
+    await flow.kubectl("delete", "configmap", "n-0")
+    with role_process(valkey_socket, tmp_path):
+        expected = all_of("1")
+        del expected["n-0"]
+        await sink.until(lambda sink: ("delete", "n-0") in sink.changes())
+
+    assert last_values(sink) == expected
+    assert sink.repeats <= WINDOW
+    assert flow.secrets["kubeconfig"] not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.usefixtures("sources")
+async def test_server_restarted(flow, sink, how):
+    """A kube-apiserver that is killed, or stopped, and started again mid-stream: the source catches up."""
+    await flow.apply(mode="Resource")
+    await flow.config_maps(30)
+    await sink.until(lambda sink: len(sink.events) >= 10)
+
+    await flow.stop_api(how)
+    state = await flow.until(lambda state: not state["ready"])
+    await flow.start_api()
+    await flow.config_maps(40, "2")
+    await sink.until(lambda sink: last_values(sink) == all_of("2", 40))
+
+    assert state["reason"] in {"ConnectionLost", "ConnectionFailed"}
+    assert sink.repeats <= WINDOW
+    assert (await flow.until(lambda state: state["ready"]))["reason"] == ""
+
+
+async def test_changes_while_away(flow, sources, sink):
+    """What changed while the source was away, and the server remembers, is told change by change."""
+    await flow.apply(mode="Resource")
+    await flow.delete()
+
+    await flow.config_map("a", "1")
+    await flow.config_map("a", "2")
+    await flow.config_map("short")
+    await flow.kubectl("delete", "configmap", "short")
+    await flow.apply()
+    await sink.until(lambda sink: len(sink.events) == 4)
+
+    assert sink.changes() == [("add", "a"), ("update", "a"), ("add", "short"), ("delete", "short")]
+
+
+async def test_forgotten_changes(flow, sources, sink):
+    """What the server has forgotten (etcd compacted, 410) is found by comparison, deletes among it."""
+    for name in ("changed", "deleted", "same", "another"):
+        await flow.config_map(name)
+    await flow.apply(mode="Resource")
+    await flow.delete()
+    await flow.config_map("changed", "2")
+    await flow.config_map("changed", "3")
+    await flow.kubectl("delete", "configmap", "deleted", "another")
+    await flow.config_map("another", "2")
+    await flow.config_map("new")
+    await flow.config_map("short")
+    await flow.kubectl("delete", "configmap", "short")
+    await asyncio.to_thread(flow.kubernetes.compact)
+    await flow.stop_api()
+    await flow.start_api()
+
+    await flow.apply()
+    await flow.config_map("last")
+    await sink.until(lambda sink: ("add", "last") in sink.changes())
+
+    assert sorted(sink.changes()) == [("add", "another"), ("add", "last"), ("add", "new"),
+                                      ("delete", "another"), ("delete", "deleted"), ("update", "changed")]
+    assert sink.changes().index(("delete", "another")) < sink.changes().index(("add", "another"))
+    gone = next(event for event in sink.events if event.attributes["name"] == "deleted")
+    assert json.loads(gone.data)["metadata"]["namespace"] == flow.namespace
+    assert last_values(sink)["changed"] == "3"
+
+
+async def test_many_objects(flow, sources, sink):
+    """A comparison that needs several pages of a list finds everything."""
+    await flow.config_maps(OBJECTS)
+    await flow.apply(mode="Resource")
+    await flow.delete()
+    await flow.config_maps(OBJECTS, "2")
+    await flow.kubectl("delete", "configmap", "n-7", "n-140")
+    await asyncio.to_thread(flow.kubernetes.compact)
+    await flow.stop_api()
+    await flow.start_api()
+
+    await flow.apply()
+    await sink.until(lambda sink: len(sink.events) == OBJECTS)
+
+    assert sink.repeats == 0
+    assert sum(what == "update" for what, _ in sink.changes()) == OBJECTS - 2
+    assert {name for what, name in sink.changes() if what == "delete"} == {"n-7", "n-140"}
+
+
+async def test_another_server(flow, sources, sink, store, kubernetes):
+    """A place from elsewhere, ahead of the server (its data was restored from a copy), makes it compare."""
+    await flow.apply(mode="Resource")
+    await flow.delete()
+    page = next(iter(await store.hgetall(f"{{clarion:source:{flow.record['uid']}}}:pages")))
+    await store.hset(f"{{clarion:source:{flow.record['uid']}}}:pages", page, "99999999")
+
+    await flow.config_map("a")
+    await flow.apply()
+    await sink.until(lambda sink: sink.events)
+
+    assert sink.changes()[0] == ("add", "a")
+
+
+async def test_one_failure_touches_no_other(flow, sources, sink, store, kubernetes):
+    """A source whose server is away leaves its neighbour alone."""
+    other = Flow(store, kubernetes, sink)
+    other.secrets = {"kubeconfig": flow.secrets["kubeconfig"].replace(kubernetes.url, "https://127.0.0.1:1")}
+    await other.project()
+    state = await other.until(lambda state: not state["ready"])
+    await flow.apply()
+
+    await flow.config_map("a")
+    await sink.until(lambda sink: sink.events)
+
+    assert (state["reason"], "https://127.0.0.1:1" in state["message"]) == ("ConnectionFailed", True)
