@@ -55,11 +55,12 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many events wait for a trigger, and where."""
+    """How many events wait for a trigger, and where; `held` of the backlog failed, and hold their key."""
 
     backlog: int
     retries: int
     dead: int
+    held: int = 0
 
 
 class DeadLetters:
@@ -106,16 +107,22 @@ class DeadLetters:
         return count
 
     async def waiting(self) -> Waiting:
-        """Count what waits for the trigger; retries one by one, so not for every second."""
-        backlog = retries = dead = 0
+        """Count what waits for the trigger; some of it one by one, so not for every second."""
+        backlog = retries = dead = held = 0
         for partition in range(self._partitions):
             tag = keys.partition_tag(self._broker, partition)
             backlog += await self._store.zcard(f"{tag}:backlog:{self._uid}")
+            held += await self._count(f"{tag}:backlog:{self._uid}", "* * *")  # REF n MS: keys.py
             dead += await self._store.xlen(self._key(partition))
-            async for _ in self._store.zscan_iter(
-                    f"{tag}:retries", match=f"{self._uid} *", count=_SCAN_ENTRIES):
-                retries += 1
-        return Waiting(backlog, retries, dead)
+            retries += await self._count(f"{tag}:retries", f"{self._uid} *")
+        return Waiting(backlog, retries, dead, held)
+
+    async def _count(self, key: str, pattern: str) -> int:
+        """How many members of a sorted set have names like *pattern*."""
+        count = 0
+        async for _ in self._store.zscan_iter(key, match=pattern, count=_SCAN_ENTRIES):
+            count += 1
+        return count
 
     async def _after(self, after: str | None) -> AsyncIterator[DeadLetter]:
         first, start = (0, "-") if after is None else self._split(after)

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from eventing.broker.lane import BUCKETS_S, Lane
 from eventing.broker.partition import Partition
+from eventing.broker.queues import Keyed
 
 _LANE = ("trigger", "partition")
 
@@ -52,6 +53,8 @@ class LaneMetrics(Collector):
             "clarion_backlog", "Entries that wait for a trigger, by reference.", labels=_LANE)
         dead = GaugeMetricFamily(
             "clarion_dead_letters", "Dead letters that are kept.", labels=_LANE)
+        held = GaugeMetricFamily(
+            "clarion_keys_held", "Keys of an ordered trigger that wait for a failed event.", labels=_LANE)
         for partition in self._partitions():
             for lane in partition.lanes.values():
                 labels = (lane.name, str(partition.number))
@@ -59,11 +62,13 @@ class LaneMetrics(Collector):
                 backlogged, letters = partition.upkeep.kept.lanes.get(lane.uid, (0, 0))
                 backlog.add_metric(labels, backlogged)
                 dead.add_metric(labels, letters)
+                if isinstance(lane.queue, Keyed):
+                    held.add_metric(labels, lane.queue.held_keys)
                 for result, count in lane.counts.results.items():
                     results.add_metric((*labels, result), count)
                 if lane.counts.results:
                     seconds.add_metric(labels, _cumulative(lane), lane.counts.seconds)
-        yield from (results, seconds, opened, backlog, dead)
+        yield from (results, seconds, opened, backlog, dead, held)
 
 
 def _cumulative(lane: Lane) -> list[tuple[str, float]]:

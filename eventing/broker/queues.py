@@ -203,6 +203,11 @@ class Keyed:
             self._open[key] = left
         self._consider(key)
 
+    @property
+    def held_keys(self) -> int:
+        """Keys that wait because one of theirs failed."""
+        return len(self._held_keys)
+
     def _may_open(self, key: str) -> bool:
         return key not in self._held_keys and self._open.get(key, 0) < self._limit
 

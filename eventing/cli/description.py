@@ -7,6 +7,7 @@ from eventing.cli import output
 Resource = dict[str, Any]
 
 _RECENT = 20
+_KEYED_QUEUE = 1024  # eventing/broker/lane.py: events of an ordered Trigger that are in memory
 # Facts for machines; `get -o yaml` has them.
 _QUIET_ANNOTATIONS = (
     "kubectl.kubernetes.io/", "serving.knative.dev/creator", "serving.knative.dev/lastModifier",
@@ -51,8 +52,16 @@ def describe(item: Resource, events: list[Resource], waiting: Resource | None = 
 
 def _waiting(counts: Resource) -> str:
     hint = f"   (clarion dead list {counts['trigger']})" if counts["dead"] else ""
-    return (f"  in the backlog   {counts['backlog']}\n  to be retried    {counts['retries']}\n"
+    return (f"  in the backlog   {counts['backlog']}{_held(counts)}\n  to be retried    {counts['retries']}\n"
             f"  dead letters     {counts['dead']}{hint}\n")
+
+
+def _held(counts: Resource) -> str:
+    """What an ordered Trigger's failed events hold up; past a queue of memory that is other keys, too."""
+    if not counts.get("held"):
+        return ""
+    others = "; other keys may wait behind them, too" if counts["backlog"] > _KEYED_QUEUE else ""
+    return f"   ({counts['held']} failed and hold their key until they are delivered or given up{others})"
 
 
 def _pairs(pairs: dict[str, str]) -> str:
@@ -68,11 +77,15 @@ def _conditions(conditions: list[Resource]) -> str:
     rows = [[entry["type"], entry["status"], output.age(entry.get("lastTransitionTime")),
              entry.get("reason", "")] for entry in ordered]
     lines = _indented(output.table(["TYPE", "STATUS", "AGE", "REASON"], rows)).splitlines()
-    shown = [lines[0]]
+    shown, told = [lines[0]], set[str]()
     for line, entry in zip(lines[1:], ordered, strict=True):
         shown.append(line)
-        # A traceback is what somebody came here for: all of its lines, below the condition.
-        shown += [f"      {part}" for part in str(entry.get("message") or "").splitlines()]
+        message = str(entry.get("message") or "")
+        # A traceback is what somebody came here for: all of its lines, below the condition; Ready repeats
+        # what another one says, and need not be read twice.
+        parts = message.splitlines()
+        shown += ["      (as above)"] if len(parts) > 1 and message in told else [f"      {part}" for part in parts]
+        told.add(message)
     return "".join(f"{line}\n" for line in shown)
 
 

@@ -1,9 +1,9 @@
 """
 What waits for Triggers and what was given up, for commands.
 
-    GET  /dead/NAMESPACE                           [{"trigger", "backlog", "retries", "dead"}]
+    GET  /dead/NAMESPACE                           [{"trigger", "backlog", "retries", "dead", "held"}]
     GET  /dead/NAMESPACE/TRIGGER[?after=&limit=]   [letter, ..], oldest first
-    GET  /dead/NAMESPACE/TRIGGER/waiting           {"trigger", "backlog", "retries", "dead"}
+    GET  /dead/NAMESPACE/TRIGGER/waiting           {"trigger", "backlog", "retries", "dead", "held"}
     GET  /dead/NAMESPACE/TRIGGER/ID                letter
     POST /dead/NAMESPACE/TRIGGER/redrive|purge     {"ids": [..]} -> {"count"}
 
@@ -35,7 +35,7 @@ def _shown(letter: DeadLetter) -> dict[str, Any]:
 async def _waiting(store: redis.asyncio.Redis, name: str) -> dict[str, Any]:
     found = await (await of_trigger(store, name)).waiting()
     return {"trigger": name.partition("/")[2], "backlog": found.backlog, "retries": found.retries,
-            "dead": found.dead}
+            "dead": found.dead, "held": found.held}
 
 
 def routes(store: redis.asyncio.Redis) -> APIRouter:
