@@ -19,6 +19,10 @@ redis.register_function{function_name = 'clarion_acquire', flags = {'allow-oom'}
   local tag = keys[1]
   local left = redis.call('PTTL', tag .. ':lease')
   if left > 0 and redis.call('GET', tag .. ':lease') ~= args[1] then
+    if left > tonumber(args[2]) then -- the clock was stepped back: no lease is that long
+      left = tonumber(args[2])
+      redis.call('PEXPIRE', tag .. ':lease', left)
+    end
     return {0, left}
   end
   local now = redis.call('TIME')
@@ -71,7 +75,13 @@ end}
 redis.register_function{function_name = 'clarion_living', flags = {'allow-oom'}, callback = function(keys, args)
   local now = redis.call('TIME')
   local clock = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
-  redis.call('ZADD', keys[1], clock + tonumber(args[2]), args[1])
+  local life = tonumber(args[2])
+  redis.call('ZADD', keys[1], clock + life, args[1])
+  if life > 0 then -- believed for longer than that: the clock was stepped back since
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', keys[1], '(' .. clock + life, '+inf')) do
+      redis.call('ZADD', keys[1], clock + life, name)
+    end
+  end
   redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', clock)
   return redis.call('ZRANGE', keys[1], 0, -1)
 end}

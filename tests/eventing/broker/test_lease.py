@@ -5,6 +5,7 @@ import asyncio
 import orjson
 import pytest
 
+from eventing import keys
 from eventing.broker.lease import Fenced, Lease, living, owner_of
 from eventing.broker.page import Page
 
@@ -158,3 +159,19 @@ def test_sharing_out_moves_only_what_it_must():
     assert all(after[tag] == owner for tag, owner in before.items() if owner != "b")
     assert min(sum(owner == name for owner in before.values()) for name in "abc") > 60
     assert owner_of(tags[0], []) is None
+
+
+async def test_a_clock_that_was_stepped_back(store):
+    """A dead owner's lease ends when leases do, and it is not believed to live, whatever the clock says."""
+    mine, theirs = lease_of(store, "a"), lease_of(store, "b")
+    await mine.acquire()
+    await store.pexpire(f"{TAG}:lease", 3_600_000)  # as it looks after a step of an hour
+    assert 0 < await theirs.acquire() <= 3.0
+    assert 0 < await store.pttl(f"{TAG}:lease") <= 3000
+
+    await living(store, "a")
+    await store.zadd(keys.DISPATCHERS, {"a": 32_503_680_000_000})
+    assert set(await living(store, "b")) == {"a", "b"}
+    async with asyncio.timeout(10):
+        while await living(store, "b") != ["b"]:
+            await asyncio.sleep(0.1)
