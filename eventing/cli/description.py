@@ -83,8 +83,9 @@ def _conditions(conditions: list[Resource]) -> str:
         message = str(entry.get("message") or "")
         # A traceback is what somebody came here for: all of its lines, below the condition; Ready repeats
         # what another one says, and need not be read twice.
-        parts = message.splitlines()
-        shown += ["      (as above)"] if len(parts) > 1 and message in told else [f"      {part}" for part in parts]
+        is_repeated = "\n" in message and message in told
+        parts = ["(as above)"] if is_repeated else message.splitlines()
+        shown += [f"      {part}" for part in parts]
         told.add(message)
     return "".join(f"{line}\n" for line in shown)
 

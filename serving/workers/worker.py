@@ -21,7 +21,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +34,7 @@ import uvicorn.protocols.websockets.auto
 import uvloop
 
 import eventing.http.server as http
+from serving.functions import trace
 from serving.functions.asgi import InstancedFunction
 from serving.functions.entry import Entry, Form, NoEntry, find
 from serving.functions.function import EventFunction
@@ -106,11 +106,14 @@ def run(spec: Spec, trouble: str, runner: asyncio.Runner) -> int:
         return 1
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
-        report.failed(f"ExitCode{status}", _tail(traceback.format_exc()))
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)  # noqa: T201  as Python itself does
+        report.failed(f"ExitCode{status}", _tail(trace.text(error, Path(spec.folder))))
         return status
-    except BaseException:  # noqa: BLE001  whatever a module raises when it is imported
-        traceback.print_exc()
-        report.failed("ExitCode1", _tail(traceback.format_exc()))
+    except BaseException as error:  # noqa: BLE001  whatever a module raises when it is imported
+        told = trace.text(error, Path(spec.folder))
+        print(told, end="", file=sys.stderr)  # noqa: T201  the worker's log
+        report.failed("ExitCode1", _tail(told))
         return 1
     return 0
 
