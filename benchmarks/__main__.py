@@ -5,6 +5,7 @@ import os
 import platform
 
 from benchmarks import (
+    burst,
     cold,
     cpu,
     deliver,
@@ -15,11 +16,15 @@ from benchmarks import (
     many,
     matching,
     memory,
+    ping,
     rabbitmq,
+    warm,
+    zero,
 )
 from benchmarks.measure import console
 
-_ALL = (ingest, deliver, many, cpu, matching, isolation, cold, idle, kafka, rabbitmq)
+_ALL = (ingest, deliver, many, cpu, matching, isolation, cold, warm, burst, idle, zero, kafka,
+        rabbitmq, ping)
 _BY_NAME_ONLY = (memory,)
 BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in (*_ALL, *_BY_NAME_ONLY)}
 

@@ -1,26 +1,20 @@
 """KafkaSource into the broker, against durable ingest of the same run; and the memory behind a slow sink."""
 
-import time
 import uuid
-from pathlib import Path
 
-from benchmarks import ingest, instance, load, resources
+from benchmarks import ingest, instance, load, resources, sources
 from benchmarks.measure import Figure, show
-from eventing import keys
-from eventing.broker.stream import decode
 from sources.kafka.member import IN_FLIGHT
 from tests.servers import kafka as kafka_server
 
 _RECORDS = 30_000
 _PARTITIONS = 4
 _GOAL = 0.8
-_POLL_S = 0.2  # entries say when they came; looking must not take their time
+_LONGEST_S = 120.0
 _VALUE = b'"' + b"x" * (load.EVENT_BYTES - 2) + b'"'
-_BROKER = {"ref": {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": "default"}}
 _WAITING = 100_000  # for a sink that is away
 _MEMORY_MIB = 24  # the client's code is 10; four partitions: 1 MiB fetched and 256 records each, in copies
 _HELD_S = 5.0  # it would have read everything by then
-_STREAM = keys.events("default/default", 0)
 
 
 def run(runs: int) -> None:
@@ -29,8 +23,8 @@ def run(runs: int) -> None:
     figures = {ordering: Figure(f"KafkaSource, {ordering}, {_PARTITIONS} partitions", "/s", floor=floor)
                for ordering in ("unordered", "ordered")}
     figures["unordered"].goal = _GOAL
-    memory = Figure(f"memory more than idle, {_WAITING // 1024} MiB waiting for a sink that is away", "MiB",
-                    goal=_MEMORY_MIB, at_most=True)
+    memory = Figure(f"peak memory more than idle, {_WAITING // 1024} MiB waiting for a sink that is away",
+                    "MiB", goal=_MEMORY_MIB, at_most=True)
     with kafka_server.serve() as kafka, instance.up() as clarion:
         clarion.apply([resources.broker()])
         clarion.wait_all_ready("brokers", 1)
@@ -65,37 +59,22 @@ def _through(clarion: instance.Instance, kafka: kafka_server.Kafka, ordering: st
     """Records a second from a full topic into the broker's stream, and whether each is there."""
     topic = _filled(kafka, _RECORDS)
     name = f"bench-{uuid.uuid4().hex[:8]}"
-    clarion.apply([_source(name, topic, kafka.plain, ordering, _BROKER)])
-    with clarion.store() as store:
-        while store.xlen(_STREAM) < _RECORDS:
-            time.sleep(_POLL_S)
-        entries = store.xrange(_STREAM)
+    clarion.apply([_source(name, topic, kafka.plain, ordering, sources.BROKER)])
+    first_ms, last_ms, note = sources.arrived(clarion, _RECORDS, _LONGEST_S)
     clarion.clarion("delete", "kafkasource", name)
-    began, ended = (int(entry[0].partition(b"-")[0]) for entry in (entries[0], entries[-1]))
-    ids = [decode(fields).attributes["id"] for _, fields in entries]
-    missing = _RECORDS - len(set(ids))
-    note = f"{missing} lost, {len(ids) - len(set(ids))} repeated" if missing or len(ids) > _RECORDS else \
-        f"each of {_RECORDS:,} once"
-    return _RECORDS / ((ended - began) / 1000), note
+    return _RECORDS / ((last_ms - first_ms) / 1000), note
 
 
 def _held_mib(clarion: instance.Instance, kafka: kafka_server.Kafka) -> float:
     """What the sources role holds when its sink is away: a window and a fetch of each partition."""
     topic = _filled(kafka, _WAITING)
-    (role,) = (pid for pid in clarion.processes()
-               if "clarion-source" in Path(f"/proc/{pid}/comm").read_text())
-    before = _resident_mib(role)
-    clarion.apply([_source("held", topic, kafka.plain, "unordered", {"uri": "http://127.0.0.1:1"})])
+    role = sources.role(clarion)
+    before_mib = sources.resident_mib(role)
+    clarion.apply([_source("held", topic, kafka.plain, "unordered", sources.AWAY)])
     clarion.wait_all_ready("kafkasources", 1)
-    time.sleep(_HELD_S)
-    held = _resident_mib(role) - before
+    held_mib = sources.peak_mib(role, _HELD_S) - before_mib
     clarion.clarion("delete", "kafkasource", "held")
-    return held
-
-
-def _resident_mib(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+    return held_mib
 
 
 def _source(name: str, topic: str, bootstrap: str, ordering: str, sink: dict) -> dict:
