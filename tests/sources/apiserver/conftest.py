@@ -135,7 +135,8 @@ class Flow:
     async def config_maps(self, count, value="1"):
         """Create or change many in one go: n-0, n-1, ..."""
         many = [config_map(f"n-{number}", value, self.namespace, {}) for number in range(count)]
-        await asyncio.to_thread(self.kubernetes.apply, *many)
+        where = f"/api/v1/namespaces/{self.namespace}/configmaps"
+        await asyncio.to_thread(self.kubernetes.write, where, *many)
 
     async def stop_api(self, *how):
         """Take the API server away."""
