@@ -91,9 +91,9 @@ _NUMBERS = itertools.count()
 @pytest.fixture
 def make_broker(api):
     """Makes Brokers that are Ready, under names of their own; returns the name."""
-    def make(**spec):
+    def make(annotations=None, **spec):
         name = f"b{next(_NUMBERS)}"
-        api.until_ready(api.create(BROKERS, name, spec))
+        api.until_ready(api.create(BROKERS, name, spec, annotations=annotations or {}))
         return name
     return make
 

@@ -94,8 +94,10 @@ def test_replies_go_to_all_triggers(broker, make_trigger, send, make_sink):
     other.until("re-1")
 
 
-def test_a_loop_of_replies_ends(broker, make_trigger, post, sink):
+@pytest.mark.parametrize("class_", ["MTChannelBasedBroker", "Kafka", "RabbitMQBroker"])
+def test_a_loop_of_replies_ends(make_broker, make_trigger, post, sink, class_):
     """Trap 20: replies enter with one hop less, whatever the Broker's class, so a loop ends."""
+    broker = make_broker({"eventing.knative.dev/broker.class": class_})
     sink.answer = replying(type="t")
     make_trigger(broker, sink)
     assert post(broker, {"ce-knativebrokerttl": "4"}).status == 202
