@@ -9,10 +9,10 @@ slot of a Redis Cluster and one server-side function may touch them together.
 | `clarion:table:T` | hash | name -> JSON, one projection (eventing/projection.py) | its one owner | with its owner's objects |
 | `clarion:tables` | pub/sub channel | `T name` after every change of a table | the writer of the table | never stored |
 | `clarion:bundle:H` | string | tar.gz whose SHA-256 is H (hex): a function's code | control API | never: revisions name it by digest |
-| `{clarion:objects}` | hash | resource/ns/name -> `version JSON`, one resource of the control plane | control | deletion |
+| `{clarion:objects}` | hash | resource/ns/name -> `version JSON`, one resource of the control plane; the JSON is compressed (zlib) | control | deletion |
 | `{clarion:objects}:version` | string | the last resourceVersion; +1 with every change of any object | control | never |
 | `{clarion:objects}:log` | stream | id `version-0`; `t` ADDED, MODIFIED or DELETED, `f` field in the hash, \
-`o` the object's JSON, `l` JSON of the labels before if they changed | control | 4,096 changes later |
+`o` the object's JSON, compressed, `l` JSON of the labels before if they changed | control | 4,096 changes later |
 | `clarion:control:lease` | string | `host pid token` of the process that reconciles | control | 6 s after its last renewal |
 | `clarion:source:UID` | string | where the source UID stopped, if its server does not keep that: sources/places.py | sources role | 400 days after it was last written |
 | `{clarion:source:UID}:pages` | hash | page -> place: what the source UID must know of its server's objects, sources/ledger.py | sources role | with its object, or 30 days after it was last written |

@@ -5,6 +5,7 @@ A record that is there already is not written again, so a reconciliation that ch
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ import redis.asyncio
 
 from eventing import projection
 from eventing.control.kind import Kind, every
-from eventing.control.mirror import Key, compact
+from eventing.control.mirror import Key
 from eventing.projection import Record
 
 
@@ -31,7 +32,7 @@ class Reports:
                 self._kinds.setdefault(kind.reports, []).append(kind)
         self._follower = projection.Follower(server, {table: partial(self._reported, table)
                                                       for table in self._kinds})
-        self._written: dict[str, dict[str, bytes]] = {}
+        self._written: dict[str, dict[str, bytes]] = {}  # table -> name -> digest of the record
         self._loading = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -50,12 +51,12 @@ class Reports:
     async def write(self, table: str, name: str, record: Mapping[str, Any] | None) -> None:
         """Write one record (None deletes it) unless it is there already."""
         known = await self._known(table)
-        raw = b"" if record is None else _sorted(record)
-        if known.get(name, b"") == raw:
+        digest = b"" if record is None else _digest(record)
+        if known.get(name, b"") == digest:
             return
         await projection.write(self._server, table, name, record)
-        if raw:
-            known[name] = raw
+        if digest:
+            known[name] = digest
         else:
             known.pop(name, None)
 
@@ -68,6 +69,10 @@ class Reports:
         """Delete what another role kept for an object that is gone."""
         await self._server.unlink(*keys)
 
+    def begin_anew(self) -> None:
+        """Know nothing of what is written any more: another process may have been at it."""
+        self._written.clear()
+
     def reported(self, table: str, name: str) -> Record | None:
         """A record that another role wrote; None when there is none."""
         return self._follower.table(table).get(name)
@@ -76,7 +81,7 @@ class Reports:
         async with self._loading:
             if table not in self._written:
                 records = await projection.read(self._server, table)
-                self._written[table] = {name: _sorted(record) for name, record in records.items()}
+                self._written[table] = {name: _digest(record) for name, record in records.items()}
             return self._written[table]
 
     def _reported(self, table: str, name: str, _record: Record | None) -> None:
@@ -86,5 +91,6 @@ class Reports:
                 self._on_report(Key(kind.resource_name, *found))
 
 
-def _sorted(record: Mapping[str, Any]) -> bytes:
-    return compact(orjson.dumps(record, option=orjson.OPT_SORT_KEYS))
+def _digest(record: Mapping[str, Any]) -> bytes:
+    """What to know a record by: a thousand revisions' own text would be a megabyte."""
+    return hashlib.blake2b(orjson.dumps(record, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
