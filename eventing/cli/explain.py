@@ -41,8 +41,9 @@ def explain(
     """
     if form not in {"text", "json"}:
         raise UsageError(f"-o {form}: choose text or json")
-    trigger = _trigger(_named(what, name), namespace, server_url)
-    verdicts = _verdicts(trigger, _load(event))
+    chosen, given = _named(what, name), _load(event)
+    trigger = _trigger(chosen, namespace, server_url)
+    verdicts = _verdicts(trigger, given)
     passes = all(verdict.passes for verdict in verdicts)
     if form == "json":
         shown = {"passes": passes, "verdicts": [asdict(verdict) for verdict in verdicts]}
