@@ -1,0 +1,57 @@
+"""examples/kubernetes on Clarion's own API, with no cluster: from a ConfigMap to a line in a function's log."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "kubernetes"
+
+
+@pytest.fixture(scope="module")
+def instance(instances):
+    """The example as it is."""
+    made = instances("-f", str(EXAMPLE))
+    made.start()
+    yield made
+    made.stop()
+
+
+def changes(instance, **environment):
+    """Run the example's script."""
+    subprocess.run([sys.executable, EXAMPLE / "changes.py", "--server", instance.control_url], check=True,
+                   env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment}, capture_output=True)
+
+
+def test_alarms(instance, until):
+    """Each alarming change is told once, in order; the function saw them all."""
+    changes(instance)
+
+    until(lambda: instance.clarion("logs", "page").count("ALARM") == 2, what="alarms")
+    log = instance.clarion("logs", "page")
+    assert log.index("ALARM checkout: payments are off") < log.index("ALARM greeting: its settings were deleted")
+    until(lambda: "greeting: delete" in instance.clarion("logs", "review"), what="review")
+    seen = instance.clarion("logs", "review")
+    assert all(line in seen for line in ("basket: add", "checkout: add", "checkout: update", "greeting: add"))
+
+
+def test_again_without_kubectl(instance, until):
+    """Where there is no kubectl the same is done with `clarion`; a restart in between loses nothing."""
+    instance.stop()
+    instance.start()
+
+    changes(instance, PATH="/nowhere")
+
+    until(lambda: instance.clarion("logs", "page").count("ALARM") == 4, what="alarms")
+
+
+def test_commands(instance):
+    """`clarion source` knows the kind, the source, and what it tells."""
+    assert "apiserversources.sources.knative.dev" in instance.clarion("source", "list-types")
+    row = instance.clarion("source", "list").splitlines()[1].split()
+    assert (row[:3], row[4]) == (["settings", "ApiServerSource", "broker:default"], "True")
+    described = instance.clarion("source", "describe", "settings")
+    assert all(text in described for text in ("SufficientPermissions", instance.control_url,
+                                              "dev.knative.apiserver.resource.add"))
