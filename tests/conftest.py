@@ -19,6 +19,7 @@ import urllib.request
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 import redis.asyncio
@@ -39,6 +40,11 @@ from tests.servers import provision
 
 # Whoever starts this in a shell's background has it ignored, and so would every process that is started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Hypothesis' own deadline, 200 ms an example, is how long a busy machine may stall anybody.
+hypothesis.settings.register_profile("clarion", deadline=None)
+hypothesis.settings.load_profile("clarion")
 
 
 def wait_for_socket(path: Path, process: subprocess.Popen) -> None:
