@@ -14,7 +14,7 @@ _FANOUT_EVENTS = 5_000
 _FANOUT_GOAL = 0.3
 _OPEN_EVENTS = 10_000
 _OPEN_PER_S = 1_000
-_LATENCY_GOAL = 3.0
+_LATENCY_GOALS = {0.5: None, 0.99: 3.0}  # the middle one is an fsync and five processes against one
 _PATIENCE_S = 60.0
 
 
@@ -81,9 +81,10 @@ def _sample(figure: Figure, clarion: instance.Instance, port: int, prefix: str, 
 def _latency(clarion: instance.Instance, port: int, runs: int) -> list[Figure]:
     """End to end at a steady rate, against the bare app's latency at the same rate."""
     floor = {share: Figure(f"L, bare uvicorn at {_OPEN_PER_S:,}/s, p{share * 100:g}", "ms")
-             for share in (0.5, 0.99)}
+             for share in _LATENCY_GOALS}
     here = {share: Figure(f"event written -> at the sink, {_OPEN_PER_S:,}/s, p{share * 100:g}", "ms",
-                          floor=floor[share], goal=_LATENCY_GOAL, at_most=True) for share in floor}
+                          floor=floor[share], goal=goal, at_most=True)
+            for share, goal in _LATENCY_GOALS.items()}
     late = Figure("  the generator's own lateness, p99", "ms")
     for _ in range(runs):
         bare = floors.latency_ms(_OPEN_EVENTS, _OPEN_PER_S)
