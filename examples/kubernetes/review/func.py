@@ -13,5 +13,6 @@ def handle(event: CloudEvent) -> CloudEvent | None:
         why = "payments are off"
     else:
         return None
-    attributes = {"id": f"{event.get_id()}-alarm", "type": "settings.alarm", "source": "/review", "subject": name}
+    attributes = {"id": f"{event.get_id()}-alarm", "type": "settings.alarm", "source": "/review",
+                  "subject": name}
     return CloudEvent(attributes, {"why": why})
