@@ -12,6 +12,15 @@ from eventing.config import Config
 from eventing.http import server as http
 from eventing.runtime import Runtime
 from sources import role
+from tests.servers import provision
+from tests.servers import rabbitmq as rabbitmq_server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq():
+    """A RabbitMQ node (tests/servers/rabbitmq.py); guarantees no empty queues."""
+    with provision.needed("RabbitMQ", rabbitmq_server.serve) as server:
+        yield server
 
 
 @dataclass

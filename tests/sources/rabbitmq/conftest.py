@@ -11,17 +11,8 @@ import pytest
 
 from eventing import binding, projection
 from eventing.http import server as http
-from tests.servers import provision
-from tests.servers import rabbitmq as rabbitmq_server
 
 UID = "3f1cbb7c-6d0a-4f6e-9d52-0d4f8f2f9a10"
-
-
-@pytest.fixture(scope="session")
-def rabbitmq():
-    """A RabbitMQ node (tests/servers/rabbitmq.py); guarantees no empty queues."""
-    with provision.needed("RabbitMQ", rabbitmq_server.serve) as server:
-        yield server
 
 
 class Publisher:

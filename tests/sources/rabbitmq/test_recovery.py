@@ -16,32 +16,6 @@ PARALLELISM = 8
 MESSAGES = 300
 
 
-async def test_sink_down(flow, sources, sink, publisher):
-    """A sink that refuses connections for a while gets every message once it is back, none twice."""
-    await flow.apply(parallelism=PARALLELISM)
-    publisher.events(flow.exchange, range(50))
-    await sink.until(lambda sink: len(sink.seen) == 50)
-
-    await sink.stop()
-    publisher.events(flow.exchange, range(50, MESSAGES))
-    await asyncio.sleep(2)  # an outage takes time: long enough for several attempts
-    await sink.start()
-    await sink.until(lambda sink: len(sink.seen) == MESSAGES)
-
-    assert sink.repeats <= PARALLELISM
-
-
-async def test_sink_overloaded(flow, sources, sink, publisher):
-    """A sink that answers 503 for a while gets every message exactly once."""
-    sink.answers = [503] * 40
-    await flow.apply(parallelism=PARALLELISM)
-
-    publisher.events(flow.exchange, range(MESSAGES))
-    await sink.until(lambda sink: len(sink.seen) == MESSAGES)
-
-    assert sink.repeats == 0
-
-
 async def test_source_restarted(flow, sources, sink, publisher):
     """A source that is stopped and started mid-stream goes on where it was."""
     sink.delay_s = 0.005
