@@ -36,7 +36,7 @@ from tests.servers import provision
 from tests.servers.provision import Missing
 
 VERSION = "1.36.3"
-TOKEN = "admin-token-of-a-test"
+TOKEN, VISITOR = "admin-token-of-a-test", "visitor-token-of-a-test"
 _START_S = 120.0
 _STOP_S = 30.0
 # Program -> the Go package that is its main; etcd is of the version that Kubernetes itself is tested with.
@@ -150,11 +150,18 @@ class Kubernetes:
         self.start_api()
 
     def _prepare(self):
-        """The key of service accounts, and the token of somebody who may do anything."""
-        provision.install(provision.program("openssl"), "genrsa", "-out", "accounts.key", "2048",
-                          cwd=self.directory)
+        """The key of service accounts; tokens of who may do all, and nothing; a certificate (`keeper`)."""
+        openssl, at = provision.program("openssl"), {"cwd": self.directory}
+        provision.install(openssl, "genrsa", "-out", "accounts.key", "2048", **at)
         (self.directory / "tokens").write_text(f"{TOKEN},admin,admin,system:masters\n"
-                                               f"visitor-token,visitor,visitor\n")
+                                               f"{VISITOR},visitor,visitor\n")
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+        provision.install(openssl, "req", "-x509", *curve, "-subj", "/CN=test authority", "-keyout", "ca.key",
+                          "-out", "ca.crt", **at)
+        provision.install(openssl, "req", *curve, "-subj", "/O=system:masters/CN=keeper", "-keyout",
+                          "keeper.key", "-out", "keeper.csr", **at)
+        provision.install(openssl, "x509", "-req", "-in", "keeper.csr", "-CA", "ca.crt", "-CAkey", "ca.key",
+                          "-CAcreateserial", "-days", "2", "-out", "keeper.crt", **at)
 
     def start_api(self):
         """Start the API server alone."""
@@ -165,6 +172,7 @@ class Kubernetes:
             f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--token-auth-file={self.directory}/tokens", "--authorization-mode=RBAC",
+            f"--client-ca-file={self.directory}/ca.crt",
             "--service-cluster-ip-range=10.0.0.0/24", "--disable-admission-plugins=ServiceAccount",
             "--etcd-compaction-interval=0", "--shutdown-delay-duration=0")
         deadline = time.monotonic() + _START_S
@@ -193,16 +201,16 @@ class Kubernetes:
 
     def _write_kubeconfig(self):
         authority = (self.directory / "certs/apiserver.crt").read_bytes()
-        self.kubeconfig.write_text(self.config(TOKEN, authority))
+        self.kubeconfig.write_text(self.config({"token": TOKEN}, authority))
 
-    def config(self, token, authority=None):
-        """A kubeconfig for who has *token*."""
+    def config(self, user, authority=None):
+        """A kubeconfig for *user*."""
         authority = authority or (self.directory / "certs/apiserver.crt").read_bytes()
         cluster = {"server": self.url, "certificate-authority-data": base64.b64encode(authority).decode()}
         return yaml.safe_dump({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
             "clusters": [{"name": "test", "cluster": cluster}],
-            "users": [{"name": "test", "user": {"token": token}}],
+            "users": [{"name": "test", "user": user}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}]})
 
     def stop_api(self, how=signal.SIGKILL):
