@@ -32,10 +32,11 @@ def aggregated(*, is_core: bool) -> dict[str, Any]:
 
 def _group(group: str, kinds: Iterable[Kind]) -> dict[str, Any]:
     meta = {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None}
-    versions = groupby(kinds, key=lambda kind: kind.version)
+    versions = {version: list(found) for version, found in groupby(kinds, key=lambda kind: kind.version)}
     return {"metadata": meta, "versions": [
-        {"version": version, "freshness": "Current", "resources": list(map(_aggregated_resource, found))}
-        for version, found in versions]}
+        {"version": version, "freshness": "Current",
+         "resources": list(map(_aggregated_resource, versions[version]))}
+        for version in sorted(versions, key=_by_stability)]}
 
 
 def _aggregated_resource(kind: Kind) -> dict[str, Any]:
@@ -72,9 +73,10 @@ def _legacy_group(name: str) -> dict[str, Any]:
     return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
-def _by_stability(version: str) -> tuple[int, str]:
-    """v1 before v1beta1 before v1alpha1, as Kubernetes prefers them."""
-    return ("alpha" in version) + ("alpha" in version or "beta" in version), version
+def _by_stability(version: str) -> tuple[int, int]:
+    """v1 before v1beta2 before v1beta1 before v1alpha1, as Kubernetes prefers them."""
+    unstable = ("alpha" in version) + ("alpha" in version or "beta" in version)
+    return unstable, -int(version.rpartition("a")[2].lstrip("v"))
 
 
 def resources(group: str, version: str) -> dict[str, Any]:

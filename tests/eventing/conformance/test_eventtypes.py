@@ -75,10 +75,12 @@ def test_they_go_with_the_broker(api, see, broker, until):
 
 
 def test_both_versions_are_served(api, broker):
-    """v1beta1, which is deprecated, and v1beta2 are one object."""
+    """v1beta1, which is deprecated, and v1beta2 are one object; the newer one comes first."""
     wish = {"apiVersion": "eventing.knative.dev/v1beta1", "kind": "EventType", "metadata": {"name": "old"},
             "spec": {"type": "t", "broker": broker}}
     status, _ = api.call("POST", TYPES.replace("v1beta2", "v1beta1"), wish)
 
     assert status == 201
     assert api.until_ready(f"{TYPES}/old")["spec"]["type"] == "t"
+    served = [each["version"] for each in api.get("/apis/eventing.knative.dev")["versions"]]
+    assert served.index("v1") < served.index("v1beta2") < served.index("v1beta1")
