@@ -34,6 +34,8 @@ from eventing.http.wire import Header
 _EVENT_TYPES = b"application/cloudevents"
 # A reply may be as large as an event may be, and in JSON base64 makes a third more of it.
 _ANSWER_FACTOR = 2
+# Connections that a subscriber has to accept at once: two dispatchers do not fill a backlog of 5 by much.
+_NEWCOMERS = 4
 _TICK_S = 0.05  # how late a time-out may be; it is never early
 
 Then = Callable[[Answer], None]
@@ -46,7 +48,8 @@ class Sender:
         """Connect as *config* says our own hosts are reached."""
         self._config = config
         # Windows bound what is open; all Services share one address, so it gets as many.
-        self.client = Client(limits=ClientLimits(connections=2 * OPEN_LIMIT), dial=self._dial)
+        self.client = Client(limits=ClientLimits(connections=2 * OPEN_LIMIT, newcomers=_NEWCOMERS),
+                             dial=self._dial)
         self.answer_bytes = _ANSWER_FACTOR * config.body_limit_bytes
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()

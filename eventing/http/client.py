@@ -12,7 +12,6 @@ sent twice by contract (at least once). Redirects are not followed: an event goe
 
 import asyncio
 import socket
-from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from typing import NamedTuple
 from eventing.errors import NoAnswer
 from eventing.http import wire
 from eventing.http.address import Address, parse, resolve
+from eventing.http.pool import Pool
 from eventing.http.upstream import AnswerReceiver, Upstream
 from eventing.http.wire import Header
 
@@ -36,6 +36,7 @@ class ClientLimits:
     connections: int = 1024  # for each address: all Services together are one, the activator's socket
     idle_s: float = 4.0  # a connection unused for so long is closed: before uvicorn does, after 5 s
     connect_s: float = 10.0  # to connect; a SYN is repeated after 1, 3 and 7 s
+    newcomers: int | None = None  # at once for each host and port: pool.py; None: not limited
     head_bytes: int = 64 * 1024  # of an answer: the same as Limits.head_bytes of our server
 
 
@@ -89,54 +90,6 @@ class _Collector:
             self._upstream.fail("timeout", "no answer in time")
 
 
-class _Pool:
-    """Connections to one address; as an Upstream's owner it hands free ones to whoever waits longest."""
-
-    def __init__(self, address: Address, client: "Client") -> None:
-        self.address = address
-        self.idle: list[Upstream] = []
-        self.connections: set[Upstream] = set()
-        self.open = 0  # connections, and those being made
-        self.waiting: deque[asyncio.Future[Upstream | None]] = deque()
-        self._client = client
-
-    def take(self) -> Upstream | None:
-        """The idle connection used last: the others get a chance to be closed."""
-        while self.idle:
-            upstream = self.idle.pop()
-            if not upstream.is_lost:
-                return upstream
-        return None
-
-    def made(self, upstream: Upstream) -> None:
-        self.connections.add(upstream)
-
-    def release(self, upstream: Upstream) -> None:
-        if not self._pass_on(upstream):
-            upstream.idle_since = self._client.now
-            self.idle.append(upstream)
-
-    def lost(self, upstream: Upstream) -> None:
-        if upstream in self.idle:
-            self.idle.remove(upstream)
-        self.connections.discard(upstream)
-        self.give_back()
-
-    def give_back(self) -> None:
-        """One connection less: somebody else may make one."""
-        self.open -= 1
-        if self._pass_on(None):
-            self.open += 1
-
-    def _pass_on(self, upstream: Upstream | None) -> bool:
-        while self.waiting:
-            waiter = self.waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(upstream)
-                return True
-        return False
-
-
 class Client:
     """Connections to servers, pooled by address. One for each process; close it at the end."""
 
@@ -145,7 +98,7 @@ class Client:
         self._limits = limits or ClientLimits()
         self._dial = dial
         self._loop = asyncio.get_running_loop()
-        self._pools: dict[Address, _Pool] = {}
+        self._pools: dict[Address, Pool] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.now = 0.0  # loop time of the last tick
 
@@ -170,14 +123,13 @@ class Client:
             method.encode(), place.target, place.authority, block, len(body), body)
         deadline = None if timeout_s is None else self._loop.time() + timeout_s
         address = self.address(place.host, place.port)
-        pool = self._pool(address)
-        upstream = pool.take() or await self._acquire(pool, deadline)
+        upstream = self._pool(address).take() or await self._acquire(address, deadline)
         try:
             return await self._fetch(upstream, request, method, deadline, max_answer_bytes)
         except NoAnswer as error:
             if error.reason != "closed" or not upstream.is_stale:
                 raise
-        upstream = await self._acquire(self._pool(address), deadline, fresh=True)
+        upstream = await self._acquire(address, deadline, fresh=True)
         return await self._fetch(upstream, request, method, deadline, max_answer_bytes)
 
     async def open(self, address: Address, method: str, target: bytes, headers: Collection[Header],
@@ -190,8 +142,7 @@ class Client:
         or ValueError for headers with line breaks.
         """
         wire.encode(headers)  # raises before a connection is taken
-        pool = self._pool(address)
-        upstream = await self._acquire(pool, None, fresh=fresh)
+        upstream = await self._acquire(address, None, fresh=fresh)
         self._begin(upstream, method, target, headers, receiver, has_body=has_body)
         return upstream
 
@@ -210,7 +161,7 @@ class Client:
 
     async def connect(self, address: Address, *, fresh: bool = False) -> Upstream:
         """Return a connection to `send` on: an idle one (not if *fresh*), or a new one. Raises NoAnswer."""
-        return await self._acquire(self._pool(address), None, fresh=fresh)
+        return await self._acquire(address, None, fresh=fresh)
 
     def address(self, host: str, port: int) -> Address:
         """Where *host* and *port* of a URL are to be reached."""
@@ -257,50 +208,50 @@ class Client:
         if not has_body:
             upstream.end()
 
-    def _pool(self, address: Address) -> _Pool:
+    def _pool(self, address: Address) -> Pool:
         pool = self._pools.get(address)
         if pool is None:
-            pool = self._pools[address] = _Pool(address, self)
+            newcomers = None if isinstance(address, str) else self._limits.newcomers
+            pool = self._pools[address] = Pool(self._limits.connections, newcomers, lambda: self.now)
             if self._timer is None:
                 self._rest()
         return pool
 
-    async def _acquire(self, pool: _Pool, deadline: float | None, *, fresh: bool = False) -> Upstream:
+    async def _acquire(self, address: Address, deadline: float | None, *, fresh: bool = False) -> Upstream:
         """A connection to use: an idle one (not if *fresh*), a new one, or the first that gets free."""
+        pool = self._pool(address)
         try:
             async with asyncio.timeout_at(deadline):
                 upstream = None if fresh else pool.take()
                 if upstream is not None:
                     return upstream
-                if pool.open >= self._limits.connections and not pool.idle:
-                    upstream = await self._wait(pool)
-                    if upstream is not None:
-                        return upstream
+                if pool.may_open:
+                    pool.begin()
                 else:
-                    pool.open += 1
-                return await self._connect(pool)
+                    upstream = await self._wait(pool)
+                    if upstream is not None:  # it has answered a moment ago: as good as a new one
+                        return upstream
+                return await self._connect(pool, address)
         except TimeoutError as error:
             raise NoAnswer("timeout", "no connection in time") from error
 
-    async def _wait(self, pool: _Pool) -> Upstream | None:
+    @staticmethod
+    async def _wait(pool: Pool) -> Upstream | None:
         """Wait for a connection, or for the permission to make one (None)."""
-        waiter: asyncio.Future[Upstream | None] = self._loop.create_future()
-        pool.waiting.append(waiter)
+        waiter = pool.wait()
         try:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():  # it came in the moment of the cancellation
                 upstream = waiter.result()
                 if upstream is None:
-                    pool.give_back()
+                    pool.failed()
                 else:
                     pool.release(upstream)
             raise
 
-    async def _connect(self, pool: _Pool) -> Upstream:
-        """Make a connection that `pool.open` counts already."""
-        address = pool.address
-
+    async def _connect(self, pool: Pool, address: Address) -> Upstream:
+        """Make a connection that *pool* counts already."""
         made: list[Upstream] = []
 
         def make() -> Upstream:
@@ -315,7 +266,7 @@ class Client:
                     await self._loop.create_connection(make, *address)
         except BaseException as error:
             if not pool.connections.intersection(made):  # a made one gives itself back when it is lost
-                pool.give_back()
+                pool.failed()
             raise _translated(error, address) from error
         return made[-1]
 
