@@ -154,9 +154,8 @@ async def test_one_that_is_there_is_left_alone(open_cluster):
     """What a person wrote into it stays when its type is seen again."""
     name, seen = record()
     await report(open_cluster, name, seen)
-    made = open_cluster.get(KIND, name)
-    made["spec"]["description"] = "Somebody ordered something"
-    await open_cluster.plane.objects.update(made)
+    await open_cluster.plane.objects.patch(EVENT_TYPE, "default", name, lambda found: {
+        **found, "spec": {**found["spec"], "description": "Somebody ordered something"}})
 
     await report(open_cluster, name, seen)
     assert open_cluster.get(KIND, name)["spec"]["description"] == "Somebody ordered something"

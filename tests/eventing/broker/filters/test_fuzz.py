@@ -37,7 +37,7 @@ events = st.builds(
     st.dictionaries(st.sampled_from(["ext", "time", "schemaurl", "datacontenttype", "type"]),
                     st.text(max_size=6)),
     st.none() | st.binary(max_size=8) | st.sampled_from([b'{"a": 1, "b": "x"}', b"[1]", b'{"a": {"b": 1}}']))
-MANY = settings(max_examples=150, deadline=None)
+MANY = settings(max_examples=80, deadline=None)
 
 
 @given(st.lists(elements, max_size=3) | anything, events)
