@@ -104,8 +104,8 @@ async def test_permissions(flow, sources, sink, kubernetes):
     await flow.project()
     state = await flow.until(lambda state: not state["ready"])
     assert state["reason"] == "InsufficientPermissions"
-    assert state["message"] == ('User visitor cannot get, list, watch resource "configmaps" in API group "" in '
-                                f'Namespace "{flow.namespace}"')
+    assert state["message"] == ('User visitor cannot get, list, watch resource "configmaps" in API group "" '
+                                f'in Namespace "{flow.namespace}"')
 
     await flow.kubectl("create", "role", "watch", "--verb=get,list,watch", "--resource=configmaps")
     await flow.kubectl("create", "rolebinding", "watch", "--role=watch", "--user=visitor")

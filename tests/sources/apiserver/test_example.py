@@ -1,5 +1,6 @@
 """examples/kubernetes on Clarion's own API, with no cluster: from a ConfigMap to a line in a log."""
 
+import json
 import os
 import subprocess
 import sys
@@ -56,3 +57,28 @@ def test_commands(instance):
     described = instance.clarion("source", "describe", "settings")
     assert all(text in described for text in ("SufficientPermissions", instance.control_url,
                                               "dev.knative.apiserver.resource.add"))
+
+
+def test_own_objects(instance, until):
+    """What becomes of our own Services and Revisions is told too, with Knative's subjects."""
+    source = {"apiVersion": "sources.knative.dev/v1", "kind": "ApiServerSource", "metadata": {"name": "own"},
+              "spec": {"resources": [{"apiVersion": "serving.knative.dev/v1", "kind": kind}
+                                     for kind in ("Service", "Revision")],
+                       "sink": {"ref": {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker",
+                                        "name": "default"}}}}
+    instance.clarion("apply", "-f", "-", stdin=json.dumps(source))
+    service = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "late"},
+               "spec": {"template": {"spec": {"containers": [{"image": "registry.example/late"}]}}}}
+
+    instance.run("apply", "--no-wait", "-f", "-", stdin=json.dumps(service))
+
+    wanted = {f"/apis/serving.knative.dev/v1/namespaces/default/{path}"
+              for path in ("services/late", "revisions/late-00001")}
+    until(lambda: wanted <= told(instance), what="the Service and its Revision")
+
+
+def told(instance):
+    """Subjects of the objects that were told as added."""
+    lines = instance.clarion("tail", "--since", "1h", "--no-follow", "-o", "json").splitlines()
+    return {event.get("subject") for event in map(json.loads, lines)
+            if event["type"] == "dev.knative.apiserver.ref.add"}
