@@ -245,10 +245,12 @@ class Activator:
         if cold_s is not None:
             self._cold_starts.observe(cold_s)
 
-    def expired(self, pool: Pool, slot: Slot) -> None:
-        """A request ran out of time at a worker whose concurrency is limited: it may never get free."""
-        self._scaler.retire(pool, slot)
-        self._scaler.look(pool, time.monotonic())
+    def expired(self, pool: Pool, slot: Slot, line: str) -> None:
+        """A request ran out of time at *slot*, which may keep its place for ever where there is a limit."""
+        self._scaler.note(slot, line)
+        if pool.breaker.limit:
+            self._scaler.retire(pool, slot)
+            self._scaler.look(pool, time.monotonic())
 
 
 def _set_mark(headers: list[Header], mark: Header | None) -> None:

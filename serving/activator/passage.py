@@ -337,8 +337,10 @@ class Passage:
 
     def _expire(self) -> None:
         self._pool.breaker.forget(self)
-        if self._slot is not None and self._pool.breaker.limit:
-            self._activator.expired(self._pool, self._slot)
+        if self._slot is not None:
+            how = "its answer was cut" if self._exchange.started else "its client got 504"
+            self._activator.expired(self._pool, self._slot, f"a request ran out of time after "
+                                    f"{monotonic() - self._begun:.1f} s: {how}")
         if self._exchange.started:
             self._exchange.abort()
             self._finish()

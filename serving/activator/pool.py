@@ -11,6 +11,8 @@ A worker that dies at its start, or within `STABLE_S` of it without having answe
     1                    at once                   goes on waiting
     2, 3, ...            0.5 s, 1 s, .. 60 s       is refused (503) with the reason, as is what comes
                                                    before then: whoever retries gets an answer to go by
+
+From the second one on the revision counts as unhealthy, until a worker is ready again.
 """
 
 from collections.abc import Mapping
@@ -24,6 +26,7 @@ from serving.objects.autoscaling import Settings
 
 STABLE_S = 10.0  # a worker that was ready this long did not fail to start, even if nobody has asked it
 _FIRST_PAUSE_S = 0.5
+_MANY = 2  # failures in a row that are no accident
 # Reasons for which a worker may not start and that are our own: they say nothing of the revision.
 _OUR_OWN = frozenset({"ForkFailed", "Stopped", "StoreAway", "ZygoteGone"})
 _LONGEST_PAUSE_S = 60.0  # a fixed cause is noticed within a minute, and a broken one costs a fork a minute
@@ -94,7 +97,14 @@ class Pool:
             self.autoscaler.give_up(now)
         if self.decision.initialized and self.healthy is not True:
             self.healthy, self.reason, self.message = True, "", ""
+        if self.failures and any(slot.is_ready and now - slot.ready_since >= STABLE_S for slot in self.slots):
+            self.recovered()
         return self.decision
+
+    @property
+    def crashes(self) -> bool:
+        """Whether its workers die one after the other, by themselves, and none is left."""
+        return self.failures >= _MANY and not self.ready and self.reason not in _OUR_OWN
 
     def surplus(self) -> list[Slot]:
         """The workers to retire: those that are not ready first, then those with the fewest requests."""
@@ -130,7 +140,8 @@ class Pool:
         """The record of table `scales`."""
         status, active_reason, active_message = self.autoscaler.active
         return {
-            "uid": self.uid, "healthy": self.healthy, "reason": self.reason, "message": self.message,
+            "uid": self.uid, "healthy": False if self.crashes else self.healthy,
+            "reason": self.reason, "message": self.message,
             "desired": self.autoscaler.desired, "actual": self.ready, "active": status,
             "active_reason": active_reason, "active_message": active_message,
             "initialized": self.autoscaler.initialized,

@@ -171,6 +171,10 @@ class Scaler:
         else:
             slot.on_empty = lambda: self._stop(pool, slot.worker)
 
+    def note(self, slot: Slot, line: str) -> None:
+        """Add a line of our own to the log of a worker."""
+        self._backend.note(slot.worker, line)
+
     def _stop(self, pool: Pool, worker: Worker) -> None:
         # One that will not stop is killed after its revision's timeout, as Knative's pods are.
         self._tasks.create_task(self._backend.stop(worker, pool.timeout_s), name=f"stop {worker.id}")
@@ -238,12 +242,15 @@ class Scaler:
         """The worker is gone: by our will, by its own, or at its start."""
         now = time.monotonic()
         lasted = slot.is_ready and (slot.has_answered or now - slot.ready_since >= STABLE_S)
+        lasted = lasted and slot.worker.cause is None
         if lasted or (slot.is_ready and slot.is_retired):
             pool.recovered()
         if slot.is_retired or not self._is_ours(pool):
             self._look_again(pool, now)
             return
-        failure = None if slot.worker.ready.cancelled() else slot.worker.ready.exception()
+        failure: BaseException | None = slot.worker.cause
+        if failure is None and not slot.worker.ready.cancelled():
+            failure = slot.worker.ready.exception()
         if not isinstance(failure, StartFailed):
             failure = StartFailed(*_death(slot.worker.exited.result()))
         _log.warning("worker died", revision=pool.name, worker=slot.worker.id, reason=failure.reason)

@@ -37,8 +37,8 @@ class StartFailed(ClarionError):
     Reasons: `ExitCodeN` (it ended by itself; the message holds the traceback's last lines), `SignalN`
     (killed before it was ready), `NoEntry` (no function in the bundle), `BundleMissing`, `BundleInvalid`,
     `EnvironmentFailed`, `PreloadFailed`, `UserRefused`, `TooManyPreloads`, `ProgressDeadlineExceeded`,
-    `Stopped` (by our own `stop`), and what is not the author's fault: `StoreAway`, `DiskFailed`,
-    `ForkFailed`, `ZygoteGone`.
+    `TooManyProcesses`, `LivenessFailed`, `Stopped` (by our own `stop`), and what is not the author's fault:
+    `StoreAway`, `DiskFailed`, `ForkFailed`, `ZygoteGone`.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -65,6 +65,8 @@ class Worker:
     ready: asyncio.Future[None]
     # Resolves with the exit status: >= 0 as given to exit(), negative: the signal that ended it.
     exited: asyncio.Future[int]
+    # Why we ended it, where it was not `stop` that did: its liveness, its processes.
+    cause: StartFailed | None = None
     last_words: str = ""  # the last lines that it printed, once it has exited
 
     def __repr__(self) -> str:
@@ -105,6 +107,9 @@ class Backend(Protocol):
 
     async def stop(self, worker: Worker, grace_s: float) -> None:
         """Let *worker* finish what it has within *grace_s*, then kill it; returns when it is gone."""
+
+    def note(self, worker: Worker, line: str) -> None:
+        """Add a *line* to what *worker* has printed; nothing happens if it is gone."""
 
     async def close(self) -> None:
         """End every worker at once and everything that belongs to them."""

@@ -20,7 +20,7 @@ import orjson
 
 from eventing.http.client import Client
 from eventing.process import describe_status
-from serving.workers import probing
+from serving.workers import pids, probing
 from serving.workers.backend import StartFailed, Worker
 from serving.workers.logs import Output
 from serving.workers.probing import Probe
@@ -166,12 +166,22 @@ class Child:
 
     async def _await_death(self, probe: Probe) -> None:
         await probing.until_dead(self._client, self.worker.address, probe)
-        self.note("its liveness probe failed: it is killed")
-        self.signal(signal.SIGKILL, group=True)
+        self._kill("LivenessFailed", "its liveness probe failed: it is killed")
 
     def _too_late(self) -> None:
-        self._failure = StartFailed("ProgressDeadlineExceeded", f"it was not ready after "
-                                    f"{self._start_limit_s:g} s; does it listen on $PORT?")
+        asks = probing.needs_asking(self._readiness)
+        hint = "its readiness probe did not pass" if asks else "does it listen on $PORT?"
+        self._kill("ProgressDeadlineExceeded", f"it was not ready after {self._start_limit_s:g} s; {hint}")
+
+    def check(self) -> None:
+        """End it if it has asked for more processes than it may have; to be called now and then."""
+        if self.pid and self.worker.cause is None and pids.refused(self.zygote.pid, self.pid):
+            self._kill("TooManyProcesses", f"it had {pids.LIMIT} processes and threads, asked for more, and "
+                                           "is killed")
+
+    def _kill(self, reason: str, message: str) -> None:
+        self.worker.cause = self._failure = StartFailed(reason, message)
+        self.note(message)
         self.signal(signal.SIGKILL, group=True)
 
     def _read_output(self) -> None:

@@ -51,6 +51,7 @@ _PROGRESS_CHARACTERS = 200  # of a line of pip's; some name all versions there e
 # Bundles that are unpacked at once before they are needed: starts that somebody waits for come first.
 _AHEAD = 2
 _SINK = "K_SINK"  # where a program sends its events, by a SinkBinding or a ContainerSource
+_CHECK_S = 1.0  # between two looks at how many processes workers have
 _NAME_BYTES = 3  # of randomness in a worker's name, twice as many hex digits
 
 _log = structlog.get_logger(__name__)
@@ -86,12 +87,20 @@ class LocalBackend:
             async with asyncio.TaskGroup() as self._tasks:
                 self._zygotes.open(self._tasks)
                 self._running.set()
-                await self._closing.wait()
+                while not self._closing.is_set():
+                    await self._rest()
+                    for child in self._children.values():
+                        child.check()
                 self._zygotes.close()
         finally:
             self._closing.set()
             await self._client.close()
             self._ended.set()
+
+    async def _rest(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CHECK_S):
+                await self._closing.wait()
 
     async def close(self) -> None:
         """End everything; returns when it is gone."""
@@ -125,6 +134,19 @@ class LocalBackend:
 
     async def start(self, name: str, record: Mapping[str, Any], progress: Progress = silent) -> Worker:
         """See Backend.start. Raises OSError when this process may not have more descriptors."""
+        try:
+            return await self._start(name, record, progress)
+        except StartFailed as failure:
+            if failure.reason != "Stopped":
+                self._note(name, str(failure))
+            raise
+
+    def _note(self, name: str, text: str) -> None:
+        """Add a line of our own to the log of a revision that has no worker to add it."""
+        namespace, _, revision = name.partition("/")
+        logs.Output(logs.path(self._data_dir, namespace, revision), revision).note(text)
+
+    async def _start(self, name: str, record: Mapping[str, Any], progress: Progress) -> Worker:
         user = record.get("user")
         if user is not None and os.geteuid() not in {0, user}:
             raise StartFailed("UserRefused", f"runAsUser: {user}: only root may run workers as others, "
@@ -177,6 +199,12 @@ class LocalBackend:
         if _SINK not in env:
             return record
         return {**record, "env": {**env, _SINK: self._outer_url(env[_SINK])}}
+
+    def note(self, worker: Worker, line: str) -> None:
+        """See Backend.note."""
+        child = self._children.get(worker.id)
+        if child is not None:
+            child.note(line)
 
     def _child(self, name: str, record: Mapping[str, Any], zygote: Zygote, address: tuple[str, int]) -> Child:
         assert self._tasks is not None

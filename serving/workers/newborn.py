@@ -1,8 +1,8 @@
 """
 What a child of the zygote does from the fork on, until it is a worker.
 
-    forked for a worker     detach -> become -> worker.run
-    forked ahead, a spare   detach -> rehearse -> wait -> become -> worker.run
+    forked for a worker     detach, join -> become -> worker.run
+    forked ahead, a spare   detach, join -> rehearse -> wait -> become -> worker.run
 
 A spare is nobody's worker yet: it has run no code of functions, belongs to no revision, holds /dev/null and
 the socket on which it waits, and ends when that closes or the zygote dies. Before it waits, it becomes the
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import orjson
 
-from serving.workers import worker
+from serving.workers import pids, worker
 from serving.workers.process import SPARE_READY, Spec, become, default_signals, detach, in_memory, reserve
 
 _DESCRIPTORS = 4
@@ -43,6 +43,7 @@ class Birth:
     """What a child needs to know after the fork: *descriptors* are those of its order, or its socket."""
 
     parent_pid: int
+    groups: Path | None  # where the zygote's workers have their cgroups
     descriptors: list[int]
     is_spare: bool
 
@@ -51,6 +52,7 @@ def live(birth: Birth, trouble: str) -> int:
     """Be what the child was born as; its exit status. *trouble*: why no function can be served."""
     gc.enable()
     descriptors = detach(birth.parent_pid, birth.descriptors)
+    pids.join(birth.groups)
     runner = worker.loop_runner()
     if birth.is_spare:
         _rehearse()

@@ -26,8 +26,8 @@ CPU is limited in whole cores: a worker may run on as many as its limit says, ro
 limit below one core is a weight: nothing where nobody else wants the core, and where somebody does, the
 share that it asked for against one without a limit. RLIMIT_CPU ends a process after so much time in all,
 which is no limit for a server; a quota (cgroup) would need a delegated cgroup, which few machines give. How
-many processes a worker starts is not limited: RLIMIT_NPROC counts all that its user has. They end with it,
-unless they have left its process group.
+many processes a worker may start is told in `pids.py`. They end with it, unless they have left its process
+group where there are no cgroups.
 """
 
 import ctypes

@@ -25,8 +25,9 @@ at once the others are forked as they are asked for. While all functions are at 
 that waits for them beside the zygote: 6 MB of its own, and no CPU.
 
 Signals go through here because only the parent knows that a pid is still its child's. When a worker
-ends, what is left of its process group is killed before the worker is reaped. When the backend goes away,
-every group is killed and the zygote ends; when the zygote is killed, the kernel kills its workers.
+ends, what is left of its process group is killed before the worker is reaped, and of its cgroup after that
+(pids.py). When the backend goes away, every group is killed and the zygote ends; when the zygote is killed,
+the kernel kills its workers.
 
 It has one thread, always: forking a process of several copies locks that nobody will ever open. It runs no
 code of functions, only the preloaded modules; one that cannot be imported, or starts threads, fails the
@@ -51,12 +52,14 @@ from pathlib import Path
 import orjson
 
 from serving.functions import legacy
+from serving.workers import pids
 from serving.workers.newborn import Birth, live
 
 _PACKET_BYTES = 4096  # ids and numbers; the long part of a spec is in its file
 _DESCRIPTORS = 4
 # After an order the processors belong to the worker that starts; a spare made in a burst would slow it down.
 _SPARE_PAUSE_S = 0.05
+_OOM_SCORE = 500  # as if it had half of the machine's memory more than it has; inherited by workers
 # What the libraries below numpy and its like ask when they are imported; they start threads then unless told
 # otherwise. A function that imports them itself has as many as it likes.
 _ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
@@ -73,6 +76,7 @@ class Zygote:
         self._spare = 0  # its pid
         self._spare_at: float | None = 0.0  # when the next one is forked; None: not before the next order
         self._pids: dict[str, int] = {}
+        self._groups = pids.prepare()
         self._woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # only to be woken
@@ -94,14 +98,19 @@ class Zygote:
                     os.read(self._woken, _PACKET_BYTES)
                     self._reap()
                     continue
-                packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, _DESCRIPTORS,
-                                                            socket.MSG_CMSG_CLOEXEC)
+                packet, descriptors = self._receive()
                 if not packet:
                     self._kill_all()
                     return None
                 birth = self._obey(orjson.loads(packet), descriptors)
                 if birth is not None:
                     return birth
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        """The next order; b"" when the backend is gone, perhaps without having read what it was told."""
+        with contextlib.suppress(ConnectionResetError):
+            return socket.recv_fds(self._control, _PACKET_BYTES, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)[:2]
+        return b"", []
 
     def _pause_ms(self) -> int | None:
         """How long to wait for an order before the next spare is due."""
@@ -131,7 +140,7 @@ class Zygote:
             pid = -1
         if pid == 0:
             self._control.detach()  # its number will be given to something else
-            return Birth(parent_pid=parent_pid, descriptors=descriptors, is_spare=False)
+            return Birth(parent_pid=parent_pid, groups=self._groups, descriptors=descriptors, is_spare=False)
         for descriptor in descriptors:
             os.close(descriptor)
         if pid > 0:
@@ -153,7 +162,8 @@ class Zygote:
                 return None
             self._control.detach()
             ours.detach()
-            return Birth(parent_pid=parent_pid, descriptors=[theirs.detach()], is_spare=True)
+            return Birth(parent_pid=parent_pid, groups=self._groups, descriptors=[theirs.detach()],
+                         is_spare=True)
 
     def _adopt(self, name: str, pid: int) -> None:
         if pid != self._spare:  # it died before it could be used
@@ -169,6 +179,7 @@ class Zygote:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(ended.si_pid, signal.SIGKILL)  # until it is reaped, its group's number is its own
             os.waitpid(ended.si_pid, 0)
+            pids.leave(self._groups, ended.si_pid)
             if ended.si_pid == self._spare:
                 self._spare = 0
             status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
@@ -180,6 +191,7 @@ class Zygote:
         for pid in (*self._pids.values(), *((self._spare,) if self._spare else ())):
             _signal(pid, signal.SIGKILL, group=True)
             os.waitpid(pid, 0)
+        pids.close(self._groups)
 
     def _say(self, packet: dict[str, object], descriptors: Sequence[int] = ()) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the next read ends the loop
@@ -207,10 +219,17 @@ def preload(modules: Sequence[str]) -> str:
     return ""
 
 
+def _offer() -> None:
+    """Have the kernel, when memory runs out, end a worker before anything else: Valkey, above all, stays."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
+
+
 def main(control: socket.socket, modules: Sequence[str]) -> int:
     """Be a zygote until *control* closes; in a child, be the worker. Returns the exit status."""
     legacy.install()
     trouble = preload(modules)
+    _offer()
     os.environ.clear()  # here, so that no child has to
     gc.collect()
     gc.freeze()

@@ -1,0 +1,163 @@
+"""What bad input gets: one line in the revision's conditions, one in its log, and other revisions go on."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from eventing import keys
+from serving.workers import logs, pids
+
+NEIGHBOUR = "quiet"
+
+# At most 1,200 children that only sleep: too many for a worker, and not too many for a machine.
+FORK_BOMB = """
+import os, time
+def bomb():
+    left = 1200
+    while True:
+        try:
+            left -= os.posix_spawn("/bin/sleep", ["sleep", "60"], {}) > 0
+        except OSError:
+            time.sleep(0.01)
+        while not left:
+            time.sleep(1)
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        bomb()
+"""
+MEMORY_BOMB = """
+def handle(event):
+    kept = []
+    while True:
+        kept.append(bytearray(1 << 20))
+"""
+MEMORY_BOMB_AT_IMPORT = "kept = [bytearray(1 << 20) for _ in range(1 << 10)]\ndef handle(event): pass\n"
+ENDLESS = """
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+"""
+NEVER_READY = """
+class Function:
+    def ready(self): return False, "warming up"
+    async def handle(self, scope, receive, send): pass
+def new(): return Function()
+"""
+EVENT = [(b"ce-id", b"1"), (b"ce-type", b"t"), (b"ce-source", b"/s"), (b"ce-specversion", b"1.0")]
+
+
+def log(house, name):
+    """What the log of a revision says."""
+    lines = logs.read(logs.path(house.config.data_dir, "default", name), 1000)
+    return "\n".join(line.split(b" ", 2)[2].decode() for line in lines)
+
+
+def oom_score(pid):
+    """What the kernel adds to the badness of a process."""
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+async def neighbour(house):
+    """Another revision answers as if nothing were the matter."""
+    return (await house.ask(NEIGHBOUR)).status
+
+
+@pytest.mark.parametrize(("code", "fields", "reason", "words"), [
+    pytest.param("import nosuchmodule\n", {}, "ExitCode1", "No module named 'nosuchmodule'", id="import"),
+    pytest.param("x = 1\n", {}, "NoEntry", "defines none of new, app, handle", id="no handler"),
+    pytest.param("", {"command": ["sleep", "60"], "progress_deadline_s": 0.3}, "ProgressDeadlineExceeded",
+                 "it was not ready after 0.3 s; does it listen on $PORT?", id="no port"),
+    pytest.param(NEVER_READY, {"readiness": {"httpGet": {"path": "/health/readiness"}},
+                               "progress_deadline_s": 0.5}, "ProgressDeadlineExceeded",
+                 "it was not ready after 0.5 s; its readiness probe did not pass", id="probe"),
+    pytest.param(MEMORY_BOMB_AT_IMPORT, {"memory_bytes": 128 << 20}, "ExitCode1", "MemoryError", id="memory"),
+])
+async def test_cannot_start(open_house, code, fields, reason, words):
+    """A revision that cannot start says why, in its state, in its log and to whoever asks it."""
+    async with open_house() as house:
+        await house.revision(NEIGHBOUR)
+        await house.revision("bad", code=code, **fields)
+        record = await house.scale("bad", lambda record: record["healthy"] is False)
+
+        assert record["reason"] == reason
+        assert words in record["message"]
+        assert words in log(house, "bad")
+        assert await neighbour(house) == 200
+
+
+async def test_bundle_that_is_none(open_house):
+    """What is in the store is no bundle, or more than there may be: the same."""
+    async with open_house() as house:
+        await house.store.set(keys.bundle("0" * 64), b"no bundle")
+        await house.revision("bad", bundle="0" * 64)
+        record = await house.scale("bad", lambda record: record["healthy"] is False)
+
+        assert record["reason"] == "BundleInvalid"
+        assert "BundleInvalid: " in log(house, "bad")
+
+
+async def test_memory_bomb(house):
+    """A function over its memory limit answers 500 and says so; it goes on, as others do."""
+    await house.revision(NEIGHBOUR)
+    await house.revision("bad", code=MEMORY_BOMB, memory_bytes=128 << 20)
+    answer = await house.ask("bad", method="POST", headers=EVENT)
+
+    assert (answer.status, answer.body) == (500, b"MemoryError:\n")
+    assert await neighbour(house) == 200
+
+    async def is_told():
+        return "MemoryError" in log(house, "bad")
+
+    await house.until(is_told)
+
+
+@pytest.mark.skipif(pids.place() is None, reason="no cgroup can be made here: see serving/workers/pids.py")
+async def test_fork_bomb(house):
+    """A worker with too many processes is killed with all of them; again, and the revision is told of."""
+    await house.revision(NEIGHBOUR)
+    await house.revision("bad", code=FORK_BOMB, annotations={"max-scale": "1"})
+
+    async def ask_on():
+        while (answer := await house.ask("bad", method="POST")).status == 502:
+            await asyncio.sleep(0.1)
+        return answer
+
+    async with asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(ask_on())
+        assert await neighbour(house) == 200
+    assert (asking.result().status, "TooManyProcesses" in asking.result().body.decode()) == (503, True)
+    record = await house.scale("bad", lambda record: record["healthy"] is False)
+    assert record["reason"] == "TooManyProcesses"
+    assert "asked for more, and is killed" in log(house, "bad")
+    assert await neighbour(house) == 200
+
+
+async def test_endless_answer(house):
+    """An answer without an end is cut when the request's time is over, and the log says so."""
+    await house.revision(NEIGHBOUR)
+    await house.revision("bad", code=ENDLESS, timeout_s=1.0)
+    reader, writer = await asyncio.open_unix_connection(str(house.config.activator_socket))
+    writer.write(b"GET / HTTP/1.1\r\nhost: bad\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    assert await neighbour(house) == 200
+    async with asyncio.timeout(20):
+        with contextlib.suppress(ConnectionResetError):
+            while await reader.read(1 << 20):
+                pass
+    writer.close()
+
+    async def is_told():
+        return "ran out of time" in log(house, "bad")
+
+    await house.until(is_told)
+
+
+async def test_worker_is_the_first_to_go(house):
+    """When memory runs out the kernel ends a worker, not what keeps the events."""
+    await house.revision("a")
+    assert oom_score(await house.pid("a")) == 500 > oom_score("self")
