@@ -11,18 +11,20 @@ value is read from the hash, so the last one wins whatever the order.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 import redis.asyncio
 import redis.exceptions
+import structlog
 
 from eventing import cancellation, keys
 
 Record = dict[str, Any]
 OnChange = Callable[[str, Record | None], None]
+
+log = structlog.get_logger(__name__)
 
 _RECONNECT_S = 0.2  # Valkey restarts in about 50 ms; five tries a second cost nothing
 
@@ -85,14 +87,22 @@ class Follower:
         return self._known[name]
 
     async def run(self) -> None:
-        """Follow for ever; survives a store that goes away and comes back."""
+        """Follow for ever; survives a store that goes away and comes back, and says so."""
+        is_away = False
         while True:
-            with contextlib.suppress(redis.exceptions.RedisError, OSError):
+            try:
                 async with self._store.pubsub() as channel:
                     await channel.subscribe(keys.TABLES_CHANNEL)
                     async for message in channel.listen():
                         await self._take(message)
                         cancellation.heed()
+                        if is_away:
+                            log.info("the store is back")
+                            is_away = False
+            except (redis.exceptions.RedisError, OSError) as error:
+                if not is_away:
+                    log.warning("the store is away; waiting for it", error=str(error))
+                    is_away = True
             await asyncio.sleep(_RECONNECT_S)
 
     async def _take(self, message: Mapping[str, Any]) -> None:

@@ -5,7 +5,8 @@ Every process that runs it can serve the API; the one that holds the lease recon
 
 1. load the resources and follow their log;
 2. make the namespaces that exist from the start;
-3. wait for the lease, then reconcile, until `stopping` is set;
+3. wait for the lease, then reconcile, until `stopping` is set; what loses the lease, because the store was
+   away for too long, waits for it anew;
 4. end the watches, let running reconciliations finish, give the lease up.
 """
 
@@ -15,14 +16,17 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import redis.asyncio
+import structlog
 
 from eventing.config import Config
 from eventing.control.core import NAMESPACE
 from eventing.control.failure import Failure
-from eventing.control.lease import Lease
+from eventing.control.lease import Lease, LeaseLost
 from eventing.control.objects import LASTING_NAMESPACES, Objects
 from eventing.control.reconcile import Reconciler
 from eventing.control.store import Store
+
+log = structlog.get_logger(__name__)
 
 
 class Plane:
@@ -67,15 +71,16 @@ class Plane:
                     await self.objects.create(NAMESPACE, "", {"metadata": {"name": name}})
 
     async def _reconcile(self, stopping: asyncio.Event) -> None:
-        if not await self._acquire(stopping):
-            return
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                keeping = tasks.create_task(self._lease.keep())
-                await self.reconciler.run(stopping)
-                keeping.cancel()
-        finally:
-            await self._lease.release()
+        while not stopping.is_set() and await self._acquire(stopping):
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    keeping = tasks.create_task(self._lease.keep())
+                    await self.reconciler.run(stopping)
+                    keeping.cancel()
+            except* LeaseLost as lost:
+                log.warning("lease lost; waiting for it", reason=str(lost.exceptions[0]))
+            finally:
+                await self._lease.release()
 
     async def _acquire(self, stopping: asyncio.Event) -> bool:
         """Wait for the lease or the end, whichever is first; whether it is the lease."""

@@ -78,8 +78,13 @@ class Reconciler:
         self._ask(key, 0.0)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Reconcile everything once, then what changes; returns after *stopping* once what runs is done."""
+        """
+        Reconcile everything once, then what changes; returns after *stopping* once what runs is done.
+
+        May be cancelled, and run again later.
+        """
         await self.reports.loaded.wait()
+        self.reports.begin_anew()
         for key in self._store.mirror.every_key():
             self.wake(key)
         async with asyncio.TaskGroup() as tasks:
@@ -152,6 +157,10 @@ class Reconciler:
         try:
             async with asyncio.timeout(_ATTEMPT_S):
                 await self._reconcile(key, context)
+        except asyncio.CancelledError:  # whoever reconciles next begins with everything
+            self.queue.done(key)
+            self._running -= 1
+            raise
         except NotYet as unfinished:
             self.queue.done(key)
             self._ask(key, unfinished.after_s)

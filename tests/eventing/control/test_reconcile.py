@@ -324,6 +324,29 @@ async def test_only_one_process_reconciles(store, behave, eventually):
     assert set(who) == {second.objects}
 
 
+async def test_who_loses_the_lease_waits_for_it_anew(store, behave, eventually):
+    """A control plane whose lease is another's stops at once, and begins anew when it is free."""
+    began, ended, may_end = [], [], asyncio.Event()
+
+    async def tell(one, context):
+        began.append(one)
+        await may_end.wait()
+        ended.append(one)
+
+    kind = behave(tell)
+    async with running(store) as plane:
+        await plane.objects.create(kind, "default", toy())
+        await eventually(lambda: len(began) == 1)
+        await store.set(keys.CONTROL_LEASE, "elsewhere 1 other")
+        await eventually(lambda: repr(plane.reconciler.queue).startswith("<Queue [0 waiting | 0 running"))
+
+        await store.delete(keys.CONTROL_LEASE)
+        await eventually(lambda: len(began) == 2)
+        assert not ended
+        may_end.set()
+        await eventually(lambda: len(ended) == 1)
+
+
 async def test_the_lease_of_a_dead_process_is_taken_at_once(store):
     """Nobody waits for the lease of a process of this host that is gone."""
     import socket  # noqa: PLC0415  for the host's name
