@@ -14,9 +14,11 @@ skipped, and the last lines of the run say so; with CLARION_REQUIRE_SERVERS=1, a
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,40 @@ def alone(directory):
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def unpack(package, root, is_complete):
+    """
+    Unpack a package of Debian's, and those it needs that are not installed, at *root*, all or nothing.
+
+    Needs no root and starts no service. *is_complete(unpacked, root)* looks at what will be moved to *root*,
+    and may put it right; raises Missing. What is there already is left alone.
+    """
+    if root.exists():
+        return
+    program("dpkg-deb")
+    with tempfile.TemporaryDirectory(dir=root.parent) as scratch:
+        packages = _not_installed(package)
+        if not packages:
+            install("apt-get", "update", cwd=scratch)  # a new machine knows no package at all
+            packages = _not_installed(package)
+        if not packages:
+            raise Missing(f"apt-get knows no {package}")
+        install("apt-get", "download", *packages, cwd=scratch)
+        unpacked = Path(scratch) / "root"
+        for each in sorted(Path(scratch).glob("*.deb")):
+            install("dpkg-deb", "-x", each.name, "root", cwd=scratch)
+        if not is_complete(unpacked, root):
+            raise Missing(f"parts of it are installed and parts are not: apt-get install {package}")
+        unpacked.rename(root)
+
+
+def _not_installed(package):
+    """That package and those it needs, without what is installed."""
+    command = (program("apt-get"), "install", "--simulate", "--no-install-recommends", package)
+    plan = subprocess.run(command, capture_output=True, text=True, check=False,
+                          env={**os.environ, "LC_ALL": "C"})
+    return re.findall(r"^Inst (\S+)", plan.stdout, re.MULTILINE)
 
 
 def free_ports(count):

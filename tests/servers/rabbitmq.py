@@ -51,34 +51,17 @@ def find():
     if (installed := Program(Path("/"))).is_there:
         return installed
     root = provision.cache("rabbitmq") / "root"
-    if not Program(root).is_there:
-        _download(root)
+    provision.unpack(_PACKAGE, root, _complete)
     return Program(root)
 
 
-def _download(root):
-    """Unpack Debian's packages at *root*, all or nothing."""
-    provision.program("dpkg-deb")
-    with tempfile.TemporaryDirectory(dir=root.parent) as scratch:
-        command = (provision.program("apt-get"), "install", "--simulate", "--no-install-recommends", _PACKAGE)
-        plan = subprocess.run(command, capture_output=True, text=True, check=False,
-                              env={**os.environ, "LC_ALL": "C"})
-        packages = re.findall(r"^Inst (\S+)", plan.stdout, re.MULTILINE)
-        if not packages:
-            raise Missing(f"apt-get knows no {_PACKAGE}: apt-get update may help")
-        provision.install("apt-get", "download", *packages, cwd=scratch)
-        unpacked = Path(scratch) / "root"
-        for package in sorted(Path(scratch).glob("*.deb")):
-            provision.install("dpkg-deb", "-x", package.name, "root", cwd=scratch)
-        if not Program(unpacked).is_there:
-            raise Missing(f"parts of it are installed and parts are not: apt-get install {_PACKAGE}")
-        _relocate(unpacked / "usr/lib/erlang/bin/erl", root)
-        unpacked.rename(root)
-
-
-def _relocate(erl, root):
-    """Debian's `erl` knows one place only, its own."""
+def _complete(unpacked, root):
+    """Whether everything is there; Debian's `erl` knows one place only, its own, until it is told another."""
+    if not Program(unpacked).is_there:
+        return False
+    erl = unpacked / "usr/lib/erlang/bin/erl"
     erl.write_text(re.sub(r"ROOTDIR=/usr/lib/erlang\b", f"ROOTDIR={root}/usr/lib/erlang", erl.read_text()))
+    return True
 
 
 class RabbitMQ:
@@ -88,9 +71,14 @@ class RabbitMQ:
         """Nothing but epmd is started yet."""
         self.program = program
         self.directory = Path(tempfile.mkdtemp(prefix="rmq-"))
-        self.port, self._distribution, self._names = provision.free_ports(3)
+        self.port, self._distribution, self._names, self.management_port = provision.free_ports(4)
         self.port = port or self.port
         self._node = None
+        # For rabbitmqadmin; without the statistics, which cost what is to be tested time.
+        (self.directory / "plugins").write_text("[rabbitmq_management].\n")
+        (self.directory / "rabbitmq.conf").write_text(
+            f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
+            "management.disable_stats = true\nmanagement_agent.disable_metrics_collector = true\n")
         self._epmd = subprocess.Popen([program.erlang / "epmd", "-port", str(self._names),
                                        "-address", "127.0.0.1"], env=self._environment(),
                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -131,6 +119,13 @@ class RabbitMQ:
                 raise RuntimeError(message)
             time.sleep(0.05)
 
+    def admin(self, *arguments):
+        """Run `rabbitmqadmin`, which comes with the management plugin."""
+        if not self.program.admin.exists():
+            raise Missing("there is no rabbitmqadmin beside this RabbitMQ")
+        subprocess.run([sys.executable, self.program.admin, "--port", str(self.management_port), *arguments],
+                       check=True, stdout=subprocess.DEVNULL)
+
     def stop(self):
         """Stop the node as a person would."""
         if self._node is not None and self._node.poll() is None:
@@ -160,11 +155,11 @@ class External:
         """Use it as it is."""
         self.url = url
 
-    def kill(self):
-        """Tests that take the server away need one of their own."""
+    def kill(self, *_arguments):
+        """Tests that take the server away, or administer it, need one of their own."""
         pytest.skip("RabbitMQ is not ours to restart: CLARION_TEST_RABBITMQ is set")
 
-    stop = start = kill
+    stop = start = admin = kill
 
 
 @contextlib.contextmanager

@@ -1,7 +1,12 @@
-"""Records written by clients that are not ours: confluent-kafka, and the CloudEvents SDK's Kafka binding."""
+"""Records written by clients that are not ours: confluent-kafka, kcat, the CloudEvents SDK's binding."""
+
+import asyncio
+import contextlib
 
 from cloudevents.core.bindings import kafka as sdk
 from cloudevents.core.v1.event import CloudEvent
+
+from tests.servers import kcat, provision
 
 STRUCTURED = {"content-type": "application/cloudevents+json; charset=utf-8"}
 RAW = "dev.knative.kafka.event"
@@ -27,6 +32,27 @@ async def test_what_is_no_event(stage):
         "knativekafkapartition": "0", "knativekafkaoffset": "0"}
     assert [(event.attributes["type"], event.data) for event in poison] == [
         (RAW, b"\xff\x00"), (RAW, b"no source")]
+
+
+async def test_kcat(stage):
+    """What kcat writes, by header or as JSON, is an event; a line that is neither is data."""
+    topic = stage.kafka.topic()
+    with provision.needed("kcat", lambda: contextlib.nullcontext(kcat.find())):
+        for text, options in (
+                ("key;plain\n", ["-K", ";"]),
+                ('{"n":1}\n', ["-H", "ce_specversion=1.0", "-H", "ce_id=b", "-H", "ce_type=t",
+                               "-H", "ce_source=/kcat", "-H", "content-type=application/json"]),
+                ('{"specversion":"1.0","id":"s","type":"t","source":"/kcat","data":{"n":2}}\n',
+                 ["-H", "content-type=application/cloudevents+json"])):
+            await asyncio.to_thread(kcat.produce, stage.kafka.plain, topic, text, *options)
+
+    await stage.source(topic, ordering="ordered")
+    await stage.sink.until(lambda sink: len(sink.events) >= 3)
+
+    raw, *events = stage.sink.events
+    assert (raw.attributes["type"], raw.attributes["key"], raw.data) == (RAW, "key", b"plain")
+    assert [(event.attributes["id"], event.attributes["source"], event.data) for event in events] == [
+        ("b", "/kcat", b'{"n":1}'), ("s", "/kcat", b'{"n":2}')]
 
 
 async def test_events_of_the_sdk(stage):

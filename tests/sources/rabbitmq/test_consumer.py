@@ -31,6 +31,21 @@ async def test_messages(flow, sources, sink, publisher):
     assert [event.data for event in sink.events] == [b"{}", b'{"kwh":4}', b"4.2"]
 
 
+async def test_rabbitmqadmin(flow, sources, sink, rabbitmq):
+    """What rabbitmqadmin publishes, with headers or without, is an event."""
+    await flow.apply()
+    headers = {"ce-specversion": "1.0", "ce-id": "b", "ce-type": "t", "ce-source": "/admin"}
+
+    for payload, properties in (("plain", {"message_id": "p"}), ("{}", {"headers": headers})):
+        await asyncio.to_thread(
+            rabbitmq.admin, "publish", f"exchange={flow.exchange}", "routing_key=", f"payload={payload}",
+            f"properties={json.dumps({'delivery_mode': 2, **properties})}")
+    await sink.until(lambda sink: len(sink.events) == 2)
+
+    assert [(event.attributes["id"], event.attributes["type"], event.data) for event in sink.events] == [
+        ("p", EVENT_TYPE, b"plain"), ("b", "t", b"{}")]
+
+
 async def test_order(flow, sources, sink, publisher):
     """With parallelism 1 messages are delivered in order, one at a time."""
     publisher.channel.queue_declare(flow.queue, durable=True)
