@@ -100,9 +100,9 @@ class Collection:
 
     async def _is_behind(self, place: str) -> bool:
         """
-        Whether the server has not come to *place* yet: its data was restored from a copy, or it is another one.
+        Whether the server has not come to *place* yet: its data was restored from a copy, or it is another.
 
-        A watch from there would wait without a word. Versions are decimal numbers that grow (Kubernetes 1.35).
+        A watch from there would wait without a word. Versions are numbers that grow (Kubernetes 1.35).
         """
         found = await self._server.get(self._place.path, limit="1", labelSelector=self._place.selector)
         version = str(meta(found)["resourceVersion"])
