@@ -14,6 +14,7 @@ was written down. Changes are written down once they have been taken, in the ord
 crash repeats at most those that were on the way together.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from sources.apiserver.server import Expired, Object, Server
 from sources.ledger import Ledger
 
 _PAGE_OBJECTS = 100
+_LEAST_WATCH_S = 1.0
 # Changes that are on the way together: what a crash may repeat.
 WINDOW = 64
 # The place of a page that was begun and not read: whatever there is is new.
@@ -76,11 +78,15 @@ class Collection:
 
         *on_watching* is called whenever a watch has been established.
         """
+        loop = asyncio.get_running_loop()
         while True:
+            begun = loop.time()
             try:
                 version = await self._watch(version, on_watching)
             except Expired:
                 version = await self.catch_up()
+            # A server, or a proxy before it, that ends every watch at once is not asked without end.
+            await asyncio.sleep(max(0.0, begun + _LEAST_WATCH_S - loop.time()))
 
     async def outlines(self) -> list[Resource]:
         """Outlines of the objects that were written down."""

@@ -13,7 +13,7 @@ Who the kubeconfig's user is decides what may be watched; `serviceAccountName` i
 
 Condition SufficientPermissions says what that user may not; Knative's annotation
 `features.knative.dev/apiserversource-skip-permissions-check: "true"` leaves the question out. Sources,
-types and namespaces in the status are what the sources role reports.
+types and namespaces in the status are what the sources role reports; the empty name means all namespaces.
 """
 
 import re

@@ -42,7 +42,8 @@ _GRACE_S = 30.0
 _SAID_CHARACTERS = 500
 # A peer that vanished is noticed after a minute (Linux: idle, interval, count).
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
-_REASONS = {HTTPStatus.UNAUTHORIZED: "AuthenticationFailed", HTTPStatus.FORBIDDEN: FORBIDDEN}
+_REASONS: Mapping[int, str] = {HTTPStatus.UNAUTHORIZED: "AuthenticationFailed",
+                               HTTPStatus.FORBIDDEN: FORBIDDEN}
 _TOO_LARGE = "ResourceVersionTooLarge"
 
 Object = dict[str, Any]
@@ -53,7 +54,7 @@ class Failure(NotReady):
 
     def __init__(self, status: int, message: str) -> None:
         """*message* is the server's."""
-        super().__init__(_REASONS.get(HTTPStatus(status), "RequestFailed"), message)
+        super().__init__(_REASONS.get(status, "RequestFailed"), message)
         self.status = status
 
 

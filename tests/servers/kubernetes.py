@@ -294,6 +294,10 @@ class Elsewhere(Kubernetes):
         self.url = yaml.safe_load(self.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
         self._programs = {"kubectl": provision.program("kubectl")}
 
+    def write(self, collection, *objects):
+        """Create or replace many objects."""
+        self.apply(*objects)
+
     def stop_api(self, how=signal.SIGKILL):
         """Tests that take the server away need one of their own."""
         pytest.skip("the cluster of CLARION_TEST_KUBERNETES is not ours to stop")
