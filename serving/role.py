@@ -18,8 +18,9 @@ from eventing.http.client import Client, ClientLimits
 from eventing.http.server import Limits, serve
 from eventing.projection import Follower
 from eventing.runtime import Runtime, end
+from serving.activator.coldstart import ColdStarts
 from serving.activator.door import Activator
-from serving.activator.gauges import Gauges, cold_starts
+from serving.activator.gauges import Gauges
 from serving.activator.outer import Outer
 from serving.autoscaler.scaler import Scaler
 from serving.deployments.keeper import Keeper
@@ -41,7 +42,7 @@ async def run(runtime: Runtime) -> None:
     client = Client(limits=_CLIENT_LIMITS)
     async with asyncio.TaskGroup() as tasks:
         scaler = Scaler(backend, runtime.store, tasks)
-        activator = Activator(scaler, client, tasks, cold_starts(runtime.metrics), config.domain)
+        activator = Activator(scaler, client, tasks, ColdStarts(runtime.metrics), config.domain)
         runtime.metrics.register(Gauges(scaler, activator))
         keeper = Keeper(backend, runtime.store, tasks)
         tasks.create_task(backend.run())

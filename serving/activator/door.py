@@ -27,8 +27,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from prometheus_client import Histogram
-
 from eventing import projection
 from eventing.config import INNER_SUFFIX
 from eventing.http import wire
@@ -37,6 +35,7 @@ from eventing.http.exchange import Exchange
 from eventing.http.proxy import came_from, forwarded
 from eventing.http.wire import Header
 from serving.activator.breaker import Slot
+from serving.activator.coldstart import ColdStarts
 from serving.activator.passage import Passage
 from serving.activator.pool import Pool
 from serving.activator.router import DEFAULT_ROUTE, TAG, Route
@@ -78,16 +77,16 @@ _PROXIED = _addition((b"k-proxy-request", b"activator"))
 class Activator:
     """Finds the revision of each request."""
 
-    def __init__(self, scaler: Scaler, client: Client, tasks: asyncio.TaskGroup, cold_starts: Histogram,
+    def __init__(self, scaler: Scaler, client: Client, tasks: asyncio.TaskGroup, cold_starts: ColdStarts,
                  domain: str) -> None:
-        """Send over *client*, with short-lived tasks in *tasks*; *cold_starts* is in seconds."""
+        """Send over *client*, with short-lived tasks in *tasks*."""
         self._suffix = f".{domain}".encode()
         self.client = client
         self.loop = asyncio.get_running_loop()
         self.tasks = tasks
         self.wheel = Wheel(self.loop)
         self.answers: Counter[int] = Counter()  # by status
-        self._cold_starts = cold_starts
+        self.cold_starts = cold_starts
         self._scaler = scaler
         self._routes: dict[bytes, Route] = {}
         self._aliases: dict[bytes, bytes] = {}  # a domain, and the host that it stands for
@@ -238,12 +237,6 @@ class Activator:
     def wanted(self, pool: Pool, now: float) -> None:
         """A request waits and there is no worker that is ready."""
         self._scaler.poke(pool, now)
-
-    def answered(self, status: int, cold_s: float | None) -> None:
-        """A request has its answer; *cold_s*: how long it took to start if it woke a worker."""
-        self.answers[status] += 1
-        if cold_s is not None:
-            self._cold_starts.observe(cold_s)
 
     def expired(self, pool: Pool, slot: Slot, line: str) -> None:
         """A request ran out of time at *slot*, which may keep its place for ever where there is a limit."""

@@ -7,7 +7,6 @@ zero has only its number of workers; what is measured second by second is given 
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -16,8 +15,6 @@ from serving.activator.pool import Pool
 from serving.autoscaler.kpa import Decision
 from serving.autoscaler.scaler import Scaler
 
-# Seconds from a request to the first byte of its answer, where it woke a worker; the floor is some 3 ms.
-_COLD_START_BOUNDS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LABELS = ("k8s_namespace_name", "kn_service_name", "kn_configuration_name", "kn_revision_name")
 
 _COUNTS: tuple[tuple[str, str, Callable[[Pool], float]], ...] = (
@@ -38,12 +35,6 @@ _DECISIONS: tuple[tuple[str, str, Callable[[Decision], float]], ...] = (
     ("kn_revision_load_stable", "Average over the stable window", lambda decision: decision.stable),
     ("kn_revision_load_panic", "Average over the panic window", lambda decision: decision.panic),
 )
-
-
-def cold_starts(registry: CollectorRegistry) -> Histogram:
-    """The histogram of cold starts, in *registry*."""
-    return Histogram("clarion_cold_start_seconds", "From a request that woke a worker to its answer's start",
-                     buckets=_COLD_START_BOUNDS_S, registry=registry)
 
 
 class Gauges(Collector):

@@ -219,9 +219,11 @@ class Passage:
         self._status = status
         self._last = now = monotonic()
         cold_s = now - self._begun if self._cold else None
-        self._activator.answered(status, cold_s)
+        self._activator.answers[status] += 1
         if self._slot is not None:
             self._slot.has_answered = True
+            if self._cold:
+                self._activator.cold_starts.answered(self._slot.worker, self._begun, now)
         if self._left:
             return
         upstream = self._upstream
@@ -362,7 +364,7 @@ class Passage:
         self._finish()
 
     def _answer(self, status: int, text: bytes, headers: Iterable[Header] = _PLAIN) -> None:
-        self._activator.answered(status, None)
+        self._activator.answers[status] += 1
         self._exchange.respond(status, headers, text)
         self._finish()
 

@@ -17,7 +17,7 @@ is reset and nothing of the request was processed.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from eventing.errors import ClarionError
@@ -52,6 +52,16 @@ class StartFailed(ClarionError):
         return f"{self.reason}: {self.message}"
 
 
+@dataclass
+class Times:
+    """When a worker came how far, by time.monotonic; 0: not yet, or nobody knows."""
+
+    asked: float = 0.0  # its start was asked for
+    forked: float = 0.0  # it is a process of its own
+    imported: float = 0.0  # its function is imported
+    listening: float = 0.0  # it accepts requests
+
+
 @dataclass(eq=False, kw_only=True)
 class Worker:
     """One worker of one revision, from the moment its start was asked for until after its end."""
@@ -67,6 +77,7 @@ class Worker:
     exited: asyncio.Future[int]
     # Why we ended it, where it was not `stop` that did: its liveness, its processes.
     cause: StartFailed | None = None
+    times: Times = field(default_factory=Times)
     last_words: str = ""  # the last lines that it printed, once it has exited
 
     def __repr__(self) -> str:

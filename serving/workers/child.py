@@ -1,7 +1,7 @@
 """
 One worker as its backend sees it: two pipes, what the zygote reports about it, and the promises in `Worker`.
 
-    report pipe     {"ready": true} | {"failed": ..} | its end without either: a `command` is running now
+    report pipe     {"ready": TIMES} | {"failed": ..} | its end without either: a `command` is running now
     output pipe     what it prints -> its log, at most OUTPUT_BYTES_PER_S: a faster one waits in its print()
     zygote          forked, refused, exited
 
@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -136,6 +137,8 @@ class Child:
         if "failed" in said:
             self._failure = StartFailed(said["failed"]["reason"], said["failed"]["message"])
         elif data or not self.worker.takes_early:
+            for stage, when in said.get("ready", {}).items():
+                setattr(self.worker.times, stage, when)
             self._accepts()
 
     def _close_report(self) -> None:
@@ -153,6 +156,7 @@ class Child:
     def _ready(self) -> None:
         self._deadline.cancel()
         if not self.worker.ready.done():
+            self.worker.times.listening = self.worker.times.listening or time.monotonic()
             self.worker.ready.set_result(None)
         if self._liveness is not None:
             self._probe(self._await_death(self._liveness))

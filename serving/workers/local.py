@@ -19,6 +19,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -172,6 +173,7 @@ class LocalBackend:
             if not is_command:
                 descriptors.append(listener.detach())
         self._children[child.worker.id] = child
+        child.worker.times.asked = time.monotonic()
         with contextlib.suppress(ZygoteGone):  # `_own` notices, and this child is one of those it reports
             zygote.fork(child.worker.id, descriptors)
         _log.debug("worker asked for", revision=name, worker=child.worker.id)
@@ -285,6 +287,7 @@ class LocalBackend:
             return
         if "forked" in report:
             child.pid = report["pid"]
+            child.worker.times.forked = time.monotonic()
             return
         del self._children[child.worker.id]
         if "refused" in report:

@@ -1,7 +1,7 @@
 """
 A worker: one process that serves one function on a socket that listened before it was born.
 
-    import the function -> serve -> report {"ready": true} -> ... SIGTERM -> finish -> exit 0
+    import the function -> serve -> report {"ready": {when it came how far}} -> SIGTERM -> finish -> exit 0
           |                  |
           +------------------+--> report {"failed": {"reason", "message"}} and exit
 
@@ -21,6 +21,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,9 +57,13 @@ class _Report:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._times = {"forked": time.monotonic()}  # a clock that all processes of a machine share
+
+    def imported(self) -> None:
+        self._times["imported"] = time.monotonic()
 
     def ready(self) -> None:
-        self._say({"ready": True})
+        self._say({"ready": {**self._times, "listening": time.monotonic()}})
 
     def failed(self, reason: str, message: str) -> None:
         self._say({"failed": {"reason": reason, "message": message}})
@@ -98,6 +103,7 @@ def run(spec: Spec, trouble: str, runner: asyncio.Runner) -> int:
     sys.path.insert(0, spec.folder)
     try:
         entry = find(Path(spec.folder), spec.entry)
+        report.imported()
         with runner:
             runner.run(_serve(entry, spec, report))
     except NoEntry as error:

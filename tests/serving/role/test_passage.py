@@ -55,6 +55,25 @@ async def test_request_wakes_a_worker_from_zero(house):
     assert b"clarion_cold_start_seconds_count 1.0" in generate_latest(house.metrics)
 
 
+async def test_cold_start_is_told_stage_by_stage(house):
+    """Each stage of a start is counted once, and together they are the whole."""
+    await house.revision("a")
+    seen = {}
+
+    async def counted():
+        seen.update({(sample.labels["stage"], sample.name.rpartition("_")[2]): sample.value
+                     for metric in house.metrics.collect() if metric.name == "clarion_cold_start_stage_seconds"
+                     for sample in metric.samples if not sample.name.endswith("_bucket")})
+        return ("first_byte", "count") in seen
+
+    await house.ask("a")
+    await house.until(counted)
+    stages = ("queued", "forked", "imported", "listening", "first_byte")
+    assert [seen[stage, "count"] for stage in stages] == [1.0] * 5
+    whole = house.metrics.get_sample_value("clarion_cold_start_seconds_sum")
+    assert sum(seen[stage, "sum"] for stage in stages) == pytest.approx(whole)
+
+
 async def test_burst_at_zero_is_held_and_answered(house):
     """Two hundred requests that meet a revision at zero are all answered."""
     await house.revision("a")
