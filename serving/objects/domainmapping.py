@@ -176,7 +176,8 @@ async def finalize(mapping: Resource, context: Context) -> None:
 
 DOMAIN_MAPPING = register(Kind(
     group=names.GROUP, version="v1beta1", kind="DomainMapping", plural="domainmappings",
-    singular="domainmapping", short_names=("dm",), columns=(Column("URL", ".status.url"), *READY_COLUMNS),
+    singular="domainmapping", short_names=("dm",), categories=("all", "knative", "serving"),
+    columns=(Column("URL", ".status.url"), *READY_COLUMNS),
     default=default, validate=validate, reconcile=reconcile, finalize=finalize,
     fields={"spec": shape.DOMAIN_SPEC},
 ))

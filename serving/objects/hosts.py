@@ -50,7 +50,7 @@ class Naming:
     def domain_of(self, route: Resource) -> str:
         """The domain that *route* is in."""
         labels = resource.labels(route)
-        if labels.get(names.VISIBILITY) == "cluster-local":
+        if labels.get(names.VISIBILITY) == names.CLUSTER_LOCAL:
             return LOCAL_DOMAIN
         best, most = "", -1
         for domain, selector in _selectors(self.domains).items():

@@ -55,6 +55,9 @@ def errors_of(made: Resource) -> list[FieldError]:
     errors = name_errors(made)
     annotations = resource.annotations(made)
     wrong = autoscaling.misplaced_errors(annotations) + duration_errors(annotations, names.ROLLOUT_DURATION)
+    visibility = resource.labels(made).get(names.VISIBILITY, names.CLUSTER_LOCAL)
+    if visibility != names.CLUSTER_LOCAL:  # a typo would open to everybody what was meant for inner use
+        errors.append(field.invalid_value(visibility, f"labels.{names.VISIBILITY}"))
     return errors + field.via_field(wrong, "annotations")
 
 

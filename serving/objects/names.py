@@ -33,6 +33,7 @@ ENTRY = "clarion.dev/entry"  # "module:name" of a bundle's function
 PRELOAD = "clarion.dev/preload"  # comma-separated modules that the zygote imports
 
 VISIBILITY = "networking.knative.dev/visibility"
+CLUSTER_LOCAL = "cluster-local"  # its only value
 
 _NAME_LIMIT = 63  # RFC 1035: a label of a host name
 _DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")

@@ -10,7 +10,8 @@ A record of `revisions` (JSON; the data plane reads nothing else):
     uid, service ("" without one), configuration, image
     bundle (SHA-256 hex or null), entry ("module:name" or null), command (list or null), args, env, preload
     container_concurrency (0: no limit), timeout_s, response_start_timeout_s, idle_timeout_s (null: none)
-    memory_bytes, cpu (cores; both null: no limit), user, group (ids; null: the role's), port (null: none)
+    memory_bytes, cpu (cores; both null: no limit), user, group (ids; null: the role's)
+    non_root (never as root), port (null: none)
     readiness, liveness (probes as Kubernetes has them, or null)
     working_dir (null: the bundle's folder), progress_deadline_s
     annotations (autoscaling.knative.dev/* as written), reachable (a Route points at it, or may soon)
@@ -126,6 +127,7 @@ def record(revision: Resource, code: workload.Code, environment: Mapping[str, st
         "cpu": workload.cpu(container),
         "user": user,
         "group": group,
+        "non_root": workload.must_not_be_root(spec, container),
         "port": workload.port(container),
         "readiness": container.get("readinessProbe"),
         "liveness": container.get("livenessProbe"),

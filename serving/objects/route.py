@@ -32,7 +32,7 @@ from serving.objects.revision import REVISION
 
 _CONDITIONS = ("AllTrafficAssigned", "IngressReady", "CertificateProvisioned")
 _HTTP_PORT = 80  # the one that URLs leave out
-_INNER = {"visibility": "cluster-local"}  # of a host that the data port does not serve
+_INNER = {"visibility": names.CLUSTER_LOCAL}  # of a host that the data port does not serve
 _ROLLING = (UNKNOWN, "RolloutInProgress", "A gradual rollout of the latest revision(s) is in progress.")
 
 

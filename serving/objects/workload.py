@@ -101,6 +101,12 @@ def user_and_group(spec: Mapping[str, Any], container: Mapping[str, Any]) -> tup
     return both.get("runAsUser"), both.get("runAsGroup")
 
 
+def must_not_be_root(spec: Mapping[str, Any], container: Mapping[str, Any]) -> bool:
+    """`runAsNonRoot`: the container's, else the pod's."""
+    both = (spec.get("securityContext") or {}) | (container.get("securityContext") or {})
+    return bool(both.get("runAsNonRoot"))
+
+
 def references(container: Mapping[str, Any]) -> set[tuple[str, str]]:
     """(kind, name) of every ConfigMap and Secret that the variables of *container* come from."""
     sources = [*(container.get("envFrom") or ()),

@@ -52,7 +52,7 @@ async def test_record(cluster):
         revision(
             "command: [python, -m, app], args: [-v], env: [{name: A, value: b}], "
             "ports: [{containerPort: 9000}], resources: {limits: {memory: 64Mi, cpu: 500m}}, "
-            "securityContext: {runAsUser: 1000}, "
+            "securityContext: {runAsUser: 1000, runAsNonRoot: true}, "
             "livenessProbe: {httpGet: {path: /live}}, workingDir: sub",
             "containerConcurrency: 3, timeoutSeconds: 20, responseStartTimeoutSeconds: 10, "
             "idleTimeoutSeconds: 5",
@@ -82,6 +82,7 @@ async def test_record(cluster):
         "cpu": 0.5,
         "user": 1000,
         "group": None,
+        "non_root": True,
         "port": 9000,
         "readiness": {"tcpSocket": {}, "successThreshold": 1},
         "liveness": {"httpGet": {"path": "/live"}},

@@ -334,3 +334,13 @@ async def test_image_that_is_not_here(cluster, image, expected):
     assert (found["reason"], found["message"]) == ("ContainerMissing", expected)
     assert failed["message"] == f'Revision "hello-00001" failed with message: {expected}.'
     assert await cluster.projected("revisions") == {}
+
+
+def test_visibility_is_judged(admit):
+    """A misspelt visibility is told, and does not open a Service to everybody."""
+    labels = "{name: hello, labels: {networking.knative.dev/visibility: VALUE}}"
+    text = service().replace("{name: hello}", labels)
+
+    assert admit(text.replace("VALUE", "cluster-local"))[1] == ""
+    assert admit(text.replace("VALUE", "local"))[1] == (
+        "invalid value: local: metadata.labels.networking.knative.dev/visibility")

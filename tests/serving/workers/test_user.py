@@ -39,6 +39,18 @@ async def test_user_ends_with_the_zygote(stage):
     assert await stage.within(worker.exited) == -9
 
 
+@is_root
+@pytest.mark.parametrize("fields", [{}, {"user": 0}])
+async def test_never_root(stage, fields):
+    """Who must not be root is not started as root; as somebody else it is."""
+    record = {"uid": "1", "command": ["true"], "non_root": True}
+    with pytest.raises(StartFailed, match="UserRefused: runAsNonRoot: it would run as root"):
+        await stage.backend.start(NAME, {**record, **fields})
+    assert "runAsNonRoot" in stage.log()[-1]
+    worker = await stage.backend.start(NAME, {**record, "user": 12345})
+    await stage.within(worker.exited)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may become anybody")
 async def test_refused(stage):
     """Who is not root says so instead of running as somebody else."""
