@@ -148,10 +148,7 @@ class LocalBackend:
         logs.Output(logs.path(self._data_dir, namespace, revision), revision).note(text)
 
     async def _start(self, name: str, record: Mapping[str, Any], progress: Progress) -> Worker:
-        user = record.get("user")
-        if user is not None and os.geteuid() not in {0, user}:
-            raise StartFailed("UserRefused", f"runAsUser: {user}: only root may run workers as others, "
-                                             f"and this serving role is run by {os.geteuid()}")
+        _check_user(record)
         folder = await self._folder(record)
         own = await self._environment(name, record, folder, progress)
         await self._running.wait()
@@ -295,6 +292,17 @@ class LocalBackend:
         else:
             child.exited(report["status"])
             _log.debug("worker ended", worker=child.worker.id, status=report["status"])
+
+
+def _check_user(record: Mapping[str, Any]) -> None:
+    """Raise StartFailed (UserRefused) if a worker cannot be who it has to be."""
+    user, ours = record.get("user"), os.geteuid()
+    if user is not None and ours not in {0, user}:
+        raise StartFailed("UserRefused", f"runAsUser: {user}: only root may run workers as others, "
+                                         f"and this serving role is run by {ours}")
+    if record.get("non_root") and (ours if user is None else user) == 0:
+        raise StartFailed("UserRefused", "runAsNonRoot: it would run as root, as this serving role does: say "
+                                         "which user it is to be (runAsUser), or do not run Clarion as root")
 
 
 def _zygote_for(record: Mapping[str, Any], own: Environment | None) -> tuple[str, tuple[str, ...]]:
