@@ -92,6 +92,7 @@ class History:
     faults: list[Fault] = field(default_factory=list)
     final: Final = field(default_factory=Final)
     dispatchers: int = 1
+    start_s: float = 1.0  # what the first start took: how fast this machine is at the moment
     began: float = 0.0  # of the first producer
     healed: float = 0.0  # no fault after this
     drained: float | None = None  # nothing waited any more; None: that never came

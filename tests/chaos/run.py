@@ -72,8 +72,10 @@ class Run:
         folder = self.system.directory / "function"
         folder.mkdir()
         (folder / "func.py").write_text(scenario.FUNCTION.replace("CALLS", repr(str(self.system.calls))))
+        began = time.monotonic()
         self.system.begin()
         await self.system.wait_ready()
+        self.history.start_s = time.monotonic() - began
         text = scenario.objects(f"http://127.0.0.1:{direct}", f"http://127.0.0.1:{cut}")
         await asyncio.to_thread(self.system.apply, list(yaml.safe_load_all(text)), self.system.directory)
         await asyncio.to_thread(self.system.wait_all_ready, "triggers", len(scenario.TRIGGERS))
