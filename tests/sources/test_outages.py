@@ -362,6 +362,7 @@ def flows(instances, kafka, rabbitmq, tmp_path_factory, until):
         valkey.kill()
 
 
+@pytest.mark.timeout(300)  # the servers are started first
 def test_sink_away(flows):
     """Nobody listens at the sink's address for ten seconds."""
     with flows.trouble(crashes=1):
@@ -391,6 +392,7 @@ def test_sources_restarted(flows):
         flows.apply()
 
 
+@pytest.mark.timeout(300)  # each takes seconds to start, and a minute on a machine that is busy with others
 def test_servers_killed(flows):
     """SIGKILL of every server that sources read from, mid-stream, and all come back."""
     with flows.trouble(crashes=1):

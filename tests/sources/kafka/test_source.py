@@ -1,5 +1,7 @@
 """KafkaSource against a real broker: what is written arrives, whatever it is and however it is written."""
 
+from sources.kafka.member import IN_FLIGHT
+
 
 def numbers(start, end):
     """Decimal numbers as text."""
@@ -71,6 +73,19 @@ async def test_unreachable_broker(stage):
 
     assert state["reason"] == "BrokerUnreachable"
     assert state["message"].startswith("127.0.0.1:1: ")
+
+
+async def test_slow_sink_bounds_what_is_under_way(stage):
+    """Behind a sink that takes nothing no more than IN_FLIGHT events are under way, however many wait."""
+    topic = stage.kafka.topic(4)
+    for partition in range(4):
+        stage.produce(topic, *numbers(0, 1000), partition=partition)
+    stage.sink.answers = [503] * 100_000
+
+    await stage.source(topic)
+    await stage.sink.until(lambda sink: len(sink.asked) > 3 * IN_FLIGHT)
+
+    assert len(set(stage.sink.asked)) == IN_FLIGHT
 
 
 async def test_refused_event_does_not_stop_the_partition(stage):

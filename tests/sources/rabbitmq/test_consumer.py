@@ -70,6 +70,21 @@ async def test_parallelism(flow, sources, sink, publisher):
     assert sink.most_at_once == 7
 
 
+async def test_slow_sink_bounds_what_is_held(flow, sources, sink, publisher):
+    """Behind a sink that takes nothing no more messages than parallelism leave the queue."""
+    sink.answers = [503] * 100_000
+    await flow.apply(parallelism=7)
+
+    publisher.events(flow.exchange, range(50))
+    async with asyncio.timeout(20):
+        while publisher.left_in(flow.queue) != 50 - 7:
+            await asyncio.sleep(0.02)
+    tried = 100_000 - len(sink.answers)
+    await sink.until(lambda sink: 100_000 - len(sink.answers) > tried + 3 * 7)
+
+    assert publisher.left_in(flow.queue) == 50 - 7
+
+
 async def test_accepted_out_of_order(flow, sources, sink, publisher):
     """Messages that are accepted in another order than they came in are each acknowledged once."""
     sink.delay_s, sink.spread = 0.02, random.Random(1)
