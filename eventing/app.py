@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import prometheus_client
 import redis.asyncio
+import redis.exceptions
 import structlog
 import uvloop
 from redis.asyncio.retry import Retry
@@ -79,10 +80,12 @@ def run_role(role: str, config: Config, index: int, sockets: Mapping[str, socket
 
 
 def _reasons(error: Exception) -> str | None:
-    """What a role that ended on purpose says; None if any of it was not on purpose."""
+    """What a role says that ended for a reason that is known; None if any of it was not foreseen."""
     if isinstance(error, ExceptionGroup):
         parts = [_reasons(part) for part in error.exceptions]
         return None if None in parts else "; ".join(filter(None, parts))
+    if isinstance(error, redis.exceptions.ConnectionError):  # for longer than a command is tried again
+        return f"the store is away: {error}"
     return str(error) if isinstance(error, ClarionError) else None
 
 
