@@ -32,6 +32,7 @@ dispatchers.
 """
 
 import asyncio
+import functools
 import re
 import socket
 import time
@@ -59,6 +60,7 @@ from eventing.http.wire import Header
 from eventing.projection import Follower, Record
 from eventing.runtime import Runtime
 
+_KNOWN_HOSTS = 64  # Host headers that are not taken apart again; one may be as long as a head
 _BROKER = re.compile(rb"/[^/]+/[^/]+")
 _ALLOW = (b"allow", b"POST, OPTIONS")
 _ACCEPTED = (_ALLOW,)
@@ -118,11 +120,13 @@ class Ingress:
         """Take one request; the table in the module's docstring, from the top."""
         host = _without_port(exchange.header(b"host") or b"")
         if host not in self._hosts or self.giver is None or not exchange.hand_over(self.giver.give):
-            self.handle_here(exchange)
+            self._handle(exchange, host)
 
     def handle_here(self, exchange: Exchange) -> None:
         """Take one request without giving its connection away."""
-        host = _without_port(exchange.header(b"host") or b"")
+        self._handle(exchange, _without_port(exchange.header(b"host") or b""))
+
+    def _handle(self, exchange: Exchange, host: bytes) -> None:
         if host in self._hosts:
             self._proxy.forward(exchange, self._activator)
         elif host in self._sink_hosts:
@@ -256,6 +260,7 @@ def _traced(event: Event, headers: dict[bytes, bytes]) -> Event:
     return Event(attributes, event.data)
 
 
+@functools.lru_cache(_KNOWN_HOSTS)
 def _without_port(host: bytes) -> bytes:
     """Host header as projection `routes` has it; an IPv6 address never matches, with or without its port."""
     return host.partition(b":")[0].lower()
