@@ -1,11 +1,13 @@
 """examples/kafka: from a reading in Kafka to an alarm in a function's log."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import confluent_kafka
 import pytest
 import yaml
 
@@ -33,7 +35,7 @@ def test_alarm(instances, folder, kafka, until):
     instance = instances("-f", str(folder))
     instance.begin()
     until(instance.state_file.exists, what="ports")
-    until(lambda: instance.run("get", "triggers").stdout.count("True") == 2, what="both triggers")
+    until(lambda: instance.run("get", "triggers").stdout.count("True") == 3, what="triggers")
     until(lambda: "TopicNotFound" in instance.run("get", "kafkasources").stdout, what="source that waits")
 
     subprocess.run([sys.executable, folder / "telemetry.py", "--bootstrap", kafka.plain, "--seconds", "603"],
@@ -42,6 +44,13 @@ def test_alarm(instances, folder, kafka, until):
     instance.wait_ready()
     until(lambda: instance.clarion("logs", "alarm").count("pump-2: bearing at") >= 3, what="alarms")
     assert "pump-1" not in instance.clarion("logs", "alarm")
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": kafka.plain, "group.id": "test",
+                                         "auto.offset.reset": "earliest", "log_level": 0})
+    with contextlib.closing(consumer):
+        consumer.subscribe(["alarms"])
+        (alarm,) = until(lambda: [each for each in consumer.consume(1, 0.2) if each.error() is None],
+                         what="alarm in Kafka")
+        assert dict(alarm.headers())["ce_type"] == b"pump.overheated"
     instance.stop()
 
 
