@@ -88,6 +88,7 @@ class Flow:
     def __init__(self, store, kubernetes, sink):
         self.store = store
         self.kubernetes = kubernetes
+        self.sink = sink
         self.namespace = kubernetes.namespace(team="a")
         self.name = f"ApiServerSource/{self.namespace}/watch"
         self.secrets = {"kubeconfig": kubernetes.kubeconfig.read_text()}
@@ -127,16 +128,21 @@ class Flow:
         """What `kubectl` prints, in the flow's namespace."""
         return await asyncio.to_thread(self.kubernetes.kubectl, "-n", self.namespace, *arguments)
 
+    async def apply_config_map(self, name, value="1"):
+        """Create or change one with `kubectl apply`."""
+        await asyncio.to_thread(self.kubernetes.apply, config_map(name, value, self.namespace, {}))
+
     async def config_map(self, name, value="1", *, namespace="", **labels):
         """Create or change one."""
-        made = config_map(name, value, namespace or self.namespace, labels)
-        await asyncio.to_thread(self.kubernetes.apply, made)
+        await self._write(namespace or self.namespace, [(name, value, labels)])
 
     async def config_maps(self, count, value="1"):
         """Create or change many in one go: n-0, n-1, ..."""
-        many = [config_map(f"n-{number}", value, self.namespace, {}) for number in range(count)]
-        where = f"/api/v1/namespaces/{self.namespace}/configmaps"
-        await asyncio.to_thread(self.kubernetes.write, where, *many)
+        await self._write(self.namespace, [(f"n-{number}", value, {}) for number in range(count)])
+
+    async def _write(self, namespace, wanted):
+        made = [config_map(name, value, namespace, labels) for name, value, labels in wanted]
+        await asyncio.to_thread(self.kubernetes.write, f"/api/v1/namespaces/{namespace}/configmaps", *made)
 
     async def stop_api(self, *how):
         """Take the API server away."""
@@ -157,3 +163,12 @@ def config_map(name, value, namespace, labels):
 async def flow(store, kubernetes, sink):
     """An ApiServerSource to apply; nothing of the cluster's own (kube-root-ca.crt) is in its namespace."""
     return Flow(store, kubernetes, sink)
+
+
+@pytest.fixture
+async def neighbour(store, kubernetes):
+    """A second ApiServerSource, with a sink of its own."""
+    sink = Sink()
+    await sink.start()
+    yield Flow(store, kubernetes, sink)
+    await sink.stop()

@@ -11,8 +11,8 @@ async def test_reference(flow, sources, sink, kubernetes):
     await flow.config_map("before")
     state = await flow.apply()
 
-    await flow.config_map("a")
-    await flow.config_map("a", "2")
+    await flow.apply_config_map("a")
+    await flow.apply_config_map("a", "2")
     await flow.kubectl("delete", "configmap", "a")
     await sink.until(lambda sink: len(sink.events) == 3)
 
@@ -31,8 +31,8 @@ async def test_resource(flow, sources, sink):
     """Mode Resource tells the whole object, as it is after the change."""
     await flow.apply(mode="Resource")
 
-    await flow.config_map("a", "1")
-    await flow.config_map("a", "2")
+    await flow.apply_config_map("a", "1")
+    await flow.apply_config_map("a", "2")
     await sink.until(lambda sink: len(sink.events) == 2)
 
     objects = [json.loads(event.data) for event in sink.events]
