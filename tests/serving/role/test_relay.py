@@ -1,0 +1,179 @@
+"""Answers and requests that are passed on as the bytes they came as, and those that must not be."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+
+import pytest
+
+# Answers what its path names, byte for byte; what it was asked is in the body of /asked.
+RAW = r"""
+import os, socket, threading, time
+DATE = b"date: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
+ANSWERS = {
+    b"/length": [b"HTTP/1.1 201 Created\r\n" + DATE + b"X-Own: 1\r\ncontent-length: 2\r\n\r\nok"],
+    b"/chunked": [b"HTTP/1.1 200 OK\r\n" + DATE + b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"],
+    b"/empty": [b"HTTP/1.1 204 No Content\r\n" + DATE + b"\r\n"],
+    b"/hop": [b"HTTP/1.1 200 OK\r\n" + DATE + b"Connection: keep-alive, x-secret\r\nKeep-Alive: timeout=5\r\n"
+              b"X-Secret: 1\r\ncontent-length: 2\r\n\r\nok"],
+    b"/dateless": [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"],
+    b"/halves": [b"HTTP/1.1 200 OK\r\n" + DATE + b"content-length: 4\r\n\r\nok", b"ok"],
+    b"/head-first": [b"HTTP/1.1 200 OK\r\n" + DATE + b"transfer-encoding: chunked\r\n\r\n",
+                     b"2\r\nok\r\n0\r\n\r\n"],
+    b"/interim": [b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\nHTTP/1.1 200 OK\r\n" + DATE
+                  + b"content-length: 2\r\n\r\nok"],
+}
+def serve(connection):
+    data = b""
+    while True:
+        while b"\r\n\r\n" not in data:
+            more = connection.recv(65536)
+            if not more:
+                return
+            data += more
+        head, _, data = data.partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        size = sum(int(line.split(b":")[1]) for line in lines if line.lower().startswith(b"content-length:"))
+        while len(data) < size:
+            data += connection.recv(65536)
+        body, data = data[:size], data[size:]
+        path = lines[0].split()[1]
+        said = head + b"\r\n\r\n" + body
+        asked = b"HTTP/1.1 200 OK\r\n" + DATE + b"content-length: %d\r\n\r\n" % len(said) + said
+        for part in ANSWERS.get(path, [asked]):
+            connection.sendall(part)
+            time.sleep(0.05 if len(ANSWERS.get(path, ())) > 1 else 0)
+server = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+"""
+GET = b"GET %b HTTP/1.1\r\nhost: a\r\n%b\r\n"
+
+
+class Client:
+    """Raw bytes to the activator."""
+
+    def __init__(self, reader, writer):
+        self.reader = reader
+        self.writer = writer
+
+    async def ask(self, path, *, lines=b"", end=b"ok"):
+        """Send a request; the answer up to *end*."""
+        self.writer.write(GET % (path, lines))
+        async with asyncio.timeout(10):
+            return await self.reader.readuntil(end)
+
+
+@pytest.fixture
+async def warm(house):
+    """A connection to the activator, before a revision whose worker runs already."""
+    await house.revision("a", code=RAW, command=[sys.executable], args=["func.py"])
+    await house.ask("a")
+    reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
+    yield Client(reader, writer)
+    writer.close()
+
+
+async def test_whole_answers_pass_as_they_are(warm):
+    """Status, names, date and framing of an answer that came whole are the worker's own."""
+    assert await warm.ask(b"/length") == (b"HTTP/1.1 201 Created\r\ndate: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
+                                          b"X-Own: 1\r\ncontent-length: 2\r\n\r\nok")
+    assert await warm.ask(b"/chunked", end=b"0\r\n\r\n") == (
+        b"HTTP/1.1 200 OK\r\ndate: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
+        b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+    assert (await warm.ask(b"/empty", end=b"\r\n\r\n")).startswith(b"HTTP/1.1 204 No Content\r\n")
+
+
+async def test_what_is_for_one_hop_stays_there(warm):
+    """Connection, what it names, and interim answers do not pass; a date is added where there is none."""
+    answer = (await warm.ask(b"/hop")).lower()
+    assert b"x-secret" not in answer
+    assert b"keep-alive" not in answer
+    assert b"early" not in await warm.ask(b"/interim")
+    assert b"date: " in await warm.ask(b"/dateless")
+
+
+async def test_answers_that_come_in_parts(warm):
+    """What does not come whole is passed on part by part, and the connection goes on."""
+    assert (await warm.ask(b"/halves", end=b"okok")).startswith(b"HTTP/1.1 200 OK")
+    assert b"transfer-encoding: chunked" in await warm.ask(b"/head-first", end=b"0\r\n\r\n")
+    assert (await warm.ask(b"/length")).startswith(b"HTTP/1.1 201 Created")
+
+
+async def test_clients_that_need_another_answer(warm, house):
+    """One of HTTP/1.0 gets no chunks, one that wants the connection closed is told so, HEAD has no body."""
+    head = b"HEAD /length HTTP/1.1\r\nhost: a\r\n\r\n" + GET % (b"/length", b"")
+    warm.writer.write(head)
+    async with asyncio.timeout(10):
+        both = await warm.reader.readuntil(b"ok")
+    assert both.count(b"201 Created") == 2
+    old, closing = b"GET /chunked HTTP/1.0\r\nhost: a\r\n\r\n", GET % (b"/chunked", b"connection: close\r\n")
+    for request in (old, closing):
+        reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
+        writer.write(request)
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+        assert b"connection: close" in answer
+        assert b"ok" in answer
+        assert (b"chunked" in answer) == (b"HTTP/1.1\r\n" in request)
+
+
+async def test_requests_pass_as_they_are(warm):
+    """A worker gets the client's own bytes, our lines behind them; what is for us is not among them."""
+    seen = await warm.ask(b"/asked?q=1", lines=b"X-Mixed:  Case \r\n", end=b"activator\r\n\r\n")
+    assert b"GET /asked?q=1 HTTP/1.1\r\nhost: a\r\nX-Mixed:  Case \r\nk-proxy-request: activator" in seen
+    seen = await warm.ask(b"/asked", lines=b"K-Proxy-Request: me\r\nTE: x\r\n", end=b"activator\r\n\r\n")
+    assert b"me\r\n" not in seen
+    assert b"te: x" not in seen.lower()
+
+
+async def test_requests_in_pieces_and_ahead(warm):
+    """Several requests in one read, and one in several reads, each reach the worker once and whole."""
+    post = b"POST /asked HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n%b"
+    warm.writer.write(post % b"one." + post % b"two.")
+    for end in (b"one.", b"two."):
+        async with asyncio.timeout(10):
+            assert b"content-length: 4" in await warm.reader.readuntil(end)
+    for piece in (post[:20], post[20:-2], b"thre", b"GET /length HTTP/1.1\r\n", b"host: a\r\n\r\n"):
+        warm.writer.write(piece)
+        await asyncio.sleep(0.02)  # so that it is a read of its own; nothing depends on it
+    async with asyncio.timeout(10):
+        await warm.reader.readuntil(b"\r\n\r\nthre")
+        await warm.reader.readuntil(b"\r\n\r\nok")
+
+
+async def test_folded_header_is_no_way_in(warm):
+    """A header continued on the next line never reaches a worker as a line of its own."""
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        folded = b"x-a: b\r\n k-proxy-request: me\r\n"
+        seen = await warm.ask(b"/asked", lines=folded, end=b"activator\r\n\r\n")
+        assert b"\r\nk-proxy-request: me" not in seen
+        assert b"\r\n k-proxy-request: me" not in seen
+
+
+async def test_data_port_connections_say_where_they_come_from(house, warm):
+    """A connection that the ingress gave away: its client's address is told; only hosts there are answer."""
+    await house.route("b.default.localhost", {"a": 100})
+
+    async def is_known():
+        return (await house.ask("b.default.localhost")).status == 200
+
+    await house.until(is_known)
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    channel.connect(str(house.config.handover_socket))
+    with channel, socket.create_server(("127.0.0.1", 0)) as listener:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        accepted, _ = listener.accept()
+        asked = b"GET /asked HTTP/1.1\r\nhost: b.default.localhost\r\n\r\n"
+        with accepted:
+            socket.send_fds(channel, [asked], [accepted.fileno()])
+        async with asyncio.timeout(10):
+            seen = await reader.readuntil(b"x-forwarded-host: b.default.localhost\r\n\r\n")
+        assert b"x-forwarded-for: 127.0.0.1\r\n" in seen
+        assert b'forwarded: for=127.0.0.1;host="b.default.localhost";proto=http\r\n' in seen
+        writer.write(b"GET /asked HTTP/1.1\r\nhost: none.default.localhost\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert b"404" in await reader.readline()
+        writer.close()
