@@ -20,6 +20,17 @@
 local SEEN = 500000 -- about 60 MB
 local SWEEP = 2     -- expired digests removed for each event: more than come in, and never many at once
 
+local CROWDED = 1000 -- entries of one millisecond; a call adds as many at the most
+
+-- PLACE (eventing/keys.py) tells 2,048 entries of one millisecond apart. After the clock was stepped back the
+-- store goes on numbering those of the last one's millisecond, for as long as the step was: so it is left.
+local function leave_crowded(stream, id)
+  local millisecond, sequence = id:match('^(%d+)%-(%d+)$')
+  if tonumber(sequence) >= CROWDED then
+    redis.call('XSETID', stream, string.format('%.0f-0', tonumber(millisecond) + 1))
+  end
+end
+
 local function clock()
   local now = redis.call('TIME')
   return tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
@@ -59,22 +70,23 @@ end
 
 -- Nearly all calls: nothing to be held, no repeats to be known. A tenth cheaper than going through the rest.
 local function append_plain(stream, shapes, args, at)
-  local call = redis.call
+  local call, id = redis.call, nil
   for i = 1, #shapes do
     if shapes:byte(i) == 100 then -- "d"
-      call('XADD', stream, '*', 'a', args[at], 'd', args[at + 1])
+      id = call('XADD', stream, '*', 'a', args[at], 'd', args[at + 1])
       at = at + 2
     else
-      call('XADD', stream, '*', 'a', args[at])
+      id = call('XADD', stream, '*', 'a', args[at])
       at = at + 1
     end
   end
+  leave_crowded(stream, id)
   return at
 end
 
 -- Returns where the next key's arguments begin, and how many events had been sent before.
 local function append_known(stream, shapes, window, args, at)
-  local tag, repeats = stream:sub(1, -8), 0 -- without ":events"
+  local tag, repeats, id = stream:sub(1, -8), 0, nil -- without ":events"
   local seen, now = tag .. ':seen', window > 0 and clock()
   for i = 1, #shapes do
     local shape = shapes:byte(i)
@@ -98,10 +110,13 @@ local function append_known(stream, shapes, window, args, at)
     elseif due then
       hold(tag, due, attributes, data)
     elseif data then
-      redis.call('XADD', stream, '*', 'a', attributes, 'd', data)
+      id = redis.call('XADD', stream, '*', 'a', attributes, 'd', data)
     else
-      redis.call('XADD', stream, '*', 'a', attributes)
+      id = redis.call('XADD', stream, '*', 'a', attributes)
     end
+  end
+  if id then
+    leave_crowded(stream, id)
   end
   if window > 0 then
     sweep(seen, #shapes, now, window)

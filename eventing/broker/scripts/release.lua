@@ -12,13 +12,20 @@ redis.register_function{function_name = 'clarion_release_held', flags = {'allow-
   local now = redis.call('TIME')
   local clock = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
   local due = redis.call('ZRANGEBYSCORE', tag .. ':due', '-inf', clock, 'LIMIT', 0, args[1])
+  local moved
   for _, id in ipairs(due) do
     local found = redis.call('XRANGE', tag .. ':held', id, id)[1]
     if found then
-      redis.call('XADD', tag .. ':events', '*', unpack(found[2]))
+      moved = redis.call('XADD', tag .. ':events', '*', unpack(found[2]))
       redis.call('XDEL', tag .. ':held', id)
     end
     redis.call('ZREM', tag .. ':due', id)
+  end
+  if moved then
+    local millisecond, sequence = moved:match('^(%d+)%-(%d+)$')
+    if tonumber(sequence) >= 1000 then -- as in append.lua
+      redis.call('XSETID', tag .. ':events', string.format('%.0f-0', tonumber(millisecond) + 1))
+    end
   end
   return {#due, redis.call('ZRANGE', tag .. ':due', 0, 0, 'WITHSCORES')[2] or ''}
 end}

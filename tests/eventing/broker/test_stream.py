@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import itertools
 
 import pytest
 
 from eventing import keys
+from eventing.broker import archive
 from eventing.broker import stream as stream_module
+from eventing.broker.page import place_of
 from eventing.broker.stream import Stream, decode, partition_of
 from eventing.errors import Unavailable
 from eventing.event import Event
@@ -209,3 +212,20 @@ async def test_everybody_is_told_however_often_the_connection_is_cut(store):
     stored = [decode(fields).attributes["id"] for _, fields in await store.xrange(KEY)]
     assert told
     assert set(told) <= set(stored)
+
+
+async def test_places_after_the_clock_was_stepped_back(store):
+    """Each entry has a place of its own, after all before it, although the clock is behind the last one."""
+    last = 32_503_680_000_000
+    await store.xadd(KEY, {"a": "{}"}, id=f"{last}-0")
+    async with running(store) as stream:
+        for start in range(0, 3500, 500):
+            assert await append_many(stream, range(start, start + 500)) == [None] * 500
+        for number in range(50):  # one by one, with a window
+            await stream.append(BROKER, 0, event(f"one-{number}"), 60_000)
+
+    ids = [entry_id.decode() for entry_id, _ in await store.xrange(KEY)]
+    places = [place_of(entry_id) for entry_id in ids]
+    assert len(ids) == 3551
+    assert all(before < after for before, after in itertools.pairwise(places))
+    assert archive.order_of(ids[-1]) < (last + 10, 0)
