@@ -37,7 +37,9 @@ def explain(
     Every part of its filter is judged, with a reason. An event is JSON as `clarion tail -o json` prints it.
     Exit code 1: the Trigger does not want it.
 
-    Example: clarion tail --since 10m -c 1 -o json | clarion explain trigger price --event -
+    Example: clarion explain trigger price --event order.json
+
+    Or of what just came by: clarion tail --since 10m -c 1 -o json | clarion explain trigger price --event -
     """
     if form not in {"text", "json"}:
         raise UsageError(f"-o {form}: choose text or json")
