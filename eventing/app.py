@@ -29,6 +29,7 @@ from eventing.config import Config
 from eventing.errors import ClarionError
 from eventing.http import server
 from eventing.http.exchange import Exchange
+from eventing.process import allow_descriptors
 from eventing.runtime import Runtime
 
 # Each has `async def run(runtime: Runtime) -> None`.
@@ -65,6 +66,7 @@ def run_role(role: str, config: Config, index: int, sockets: Mapping[str, socket
         The process' exit status: 0 after a drain, 1 after a failure, which is logged.
     """
     telemetry.configure_logging(config.log_format, config.log_level, role, index)
+    allow_descriptors()
     log = structlog.get_logger(__name__)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -7,6 +7,7 @@ of a killed parent lives on until it notices.
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -14,8 +15,19 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
+# A request has a descriptor on either side, and the usual soft limit of 1024 would be used up by 500.
+_DESCRIPTORS = 20_000
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15  # 15 bytes at most: what `ps` and `top` show
+
+
+def allow_descriptors() -> None:
+    """Raise this process' soft limit of open files as far as it is needed and may go."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if 0 <= soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Child:

@@ -12,7 +12,6 @@ have shown that they can start (table `scales`, same uid) are not asked to show 
 """
 
 import asyncio
-import resource
 
 from eventing.http.client import Client, ClientLimits
 from eventing.http.server import Limits, serve
@@ -27,8 +26,6 @@ from serving.deployments.keeper import Keeper
 from serving.workers.local import LocalBackend
 from serving.workers.sweep import Sweeper
 
-# A request has a descriptor on either side, and the usual soft limit of 1024 would be used up by 500.
-_DESCRIPTORS = 10_000
 # The body of a request crosses at the pace of its worker, which may think for as long as its timeout says.
 _LIMITS = Limits(connections=4000, body_s=3600.0, write_s=3600.0)
 _CLIENT_LIMITS = ClientLimits(connections=4000)
@@ -37,7 +34,6 @@ _CLIENT_LIMITS = ClientLimits(connections=4000)
 async def run(runtime: Runtime) -> None:
     """Serve until `runtime.stopping`; then finish what is in flight within `config.drain_s`, and end."""
     config = runtime.config
-    _allow_descriptors()
     backend = LocalBackend(config, runtime.store)
     client = Client(limits=_CLIENT_LIMITS)
     async with asyncio.TaskGroup() as tasks:
@@ -77,11 +73,3 @@ async def run(runtime: Runtime) -> None:
         await backend.close()
         await client.close()
         await end(owned)
-
-
-def _allow_descriptors() -> None:
-    """Raise the soft limit of open files as far as it is needed and may go."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
-    if 0 <= soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -70,6 +70,9 @@ _LINE = (_ALLOW, (b"content-type", b"text/plain; charset=utf-8"))
 _RETRY_AFTER = (*_LINE, (b"retry-after", b"1"))
 _SEND_PLAIN = (*_LINE, (b"accept-encoding", bodies.ACCEPTED))
 
+# Clients of Services among them, until their connections are given away: a burst comes here first.
+_LIMITS = server.Limits(connections=8000)
+
 _BATCH = binding.BATCH.encode()
 # W3C Trace Context, section 3.2: version, trace-id, parent-id, flags.
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -287,9 +290,9 @@ async def run(runtime: Runtime) -> None:
         await follower.loaded.wait()
         await stream.connected.wait()
         listener = await server.serve(ingress.handle, sock=runtime.sockets.get("data"),
-                                      host=config.host, port=config.port)
+                                      host=config.host, port=config.port, limits=_LIMITS)
         # A connection that came back carries requests of several kinds: it stays, and is given no more.
-        returned = server.Server(ingress.handle_here, server.Limits())
+        returned = server.Server(ingress.handle_here, _LIMITS)
         ingress.giver = Giver(config.handover_socket, lambda sock, data: _adopt(tasks, returned, sock, data))
         owned.append(tasks.create_task(ingress.giver.run()))
         runtime.ready()

@@ -18,6 +18,9 @@ from eventing.http.handover import Taker
 from eventing.http.server import Limits, Server
 from serving.activator.door import Activator
 
+# What waits for a worker is a connection each: two and a half seconds' worth at 3,000 requests/s.
+_CONNECTIONS = 8000
+
 
 class Outer:
     """All connections that were given to this role."""
@@ -26,7 +29,7 @@ class Outer:
         """Take them at the unix socket *path*. Raises OSError where that cannot be had."""
         self._activator = activator
         self._tasks = tasks
-        self._server = Server(self.handle, Limits())
+        self._server = Server(self.handle, Limits(connections=_CONNECTIONS))
         self._taker = Taker(path, self._take)
 
     def __repr__(self) -> str:

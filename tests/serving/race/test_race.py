@@ -1,7 +1,8 @@
-"""A short race, from zero to zero; `python -m tests.serving.race` is the long one."""
+"""A short race and a small burst; `python -m tests.serving.race` and `..race.burst` are the long ones."""
 
 import pytest
 
+from tests.serving.race import burst
 from tests.serving.race.race import Race
 
 SEED = 7
@@ -23,3 +24,13 @@ async def test_nothing_is_dropped(raced, tmp_path):
     assert not tally.problems, str(tally)
     assert tally.answers.total() > 20
     assert tally.sent
+
+
+async def test_burst_at_zero(raced, tmp_path):
+    """Requests that do not wait for each other meet a Service at zero: every one is answered."""
+    burst.prepare(raced, tmp_path)
+    one = burst.Burst()
+    await one.run(raced.state["port"], 300, 2)
+
+    assert one.answers == {200: one.answers.total()}, str(one)
+    assert one.answers.total() > 100
