@@ -123,7 +123,7 @@ def test_what_is_no_filter(api, broker, filters, says):
         "broker": broker, "subscriber": {"uri": "http://127.0.0.1:9"}, "filters": filters}}
     status, refused = api.call("POST", TRIGGERS, wish)
 
-    assert status == 400
+    assert status in (400, 422)  # the webhook's refusal, or the schema's: a map where a list belongs
     assert says in refused["message"]
 
 

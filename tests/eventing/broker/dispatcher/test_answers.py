@@ -78,13 +78,21 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("say", "reason"), CASES)
-async def test_what_is_no_answer(bench, subscriber, eventually, delivery, *, say, reason):
+@pytest.fixture
+async def mouth(request):
+    """The subscriber that says what the test's parameter says."""
+    made = Mouth(request.param)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.mark.parametrize(("mouth", "reason"), CASES, indirect=["mouth"])
+async def test_what_is_no_answer(bench, subscriber, eventually, delivery, *, mouth, reason):
     """It becomes a dead letter with that reason, what is offered is not taken, and others are served."""
-    mouth = Mouth(say)
-    await mouth.start()
     await bench.dispatcher()
-    await bench.trigger("mouth", mouth.url, delivery=delivery(timeout_s=0.5))
+    await bench.trigger("mouth", mouth.url,
+                        delivery=delivery(timeout_s=0.3 if reason == "timeout" else 60.0))
     await bench.trigger("other", subscriber.url)
 
     await bench.send("1")
@@ -94,4 +102,3 @@ async def test_what_is_no_answer(bench, subscriber, eventually, delivery, *, say
     assert reason in letter.reason
     assert mouth.sent_bytes < LIMIT_BYTES
     await eventually(lambda: subscriber.ids == ["1"])
-    await mouth.stop()
