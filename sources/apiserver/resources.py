@@ -56,7 +56,7 @@ async def discover(server: Server, wanted: Sequence[Mapping[str, Any]]) -> list[
         resources.append(Watched(api_version, each["kind"], plural=named[0]["name"],
                                  is_namespaced=bool(named[0].get("namespaced")),
                                  selector=selector.text(each.get("selector") or {})))
-    return resources
+    return list(dict.fromkeys(resources))
 
 
 async def _known(server: Server, api_version: str) -> list[Mapping[str, Any]]:

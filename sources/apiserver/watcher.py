@@ -77,7 +77,8 @@ class Watcher:
         self._record = record
         self._mode: str = spec["mode"]
         self._owner = spec.get("owner")
-        self._selector = spec.get("namespaceSelector")
+        given = spec.get("namespaceSelector")
+        self._selector = None if given is None else selector.text(given)  # "" picks all namespaces
         self._passes = _compiled(spec.get("filters") or [])
         self._places: dict[str, str] = {}
         self._tasks = asyncio.TaskGroup()
@@ -104,8 +105,8 @@ class Watcher:
 
     async def _run_selected(self) -> None:
         """Follow the namespaces, and what is in them."""
-        text = selector.text(self._selector or {})
-        place = Place(self._home, "/api/v1/namespaces", "v1", "Namespace", text)
+        # A page of its own: the source may watch Namespaces too.
+        place = Place(f"{self._home}#", "/api/v1/namespaces", "v1", "Namespace", self._selector or "")
         namespaces = Collection(self._server, self._emit.ledger, place, self._on_namespaces)
         elsewhere = [each for each in self._resources if not each.is_namespaced]
         async with self._tasks:
