@@ -301,7 +301,7 @@ def test_node(instance, func):
     """The example in another language: a program that serves PORT."""
     instance.clarion("apply", "-f", EXAMPLES / "node")
 
-    said = json.loads(func("invoke", "greet", "--data", '{"name":"Ada"}').stdout)
+    said = json.loads(func("invoke", "salute", "--data", '{"name":"Ada"}').stdout)
 
     assert said["message"] == "Hello Ada"
     assert said["from"].startswith("v")

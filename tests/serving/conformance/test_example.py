@@ -19,7 +19,7 @@ def started(instances):
 
 
 @pytest.mark.parametrize("host", [
-    "hello.default.localhost", "latest-hello.default.localhost", "hello.localhost"])
+    "world.default.localhost", "latest-world.default.localhost", "world.localhost"])
 def test_hosts(started, host):
     """A YAML made for a cluster is served here, at its host, its tag's and its domain."""
     assert Data(started).ask(host) == (200, "Hello World!\n")
@@ -28,10 +28,10 @@ def test_hosts(started, host):
 def test_a_rollout_begins(started, until):
     """A new revision gets part of the requests first, and the Service says that it is on its way."""
     text = (EXAMPLE / "services.yaml").read_text().replace("30s ", "1h ").replace(
-        "hello-world}", "hello-moon}").replace('"World"', '"Moon"')
-    text = text.replace("func://./hello", f"func://{EXAMPLE}/hello")
+        "world-one}", "world-two}").replace('"World"', '"Moon"')
+    text = text.replace("func://./world", f"func://{EXAMPLE}/world")
     assert started.run("apply", "-f", "-", "--no-wait", stdin=text).returncode == 0
 
     until(lambda: "RolloutInProgress" in started.clarion("get", "services"), what="rollout")
-    answers = {Data(started).ask("hello.default.localhost")[1] for _ in range(100)}
+    answers = {Data(started).ask("world.default.localhost")[1] for _ in range(100)}
     assert answers == {"Hello World!\n", "Hello Moon!\n"}

@@ -11,7 +11,7 @@ const server = http.createServer((request, response) => {
       "content-type": "application/json",
       "ce-specversion": "1.0",
       "ce-type": "greeting.made",
-      "ce-source": "/greet",
+      "ce-source": "/salute",
       "ce-id": `reply-${request.headers["ce-id"] ?? process.hrtime.bigint()}`,
     });
     response.end(JSON.stringify({ message: `Hello ${name}`, from: process.version }));
