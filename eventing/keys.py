@@ -14,7 +14,7 @@ slot of a Redis Cluster and one server-side function may touch them together.
 | `{clarion:objects}:log` | stream | id `version-0`; `t` ADDED, MODIFIED or DELETED, `f` field in the hash, \
 `o` the object's JSON, compressed, `l` JSON of the labels before if they changed | control | 4,096 changes later |
 | `clarion:control:lease` | string | `host pid token` of the process that reconciles | control | 6 s after its last renewal |
-| `clarion:source:UID` | string | where the source UID stopped, if its server does not keep that: sources/places.py | sources role | 400 days after it was last written |
+| `clarion:source:UID` | string | where the source UID stopped, if its server does not keep that: sources/places.py | sources role | with its object, or 400 days after it was last written |
 | `{clarion:source:UID}:pages` | hash | page -> place: what the source UID must know of its server's objects, sources/ledger.py | sources role | with its object, or 30 days after it was last written |
 | `{clarion:source:UID}:ledger` | hash | `page uid` -> JSON, an outline of the object with that uid | sources role | likewise |
 | `clarion:dispatchers` | sorted set | name of a living dispatcher, scored by the Unix ms until which that holds | dispatcher | 2 s after its dispatcher |

@@ -3,8 +3,8 @@ Where sources stopped: one short text each, for those whose server does not keep
 
 A source says where it is as often as it likes; what was said last is written, that of all sources together,
 every tenth of a second. A crash in between makes a source begin a little earlier, which repeats events and
-loses none. A place dies with nobody's object: an object may be away for a while (its sink was deleted), so
-what is not written for more than a year is forgotten.
+loses none. The control side forgets a place with its object; one that it missed is forgotten when nobody has
+written it for more than a year.
 """
 
 import asyncio
