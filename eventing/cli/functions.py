@@ -22,9 +22,10 @@ def logs(
     server_url: server.Server = None,
 ) -> None:
     """
-    Print what a Service's workers print, or the program of a Deployment or of a ContainerSource.
+    Print what a Service's workers print.
 
-    The lines of all revisions; those of processes that ended are kept. Ctrl-C ends -f.
+    Or the program of a Deployment or of a ContainerSource of that name. The lines of all revisions; those of
+    processes that ended are kept. Ctrl-C ends -f.
 
     Example: clarion logs price -f
     """

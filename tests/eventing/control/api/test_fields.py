@@ -186,8 +186,8 @@ async def test_many_and_strange_fields(api, validation):
     pytest.param(SERVICE, POD % "", "template", "autoscaling.knative.dev/min-scal",
                  'unknown annotation "autoscaling.knative.dev/min-scal" in spec.template.metadata.'
                  "annotations: did you mean autoscaling.knative.dev/min-scale?", id="the autoscaler's"),
-    pytest.param(PING, "{sink: {uri: 'http://a/'}}", "metadata", "clarion.dev/rate",
-                 'unknown annotation "clarion.dev/rate" in metadata.annotations: a PingSource has none '
+    pytest.param(SERVICE, POD % "", "metadata", "clarion.dev/rate",
+                 'unknown annotation "clarion.dev/rate" in metadata.annotations: a Service has none '
                  "of clarion.dev there", id="where there is none"),
     pytest.param("Broker.eventing.knative.dev/v1", {}, "metadata", "example.com/any", "", id="of others"),
     pytest.param(SERVICE, POD % "", "template", "autoscaling.knative.dev/maxScale", "", id="camel case"),
