@@ -12,41 +12,53 @@ A connection that is lost, a queue that is deleted, a server that restarts: the 
 the sources role starts another after a while. RabbitMQ then delivers again what had not been acknowledged, so
 a crash anywhere repeats at most `parallelism` events and loses none.
 
-aio-pika is imported here only, when a source runs: nobody else pays for it.
+aio-pika connects, declares and acknowledges; the messages come past it, through sieve.py. It is imported when
+a source runs: nobody else pays for it.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from eventing.event import Event
 from eventing.projection import Record
 from sources.rabbitmq import address, topology
 from sources.rabbitmq.acks import Acks
-from sources.rabbitmq.message import Message, to_event
+from sources.rabbitmq.message import to_event
 from sources.rabbitmq.topology import Topology
 from sources.source import Emit, NotReady, Refused, secrets_of, source, spec_of
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
-    from aiormq.abc import AbstractChannel as UnderlayChannel
-    from aiormq.abc import DeliveredMessage
+
+    from sources.rabbitmq.sieve import Delivery, OnDeliveries
 
 _CONNECT_S = 10.0
 _CLOSE_S = 2.0  # a server that is gone does not say goodbye
 # A peer that vanished without a word is noticed after three of these; RabbitMQ proposes 60.
 _HEARTBEAT_S = 10
+# Of messages that wait at the same moment two groups are under way to a broker of ours, of as many events as
+# it gets in one request (batches.py).
+_CARRIERS = 2
+_TOGETHER = 64
+
+
+class _Over(Exception):
+    """The run has ended."""
 
 
 @source("RabbitmqSource")
 async def rabbitmq(record: Record, emit: Emit) -> None:
     """Consume until the connection ends; raises NotReady with the reason."""
     wanted = topology.of(spec_of(record))
-    async with _connected(record) as connection:
+    consumer = _Consumer(record, emit)
+    async with _connected(record, consumer.arrived) as connection:
         channel = await _channel(connection, wanted)
         queue = await _declared(channel, wanted)
-        await _Consumer(record, emit).run(channel, queue)
+        await consumer.run(channel, queue)
 
 
 class _Consumer:
@@ -58,18 +70,47 @@ class _Consumer:
         self._emit = emit
         self._acks = Acks()
         self._is_acknowledging = False
+        self._waiting: deque[Delivery] = deque()  # bounded by the prefetch, as all that follows
+        self._carriers = 0
+        self._tasks = asyncio.TaskGroup()
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, channel: "AbstractChannel", queue: "AbstractQueue") -> None:
-        """Until the channel closes or the server cancels the consumer."""
+        """Until the channel closes or the server cancels the consumer; raises why."""
         channel.close_callbacks.add(self._on_close)
-        # One floor below `queue.consume`, which makes an object of 28 attributes of each message: a tenth of
-        # all the time. The channel runs `_take` as a task for each; prefetch bounds their number.
-        underlay = await channel.get_underlay_channel()
-        underlay.on_consumer_cancel_callbacks.add(self._on_cancel)
-        await underlay.basic_consume(queue.name, self._take)
-        self._emit.ready()
-        await self._ended
+        self._channel = await channel.get_underlay_channel()
+        self._channel.on_consumer_cancel_callbacks.add(self._on_cancel)
+        try:
+            async with self._tasks:
+                await self._consume(queue.name)
+        except* _Over:
+            pass
+        finally:
+            self._ended.cancel()  # the connection's end is no news any more; it keeps what it has
+        self._ended.result()
+
+    async def _consume(self, queue: str) -> None:
+        """Raises _Over at the end, so that nothing of the run is left."""
+        try:
+            with _failing("QueueFailed"):
+                await self._channel.basic_consume(queue, _nobody)
+        except NotReady as why:
+            self._end(why)
+        else:
+            self._emit.ready()
+        await asyncio.wait((self._ended,))
+        raise _Over
+
+    def arrived(self, deliveries: "Sequence[Delivery]") -> None:
+        """Messages have come."""
+        if self._ended.done():
+            return
+        for delivery in deliveries:
+            self._acks.delivered(delivery.tag)
+        self._waiting.extend(deliveries)
+        if self._carriers < _CARRIERS:
+            self._carriers += 1
+            self._tasks.create_task(self._carry())
 
     def _on_close(self, _channel: object, error: BaseException | None) -> None:
         self._end(NotReady("ConnectionLost", f"the connection to RabbitMQ ended: {_said(error)}"))
@@ -81,30 +122,45 @@ class _Consumer:
         if not self._ended.done():
             self._ended.set_exception(error)
 
-    async def _take(self, delivered: "DeliveredMessage") -> None:
-        """One message, whatever happens to it: an error ends the run, and so all that are in flight."""
+    async def _carry(self) -> None:
+        """Pass on what waits, those together that came together; an error ends the run."""
         try:
-            await self._pass_on(delivered)
+            while self._waiting:
+                count = min(len(self._waiting), _TOGETHER)
+                await self._pass_on([self._waiting.popleft() for _ in range(count)])
         except Exception as error:  # noqa: BLE001  it is raised again by `run`
             self._end(error)
+        finally:
+            self._carriers -= 1
 
-    async def _pass_on(self, delivered: "DeliveredMessage") -> None:
-        tag = delivered.delivery_tag or 0
-        self._acks.delivered(tag)
-        event = to_event(_message(delivered), self._source)
+    async def _pass_on(self, deliveries: "Sequence[Delivery]") -> None:
+        events = [(delivery.tag, to_event(delivery.message, self._source)) for delivery in deliveries]
+        while len(events) > 1 and (accepted := await self._emit.in_order([event for _, event in events])):
+            for tag, _ in events[:accepted]:
+                self._acks.done(tag)
+            del events[:accepted]
+            await self._acknowledge()
+        for tag, event in events:
+            self._tasks.create_task(self._send(tag, event))
+
+    async def _send(self, tag: int, event: Event) -> None:
+        """One message by itself, whatever happens to it."""
         try:
-            await self._emit(event)
-        except Refused as refused:
-            if not self._has_dead_letter_sink:
-                self._emit.hand_back(event, refused)
-                self._acks.rejected(tag)
-                await delivered.channel.basic_reject(tag, requeue=False)
-                return
-            await self._emit.give_up(event, refused)
-        self._acks.done(tag)
-        await self._acknowledge(delivered.channel)
+            try:
+                await self._emit(event)
+            except Refused as refused:
+                if not self._has_dead_letter_sink:
+                    self._emit.hand_back(event, refused)
+                    self._acks.rejected(tag)
+                    await self._channel.basic_reject(tag, requeue=False)
+                    return
+                await self._emit.give_up(event, refused)
+            self._acks.done(tag)
+            await self._acknowledge()
+        except Exception as error:  # noqa: BLE001  as above
+            self._end(error)
 
-    async def _acknowledge(self, channel: "UnderlayChannel") -> None:
+    async def _acknowledge(self) -> None:
         """Tell the server what is done; who was accepted together is acknowledged together."""
         if self._is_acknowledging:
             return  # whoever does takes this one along: two at once could acknowledge a tag twice
@@ -113,22 +169,22 @@ class _Consumer:
         while any(taken := self._acks.take()):
             upto, others = taken
             if upto:
-                await channel.basic_ack(upto, multiple=True)
+                await self._channel.basic_ack(upto, multiple=True)
             for tag in others:
-                await channel.basic_ack(tag)
+                await self._channel.basic_ack(tag)
         self._is_acknowledging = False
 
 
-def _message(delivered: "DeliveredMessage") -> Message:
-    properties = delivered.header.properties
-    return Message(delivered.body, properties.headers or {}, properties.content_type, properties.message_id,
-                   properties.timestamp, bool(delivered.redelivered))
+async def _nobody(_delivered: object) -> None:
+    """What aiormq would call with a message, if the sieve let one through."""
 
 
 @contextlib.asynccontextmanager
-async def _connected(record: Record) -> AsyncIterator["AbstractConnection"]:
+async def _connected(record: Record, on_deliveries: "OnDeliveries") -> AsyncIterator["AbstractConnection"]:
     try:
         import aio_pika  # noqa: PLC0415  an extra; and half a second that only this process should pay
+
+        from sources.rabbitmq.sieve import Sieved  # noqa: PLC0415  likewise
     except ImportError as error:
         why = "RabbitmqSource needs aio-pika: pip install 'clarion[rabbitmq]'"
         raise NotReady("ClientMissing", why) from error
@@ -137,8 +193,15 @@ async def _connected(record: Record) -> AsyncIterator["AbstractConnection"]:
     resources, _, _ = topology.blocks(spec_of(record))
     at = address.of(secrets_of(record), resources.get("vhost") or "/")
     options: dict[str, Any] = {"heartbeat": _HEARTBEAT_S, "name": f"clarion {record['source']}", **at.options}
+
+    class Connection(aio_pika.Connection):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.kwargs["transport_factory"] = Sieved(is_tls=at.ssl, on_deliveries=on_deliveries)
+
     with _failing("ConnectionFailed"):
         connection = await aio_pika.connect(
+            connection_class=Connection,
             host=at.host, port=at.port, login=at.login, password=at.password, virtualhost=at.virtualhost,
             ssl=at.ssl, timeout=_CONNECT_S, **options)
     try:
