@@ -10,6 +10,13 @@ from tests.eventing.conformance import wire
 from tests.eventing.conformance.wire import BROKERS, HEADERS, TRIGGERS, Api, Request, Sink
 
 
+class _Hall(http.server.ThreadingHTTPServer):
+    """Takes as many connections at once as dispatchers open."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+
 @pytest.fixture(scope="package")
 def hall():
     """A server for all sinks: each has a path of its own."""
@@ -33,8 +40,7 @@ def hall():
         def log_message(self, *arguments):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Hall(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield server.server_port, sinks
