@@ -5,9 +5,8 @@ One request on its way through the activator: it waits for a place, goes to a wo
                                                         `-> failed: again elsewhere, or 502
 
 Bytes are forwarded as they come, with back-pressure both ways; a small body of known length is gathered
-first: a request's, so that it can be sent again; an answer's, because one write costs half of two. Where all
-of a request came in one read, or all of an answer, and nothing in its head was meant for us, these very bytes
-are passed on, with our own lines added. A request is sent again only where that cannot repeat an effect, or
+first: a request's, so that it can be sent again; an answer's, because one write costs half of two. What came
+whole may cross as it came (verbatim.py). A request is sent again only where that cannot repeat an effect, or
 could in any case:
 
     what happened before a byte of an answer                   then
@@ -34,6 +33,7 @@ from eventing.http import wire
 from eventing.http.client import Address, Upstream
 from eventing.http.exchange import Exchange
 from eventing.http.wire import Header
+from serving.activator import verbatim
 from serving.activator.breaker import Slot
 from serving.activator.pool import Pool
 
@@ -47,12 +47,8 @@ _AGAIN_S = 0.02
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 _PLAIN: tuple[Header, ...] = ((b"content-type", b"text/plain; charset=utf-8"),)
 _SWITCHING = 101
-_BODYLESS = frozenset({204, 304})
 _WRITTEN = frozenset({b"content-length", b"date"})  # by our own server, with every whole answer
 _TIMED_OUT = b"activator request timeout"  # Knative's words
-# Of an answer: with one of these its bytes are not passed on as they are. (How it is framed may stay.)
-_PER_HOP = wire.HOP_BY_HOP - {b"transfer-encoding"}
-_LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 def _nothing() -> None:
@@ -124,10 +120,9 @@ class Passage:
     def _whole_request(self, body: bytes) -> bytes:
         exchange, lines = self._exchange, self._added.lines
         read = exchange.read if self._plain else None
-        if read is not None:
-            end = read.find(b"\r\n\r\n") + 4
-            if end + len(body) == len(read) and wire.is_plain(read[:end], len(exchange.headers)):
-                return b"%b%b%b" % (read[:end - 2], lines, read[end - 2:])
+        as_it_is = read and verbatim.request(read, len(exchange.headers), lines, len(body))
+        if as_it_is:
+            return as_it_is
         return b"%b %b HTTP/1.1\r\n%b%b\r\n%b" % (
             exchange.method, exchange.target, wire.encode(self._headers), lines, body)
 
@@ -203,7 +198,7 @@ class Passage:
 
     def takes(self, status: int, headers: list[Header], answer: bytes) -> bool:
         """Whether the client may have the bytes of the answer as they are."""
-        return not self._left and self._exchange.can_relay and _can_pass(status, headers, answer)
+        return not self._left and self._exchange.can_relay and verbatim.is_answer(status, headers, answer)
 
     def whole(self, status: int, answer: bytes) -> None:
         """Pass it on."""
@@ -403,19 +398,3 @@ class _Body:
 
     def aborted(self) -> None:
         self._passage.give_up()
-
-
-def _can_pass(status: int, headers: list[Header], answer: bytes) -> bool:
-    """Whether *answer* is one of HTTP/1.1 that clients understand as it is, and has all it should have."""
-    named = dict(headers)
-    if b"date" not in named or not _PER_HOP.isdisjoint(named) or not answer.startswith(b"HTTP/1.1 "):
-        return False
-    end = answer.find(b"\r\n\r\n") + 4
-    length = named.get(b"content-length")
-    if length is not None:
-        is_framed = end + int(length) == len(answer)
-    elif b"transfer-encoding" in named:
-        is_framed = answer.endswith(_LAST_CHUNK)
-    else:
-        is_framed = end == len(answer) and status in _BODYLESS
-    return is_framed and wire.is_plain(answer[:end], len(headers))
