@@ -8,7 +8,7 @@ from tests.serving.race.race import Race
 SEED = 7
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def raced(instances):
     """An instance that runs."""
     made = instances()

@@ -11,11 +11,13 @@ from serving.workers import logs, pids
 
 NEIGHBOUR = "quiet"
 
-# At most 1,200 children that only sleep: too many for a worker, and not too many for a machine.
+# At most 300 children that only sleep, beside 900 threads: too many for a worker, not too many for a machine.
 FORK_BOMB = """
-import os, time
+import os, threading, time
 def bomb():
-    left = 1200
+    for _ in range(900):
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    left = 300
     while True:
         try:
             left -= os.posix_spawn("/bin/sleep", ["sleep", "60"], {}) > 0
