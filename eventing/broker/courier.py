@@ -155,7 +155,8 @@ class Courier:
             self._loop.call_soon(attempt.answered, answer)
             return
         attempt.call = self._sender.send(
-            route, head, body, timeout_s=lane.policy.timeout_s, then=attempt.answered, tasks=self._tasks)
+            route, head, body, timeout_s=lane.policy.timeout_s, then=attempt.answered, tasks=self._tasks,
+            may_send=self._may_send)
 
     def _message(self, lane: Lane, deliveries: list[Delivery]) -> tuple[Route, bytes, bytes]:
         """Where the request goes, its header lines, and its body."""

@@ -2,7 +2,7 @@
 One attempt: a message out by POST, an Answer back. Whatever goes wrong on the way is an Answer too.
 
     route = sender.route(url, namespace, wants_reply=True)     once for each trigger
-    call = sender.send(route, head, body, timeout_s=1, then=f, tasks=tasks)   f(answer) follows, never at once
+    call = sender.send(route, head, body, timeout_s=1, then=f, tasks=tasks, may_send=g)   f(answer) follows
 
 Headers beside the event's own (message.py; eventing.md 2.6): `Kn-Namespace` always, `Prefer: reply` towards
 subscribers, whether they reply or not.
@@ -74,11 +74,16 @@ class Sender:
 
     def send(
         self, route: Route, head: bytes, body: bytes, *,
-        timeout_s: float, then: Then, tasks: asyncio.TaskGroup,
+        timeout_s: float, then: Then, tasks: asyncio.TaskGroup, may_send: Callable[[], bool],
     ) -> "Call":
-        """Send a message of header lines *head* and *body*; *tasks* own the wait for a connection."""
+        """
+        Send a message of header lines *head* and *body*; *then* is never called at once.
+
+        *tasks* own the wait for a connection; after that *may_send* is asked again: a dispatcher that was
+        stopped meanwhile may have lost its lease.
+        """
         request = b"%b%bcontent-length: %d\r\n\r\n%b" % (route.start, head, len(body), body)
-        call = Call(self, route, request, then, tasks)
+        call = Call(self, route, request, then, tasks, may_send=may_send)
         call.deadline = self._loop.time() + timeout_s
         self._calls.add(call)
         if self._timer is None:
@@ -120,11 +125,12 @@ class Sender:
 class Call:
     """One attempt under way; receives its own answer."""
 
-    __slots__ = ("_chunks", "_headers", "_is_fresh", "_request", "_route", "_sender", "_size_bytes",
-                 "_status", "_task", "_tasks", "_then", "_upstream", "deadline")
+    __slots__ = ("_chunks", "_headers", "_is_fresh", "_may_send", "_request", "_route", "_sender",
+                 "_size_bytes", "_status", "_task", "_tasks", "_then", "_upstream", "deadline")
 
     def __init__(
-        self, sender: Sender, route: Route, request: bytes, then: Then, tasks: asyncio.TaskGroup
+        self, sender: Sender, route: Route, request: bytes, then: Then, tasks: asyncio.TaskGroup, *,
+        may_send: Callable[[], bool],
     ) -> None:
         """Made by Sender.send."""
         self._sender = sender
@@ -132,6 +138,7 @@ class Call:
         self._request = request
         self._then: Then | None = then
         self._tasks = tasks
+        self._may_send = may_send
         self._upstream: Upstream | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_fresh = False  # on a connection of its own making: there is no second try
@@ -152,6 +159,10 @@ class Call:
     async def _connect(self) -> None:
         try:
             upstream = await self._sender.client.connect(self._route.address, fresh=self._is_fresh)
+            while not self._may_send():  # until it may again, or somebody else may and this is aborted
+                upstream.abort()
+                await asyncio.sleep(_TICK_S)
+                upstream = await self._sender.client.connect(self._route.address, fresh=self._is_fresh)
         except NoAnswer as error:
             self._end(Answer(NO_ANSWER, None, str(error).encode()))
         else:

@@ -17,7 +17,7 @@ EVENT = Event(
     {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "traceparent": "00-1-2-03"}, b"x")
 
 
-async def attempt(config, url, timeout_s=5):
+async def attempt(config, url, timeout_s=5, may_send=lambda: True):
     """One attempt of a sender of its own."""
     sender = Sender(config)
     try:
@@ -25,7 +25,7 @@ async def attempt(config, url, timeout_s=5):
         async with asyncio.TaskGroup() as tasks:
             head = message.binary(EVENT.attributes)
             sender.send(sender.route(url, "ns", wants_reply=True), head, EVENT.data,
-                        timeout_s=timeout_s, then=told.set_result, tasks=tasks)
+                        timeout_s=timeout_s, then=told.set_result, tasks=tasks, may_send=may_send)
             return await told
     finally:
         await sender.close()
@@ -46,6 +46,20 @@ async def test_services_are_dialled_at_the_activator(tmp_path):
     await activator.close(0)
 
     assert (answer.status, hosts) == (200, [b"hello.default.localhost:8080"])
+
+
+async def test_nothing_is_sent_past_the_lease(tmp_path, subscriber):
+    """A message that got its connection after the lease has ended is sent once there is a lease again."""
+    asked = []
+
+    def may_send():
+        asked.append(len(subscriber.received))
+        return len(asked) == 3
+
+    answer = await attempt(Config(data_dir=tmp_path), subscriber.url, may_send=may_send)
+
+    assert (answer.status, asked) == (200, [0, 0, 0])
+    assert len(subscriber.received) == 1
 
 
 async def test_trace_context_travels_both_ways_of_speaking(tmp_path, subscriber):
