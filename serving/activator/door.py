@@ -13,6 +13,7 @@ in `passage.py`; how many workers there are is the scaler's affair. This room on
 
     asked for                                       answer
     ---------                                       ------
+    more than one host                              400
     a host that no Route has                        404
     a revision that is not there                    404
     `K-Network-Probe: activator`                    200 `activator`
@@ -133,7 +134,7 @@ class Activator:
         """Take one request as far as it gets; the server calls this with every head."""
         headers = exchange.headers
         noted = dict(headers)
-        if (_UNUSUAL.isdisjoint(noted) and not exchange.old
+        if (_UNUSUAL.isdisjoint(noted) and len(noted) == len(headers) and not exchange.old
                 and not noted.get(b"user-agent", b"").startswith(_KUBELET)):
             host = noted.get(b"host", b"")
             route = self._spelled.get(host) or self._spell(host)
@@ -162,6 +163,9 @@ class Activator:
         headers: list[Header] = []
         for header in exchange.headers:
             name = header[0]
+            if name == b"host" and name in noted:  # RFC 9112, section 3.2: which one was checked?
+                self.refuse(exchange, 400, "more than one Host header")
+                return
             if name in _NOTED:
                 noted[name] = header[1]
             if name not in _DROPPED:

@@ -144,6 +144,11 @@ async def test_requests_in_pieces_and_ahead(warm):
         await warm.reader.readuntil(b"\r\n\r\nok")
 
 
+async def test_two_hosts_are_refused(warm):
+    """Nobody is let in by one Host header and served by another."""
+    assert (await warm.ask(b"/length", lines=b"host: b\r\n", end=b"\r\n")).startswith(b"HTTP/1.1 400")
+
+
 async def test_folded_header_is_no_way_in(warm):
     """A header continued on the next line never reaches a worker as a line of its own."""
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
