@@ -307,7 +307,7 @@ class Partition:
             if began - self._swept_at >= _SWEEP_S:
                 self._swept_at = began
                 self._sweep(began)
-            is_calm = not self._drawer.backlogged and self._drawer.next_due_ms is None
+            is_calm = not any(lane.wants_more for lane in self._drawer.backlogged)
             pause_s = _CALM_COMMIT_S if is_calm else COMMIT_S
             await asyncio.sleep(max(0.0, pause_s - (time.monotonic() - began)))
 
