@@ -134,7 +134,6 @@ async def test_stopped_past_its_lease(bench, start, subscriber, eventually):
     first.signal(signal.SIGSTOP)
     epoch = await bench.store.get("{shop/default/0}:epoch")
     second = await start()
-    assert await owner(bench) == first.pid
     async with asyncio.timeout(10):
         while await owner(bench) != second.pid:
             await asyncio.sleep(0.05)

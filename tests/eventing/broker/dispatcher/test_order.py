@@ -127,7 +127,7 @@ async def test_order_over_a_hand_over(bench, subscriber, eventually, delivery):
     await bench.trigger("mine", subscriber.url, annotations=ORDERED,
                         delivery=delivery(retry=50, backoff_s=0.05))
     await send_keyed(bench, range(100), 4)
-    await eventually(lambda: subscriber.ids.count("40") == 3)
+    await eventually(lambda: subscriber.ids.count("40") >= 3)
 
     await bench.dispatcher()
     await bench.stop(first)
