@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from serving.workers import pids
 from serving.workers.backend import StartFailed
 
 NAME = "default/hello-00001"
@@ -49,6 +50,16 @@ async def test_never_root(stage, fields):
     assert "runAsNonRoot" in stage.log()[-1]
     worker = await stage.backend.start(NAME, {**record, "user": 12345})
     await stage.within(worker.exited)
+
+
+async def test_processes_of_a_user(stage):
+    """Whoever a worker is, its user's processes are limited, for it and for what it starts."""
+    command = ["sh", "-c", "grep processes /proc/self/limits"]
+    worker = await stage.backend.start(NAME, {"uid": "1", "command": command})
+    await stage.within(worker.exited)
+
+    soft, hard = map(int, stage.log()[0].split()[2:4])
+    assert soft == hard <= pids.USER_LIMIT
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may become anybody")
