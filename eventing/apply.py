@@ -184,7 +184,7 @@ def build(document: Document, client: Client) -> Resource:
         Refused: the upload was.
     """
     resource = copy.deepcopy(document.resource)
-    for holder, key, image in [*_images(resource), *_mapped(resource)]:
+    for holder, key, image, where in [*_images(resource), *_mapped(resource)]:
         if not image.startswith(_FUNC) or "@sha256:" in image:
             continue
         home = Path.cwd() if str(document.path) == "-" else document.path.parent
@@ -192,34 +192,35 @@ def build(document: Document, client: Client) -> Resource:
         try:
             packed = bundle.pack(folder)
         except UsageError as error:
-            raise UsageError(f"{document.place}: image {image}: {error}") from error
+            raise UsageError(f"{document.place_of(where)}: image {image}: {error}") from error
         digest = bundle.digest(packed)
         client.upload(f"/bundles/sha256:{digest}", packed)
         holder[key] = holder[key].replace(image, f"{_FUNC}{folder.name}@sha256:{digest}")
     return resource
 
 
-def _images(resource: Resource) -> Iterator[tuple[dict[str, Any], str, str]]:
-    """Holder, key and image of every container."""
-    for container in _containers(resource):
+def _images(resource: Resource) -> Iterator[tuple[dict[str, Any], str, str, str]]:
+    """Holder, key, image and path of every container."""
+    for index, container in _containers(resource):
         if isinstance(container.get("image"), str):
-            yield container, "image", container["image"]
+            yield container, "image", container["image"], f"spec.template.spec.containers[{index}].image"
 
 
-def _mapped(resource: Resource) -> Iterator[tuple[dict[str, Any], str, str]]:
-    """Holder, key and target of every line of the ConfigMap that says what image names stand for."""
+def _mapped(resource: Resource) -> Iterator[tuple[dict[str, Any], str, str, str]]:
+    """Holder, key, target and path of every line of the ConfigMap that says what image names stand for."""
     data = resource.get("data")
     if resource["kind"] != "ConfigMap" or resource["metadata"]["name"] != images.CONFIG:
         return
     if isinstance(data, dict) and all(isinstance(text, str) for text in data.values()):
-        yield from ((data, key, target) for _, key, target in images.lines(data))
+        yield from ((data, key, target, f"data.{key}") for _, key, target in images.lines(data))
 
 
-def _containers(resource: Resource) -> list[dict[str, Any]]:
+def _containers(resource: Resource) -> list[tuple[int, dict[str, Any]]]:
     found: Any = resource
     for key in ("spec", "template", "spec", "containers"):
         found = found.get(key) if isinstance(found, dict) else None
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    items = enumerate(found) if isinstance(found, list) else ()
+    return [(index, item) for index, item in items if isinstance(item, dict)]
 
 
 def apply(document: Document, client: Client, namespace: str,
@@ -241,8 +242,11 @@ def apply(document: Document, client: Client, namespace: str,
         UsageError: its kind is unknown here, or its bundle cannot be built.
         Refused: the API said no.
     """
+    try:
+        kind = client.kind_of(document.resource)
+    except UsageError as error:
+        raise UsageError(f"{document.place_of('kind')}: {error}") from error
     wanted = build(document, client)
-    kind = client.kind_of(wanted)
     if kind.is_namespaced:  # kubectl notes it, too
         wanted["metadata"].setdefault("namespace", namespace)
     annotations = wanted["metadata"].setdefault("annotations", {})

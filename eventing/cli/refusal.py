@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _HEAD = re.compile(
     r"(.*?(?:validation failed|cannot decode incoming new object|strict decoding error)): (.*)", re.DOTALL)
 _SEVERAL_UNKNOWN = re.compile(r', (?=unknown field ")')  # how Kubernetes joins them
-_QUOTED = re.compile(r'unknown field "([^"]+)"$')
+# Where an error names its field, if not at its end: the admission's, a decoder's, a schema's.
+_FIELDS = (re.compile(r'unknown field "([^"]+)"$'), re.compile(r"Go struct field (\S+) of type"),
+           re.compile(r"((?:spec|metadata|data)[^: ]*): [A-Z][a-z]+ value"))
 _ROOTS = ("spec", "metadata", "data")
 _DETAIL = re.compile(r"[\t{]")  # {v1.BrokerSpec}.Config and its values: of the error above
 
@@ -45,6 +47,6 @@ def _split(message: str) -> tuple[str, list[str]]:
 
 def _place(document: "Document", error: str) -> str:
     """Where the field is that *error* names at its end; "" if it names none."""
-    quoted = _QUOTED.search(error)
-    path = quoted[1] if quoted else error.rpartition(": ")[2].partition(", ")[0]
+    named = (found[1] for pattern in _FIELDS if (found := pattern.search(error)))
+    path = next(named, error.rpartition(": ")[2].partition(", ")[0])
     return document.place_of(path) if path.startswith(_ROOTS) else ""

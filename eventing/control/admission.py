@@ -44,7 +44,18 @@ def known(kind: Kind, new: Resource, admission: Defaults) -> Resource:
     if admission.unknown_fields == "Warn":
         for path in left_out[:_TOLD]:
             admission.warn(f'unknown field "{path}"')
+    if "." in kind.group:  # a CRD's; Kubernetes' own kinds are decoded, and say so themselves
+        _check_types(kind, new)
     return stored(kind, new)
+
+
+def _check_types(kind: Kind, new: Resource) -> None:
+    """Failure 422, in the words of a CRD's schema, for what is of another JSON type than it should be."""
+    wrong = [(path, f'Invalid value: "{found}": {path} in body must be of type {wanted}: "{found}"',
+              "FieldValueTypeInvalid")
+             for path, found, wanted in islice(schema.mistyped(new, kind.shape), _TOLD)]
+    if wrong:
+        raise failure.invalid(kind, resource.name(new), wrong)
 
 
 def stored(kind: Kind, old: Resource) -> Resource:

@@ -85,6 +85,26 @@ def unknown(value: Any, shape: Shape, path: str = "", *, is_refused: bool = Fals
                 yield from unknown(member, inner, where, is_refused=is_refused, depth=depth)
 
 
+def mistyped(value: Any, shape: Shape, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """Path, JSON type and wanted type of each part of *value* that is not of *shape*; null is absent."""
+    if isinstance(shape, Strict):
+        shape = shape.shape
+    if value is None or shape is ANY or shape is None:
+        return
+    wanted = list if isinstance(shape, list) else dict if isinstance(shape, Mapping) else shape
+    # In JSON true is no number, although it is one in Python; and an integer is a number.
+    allowed = (int, float) if wanted is float else wanted
+    if not isinstance(value, allowed) or (isinstance(value, bool) and wanted is not bool):
+        first = wanted[0] if isinstance(wanted, tuple) else wanted
+        yield path, _JSON_TYPES.get(type(value), "null"), _JSON_TYPES[first]
+    elif isinstance(shape, list) and isinstance(value, list):
+        for index, element in enumerate(value):
+            yield from mistyped(element, shape[0], f"{path}[{index}]")
+    elif isinstance(shape, Mapping) and isinstance(value, Mapping):
+        for name, member in value.items():
+            yield from mistyped(member, shape.get("*", shape.get(name)), f"{path}.{name}" if path else name)
+
+
 def known(value: Any, shape: Shape) -> Any:
     """*value* without what *shape* does not know: a copy, or *value* itself if there is nothing such."""
     if isinstance(shape, Strict):
@@ -105,6 +125,8 @@ _TYPES: Mapping[type, Mapping[str, Any]] = {
     str: {"type": "string"}, bool: {"type": "boolean"}, int: {"type": "integer"}, float: {"type": "number"},
     dict: {"type": "object"},
 }
+_JSON_TYPES: Mapping[type, str] = {str: "string", bool: "boolean", int: "integer", float: "number",
+                                   dict: "object", list: "array"}
 _OPEN = {"x-kubernetes-preserve-unknown-fields": True}
 
 

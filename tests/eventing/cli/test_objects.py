@@ -106,7 +106,37 @@ def test_unknown_kind(instance):
     done = instance.run("apply", "-f", "-", stdin="apiVersion: x.dev/v1\nkind: Thing\nmetadata: {name: a}\n")
 
     assert done.returncode == 2
-    assert 'no matches for kind "Thing" in version "x.dev/v1"' in done.stderr
+    assert done.stderr.startswith('clarion: -:2:1: no matches for kind "Thing" in version "x.dev/v1"')
+
+
+def test_places(instance, tmp_path):
+    """A folder that is not there, and a value of the wrong type, are told with their place in the file."""
+    (tmp_path / "service.yaml").write_text("""
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: nowhere}
+spec:
+  template:
+    spec:
+      containers:
+        - image: func://./nowhere
+""")
+    folder = instance.run("apply", "-f", tmp_path / "service.yaml")
+    typed = instance.run("apply", "-f", "-", stdin=OBJECTS.replace("broker: default", "broker: 3"))
+
+    assert folder.stderr.startswith(f"clarion: {tmp_path}/service.yaml:9:11: image func://./nowhere: ")
+    assert typed.returncode == 1
+    assert typed.stderr.startswith("clarion: -:6:3: trigger/audit: ")
+    assert 'spec.broker in body must be of type string: "integer"' in typed.stderr
+
+
+def test_kinds_stand_once(instance):
+    """Who asks for a kind that there is not is told each that there is once, whatever its versions."""
+    said = instance.run("get", "nonsense").stderr
+
+    listed = said.partition("it has ")[2].strip().split(", ")
+    assert "kafkasources" in listed
+    assert len(listed) == len(set(listed))
 
 
 def test_table(instance, applied, until):

@@ -75,3 +75,12 @@ def test_unknown_fields(document):
     assert one.startswith("t.yaml:12:5: trigger/audit: Trigger in version")
     assert two.splitlines()[1:] == ['  t.yaml:12:5: unknown field "spec.filters[1].glob"',
                                     '  t.yaml:8:3: unknown field "spec.broker"']
+
+
+@pytest.mark.parametrize("error", [
+    'Trigger "audit" is invalid: spec.broker: Invalid value: "integer": spec.broker in body must be of type',
+    f"{HEAD}cannot decode incoming new object: json: number into Go struct field spec.broker of type string",
+])
+def test_wrong_type(document, error):
+    """A value of the wrong JSON type is told with the place of its field."""
+    assert refusal.told(document, error).startswith("t.yaml:8:3: trigger/audit: ")

@@ -48,3 +48,22 @@ def test_openapi():
     assert (drawn["port"], drawn["on"]) == ({"x-kubernetes-int-or-string": True}, {"type": "boolean"})
     inner = drawn["filters"]["items"]["properties"]["not"]
     assert inner == {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+@pytest.mark.parametrize(("value", "wrong"), [
+    ({"text": "a", "count": 1, "list": ["a"], "map": {"a": "b"}, "port": "http", "share": 1}, []),
+    ({"text": None, "other": 3, "any": {"a": [1]}}, []),
+    ({"text": 1}, [("text", "integer", "string")]),
+    ({"count": True, "text": False}, [("count", "boolean", "integer"), ("text", "boolean", "string")]),
+    ({"list": "a"}, [("list", "string", "array")]),
+    ({"list": ["a", {}]}, [("list[1]", "object", "string")]),
+    ({"map": {"a": 1.5}}, [("map.a", "number", "string")]),
+    ({"map": []}, [("map", "array", "object")]),
+    ({"port": []}, [("port", "array", "integer")]),
+])
+def test_mistyped(value, wrong):
+    """What is of another JSON type is told with its path and both types; null is absent."""
+    shape = {"text": str, "count": int, "list": [str], "map": {"*": str}, "port": (int, str), "share": float,
+             "any": schema.ANY}
+
+    assert list(schema.mistyped(value, shape)) == wrong
