@@ -181,9 +181,11 @@ class Client:
         found: dict[KindName, None] = {}
         for name in filter(None, (part.strip().lower() for part in names.split(","))):
             kinds = [kind for kind in self.kinds() if name in kind.names]
-            kinds = sorted(kinds, key=_preference)[:1] or [k for k in self.kinds() if name in k.categories]
+            every = {kind.full: kind for kind in reversed(self.kinds())}  # of several versions the first
+            kinds = sorted(kinds, key=_preference)[:1] or [k for k in self.kinds()
+                                                           if name in k.categories and every[k.full] is k]
             if not kinds:
-                known = ", ".join(sorted(kind.plural for kind in self.kinds()))
+                known = ", ".join(sorted({kind.plural for kind in self.kinds()}))
                 raise UsageError(f"the server has no kind {name!r}; it has {known}")
             found.update(dict.fromkeys(kinds))
         return list(found)

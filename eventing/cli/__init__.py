@@ -10,7 +10,7 @@ something. Whatever a command raises on purpose becomes one line on stderr: what
 
 import importlib
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -73,9 +73,22 @@ app = typer.Typer(
 _BadUsage: Any = typer.BadParameter.__bases__[0]
 
 
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib import metadata  # noqa: PLC0415  few ask
+
+        sys.stdout.write(f"clarion {metadata.version('clarion')}\n")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
-    """Nothing is asked before the command's own options."""
+def _root(
+    *,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
+                                          help="Print the version; `clarion version` says more.")] = False,
+) -> None:
+    """Nothing else is asked before the command's own options."""
+    del version
 
 
 def _complain(text: str) -> None:
@@ -91,7 +104,8 @@ def main() -> None:
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except _BadUsage as error:
         command = error.ctx.command_path if error.ctx else "clarion"
-        _complain(f"{error.format_message()} See {command} --help")
+        said = error.format_message().strip().rstrip(".")
+        _complain(f"{said[:1].lower()}{said[1:]}; see {command} --help")
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)

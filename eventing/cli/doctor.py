@@ -43,12 +43,18 @@ def _valkey(_data_dir: Path) -> str:
     return f"{binary.name} {version.removeprefix('v=')} ({binary})"
 
 
-def _ports(_data_dir: Path) -> str:
+def _ports(data_dir: Path) -> str:
     from eventing import instance  # noqa: PLC0415
 
+    record = instance.running(data_dir) or {}
+    own = {record.get("port"), record.get("control_port")}
     for option, port in _PORTS:
-        instance.listen("127.0.0.1", port, option).close()
-    return f"ports {' and '.join(str(port) for _, port in _PORTS)} are free"
+        if port not in own:
+            instance.listen("127.0.0.1", port, option).close()
+    used = [str(port) for _, port in _PORTS if port in own]
+    free = [str(port) for _, port in _PORTS if port not in own]
+    told = [f"port {' and '.join(used)}: the Clarion that runs here"] if used else []
+    return "; ".join([*told, *([f"port {' and '.join(free)}: free"] if free else [])])
 
 
 def _loopback(_data_dir: Path) -> str:

@@ -162,9 +162,11 @@ def _is_function(service: Resource) -> bool:
 
 def _row(service: Resource) -> dict[str, Any]:
     metadata, status = service["metadata"], service.get("status") or {}
+    container = (service["spec"]["template"]["spec"].get("containers") or [{}])[0]
+    program = Path((container.get("command") or ["python"])[0]).name
     ready = {one["type"]: one["status"] for one in status.get("conditions") or ()}.get("Ready", "Unknown")
     return {"name": metadata["name"], "namespace": metadata["namespace"],
-            "runtime": (metadata.get("labels") or {}).get(funcyaml.RUNTIME_LABEL, "python"),
+            "runtime": (metadata.get("labels") or {}).get(funcyaml.RUNTIME_LABEL, program),
             "url": status.get("url", ""), "ready": ready}
 
 

@@ -104,3 +104,20 @@ def test_doctor(tmp_path):
     assert [line.split()[1] for line in done.stdout.splitlines()] == [
         "python", "valkey", "ports", "names", "disk"]
     assert f"an fsync in {tmp_path} takes" in done.stdout
+
+
+def test_version_option():
+    """`--version` says which one this is."""
+    done = clarion("--version")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == clarion("version").stdout.splitlines()[0] + "\n"
+
+
+@pytest.mark.parametrize(("arguments", "line"), [
+    (["get", "brokers", "--nonsense"], "clarion: no such option: --nonsense; see clarion get --help\n"),
+    (["send"], "clarion: missing option '--type' / '-t'; see clarion send --help\n"),
+])
+def test_wrong_option(arguments, line):
+    """What is wrong with an option, and where its command is explained, are two clauses."""
+    assert clarion(*arguments).stderr == line
