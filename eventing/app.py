@@ -105,6 +105,7 @@ async def _live(role: str, config: Config, index: int, sockets: Mapping[str, soc
         await _until_stopped(run, runtime)
     finally:
         await admin.close(0.0)
+        path.unlink(missing_ok=True)
         await runtime.store.aclose()
 
 

@@ -141,8 +141,10 @@ def announce(config: "Config") -> None:
 
 
 def retract(config: "Config") -> None:
-    """Remove what `announce` wrote, and the sockets where they could not live in the data directory."""
+    """Remove what `announce` wrote, and the sockets, which nobody serves any more."""
     (config.data_dir / "run" / "clarion.json").unlink(missing_ok=True)
+    for path in config.socket_dir.glob("*.sock"):
+        path.unlink(missing_ok=True)
     if config.socket_dir.parent != config.data_dir.absolute():
         shutil.rmtree(config.socket_dir, ignore_errors=True)
 

@@ -7,6 +7,7 @@ starting itself is the supervisor's.
 
 import http.client
 import inspect
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from eventing.config import ROLES, Config
 from eventing.errors import UsageError
 
 _SHORT = {"files": ("-f", "--file"), "data_dir": ("--data-dir",)}
+# A start takes one; what is not ready then, somebody who reads a log wants to know.
+_TELL_AFTER_S = 3.0
 _PROBE_TIMEOUT_S = 0.5  # the supervisor waits meanwhile; a control role that starts answers when it is up
 
 app = typer.Typer()
@@ -140,6 +143,7 @@ class _Start:
         self._count = count
         self._started = time.monotonic()
         self._shown = ""
+        self._told = ""
 
     def is_ready(self) -> bool:
         """Ask the control role; show what is missing, or once and for all the block."""
@@ -166,11 +170,15 @@ class _Start:
             connection.close()
 
     def _progress(self, missing: str) -> None:
-        """One line that is rewritten, on a terminal; elsewhere nothing."""
-        if not sys.stderr.isatty():
-            return
+        """One line that is rewritten, on a terminal; elsewhere one for each thing that takes its time."""
         first, *rest = missing.strip().splitlines() or [""]
         more = f" (and {len(rest)} more)" if rest else ""
+        if not sys.stderr.isatty():
+            if first and first != self._told and time.monotonic() - self._started > _TELL_AFTER_S:
+                sys.stderr.write(f"clarion: waiting for {first}{more}\n")
+                sys.stderr.flush()
+                self._told = first
+            return
         line = f"{time.monotonic() - self._started:5.1f} s  waiting for {first}{more}" if first else ""
         if line != self._shown:
             # The cursor goes back to the beginning, so that a log line of a role takes the line's place.
@@ -195,8 +203,18 @@ class _Start:
             f"  Control    {control}  (Kubernetes API, /readyz, /metrics)\n"
             f"  Data       {config.data_dir.absolute()}  ({state})\n"
             f"  Applied    {applied}\n\n"
-            "Try next:\n\n"
-            f"  clarion send --type order.placed --data '{{\"sku\":\"A1\",\"qty\":2}}'{server}\n"
-            f"  clarion tail{server}\n"
-            f"  clarion get brokers,triggers,services,pingsources{server}\n\n"
+            "Try next, in another terminal:\n\n"
+            f"  {_typed()} send --type order.placed --data '{{\"sku\":\"A1\",\"qty\":2}}'{server}\n"
+            f"  {_typed()} tail{server}\n"
+            f"  {_typed()} get brokers,triggers,services,pingsources{server}\n\n"
         )
+
+
+def _typed() -> str:
+    """How a person calls this very program: `clarion`, where PATH leads to it, else its path."""
+    own = Path(sys.executable).with_name("clarion")
+    found = shutil.which("clarion")
+    if not own.exists() or (found and Path(found).resolve() == own.resolve()):
+        return "clarion"
+    here = Path.cwd()
+    return str(own.relative_to(here)) if own.is_relative_to(here) else str(own)

@@ -115,6 +115,30 @@ def test_block(instance, until):
         assert words in instance.output()
 
 
+def test_next_commands_work_as_typed(instance, until):
+    """The block's commands name a program that is found from where the instance was started."""
+    until(lambda: "Try next" in instance.output(), what="the block")
+
+    line = next(line for line in instance.output().splitlines() if " send --type " in line)
+    assert shutil.which(line.split()[0])
+
+
+def test_what_is_waited_for_off_a_terminal(instances, tmp_path, until):
+    """Without a terminal, too, somebody is told what does not become ready; a clean end leaves no socket."""
+    (tmp_path / "a.yaml").write_text("""
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata: {name: lonely}
+spec: {broker: nowhere, subscriber: {uri: "http://127.0.0.1:1/"}}
+""")
+    made = instances("-f", str(tmp_path / "a.yaml"))
+    made.begin()
+
+    until(lambda: "clarion: waiting for trigger/lonely: " in made.output(), what="the line")
+    assert made.stop() == 0
+    assert not list((made.data_dir / "run").iterdir())
+
+
 def test_second_on_the_same_directory(instance):
     """The second is refused in one line that names the first's pid."""
     second = up("--data-dir", instance.data_dir, *FREE_PORTS)
