@@ -50,9 +50,10 @@ def test_a_bad_field_selector():
 
 
 def test_a_label_selector_in_one_line():
-    """matchLabels and matchExpressions become what the API takes in a query."""
+    """A LabelSelector becomes what the API takes in a query."""
     selector = {"matchLabels": {"a": "b"}, "matchExpressions": [
-        {"key": "c", "operator": "In", "values": ["d", "e"]}, {"key": "f", "operator": "NotIn", "values": ["g"]},
+        {"key": "c", "operator": "In", "values": ["d", "e"]},
+        {"key": "f", "operator": "NotIn", "values": ["g"]},
         {"key": "h", "operator": "Exists"}, {"key": "i", "operator": "DoesNotExist"}]}
     assert text(selector) == "a=b,c in (d,e),f notin (g),h,!i"
     assert text({}) == ""
