@@ -53,8 +53,8 @@ def _ports(data_dir: Path) -> str:
             instance.listen("127.0.0.1", port, option).close()
     used = [str(port) for _, port in _PORTS if port in own]
     free = [str(port) for _, port in _PORTS if port not in own]
-    told = [f"port {' and '.join(used)}: the Clarion that runs here"] if used else []
-    return "; ".join([*told, *([f"port {' and '.join(free)}: free"] if free else [])])
+    said = {"are used by the Clarion that runs here": used, "are free": free}
+    return "; ".join(f"ports {' and '.join(ports)} {what}" for what, ports in said.items() if ports)
 
 
 def _loopback(_data_dir: Path) -> str:

@@ -1,6 +1,7 @@
 """All commands alike: their help, their failures, their speed of import."""
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -104,6 +105,17 @@ def test_doctor(tmp_path):
     assert [line.split()[1] for line in done.stdout.splitlines()] == [
         "python", "valkey", "ports", "names", "disk"]
     assert f"an fsync in {tmp_path} takes" in done.stdout
+
+
+def test_doctor_beside_an_instance(tmp_path):
+    """The ports of the instance that runs on the same directory are no trouble."""
+    (tmp_path / "run").mkdir()
+    record = {"pid": os.getpid(), "port": 8080, "control_port": 8001}
+    (tmp_path / "run" / "clarion.json").write_text(json.dumps(record))
+
+    done = clarion("doctor", "--data-dir", str(tmp_path))
+
+    assert "ports 8080 and 8001 are used by the Clarion that runs here" in done.stdout
 
 
 def test_version_option():

@@ -305,3 +305,5 @@ def test_node(instance, func):
 
     assert said["message"] == "Hello Ada"
     assert said["from"].startswith("v")
+    listed = {row["name"]: row["runtime"] for row in json.loads(func("list", "-o", "json").stdout)}
+    assert listed["salute"] == "node"
