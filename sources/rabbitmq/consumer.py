@@ -108,7 +108,7 @@ class _Consumer:
         for delivery in deliveries:
             self._acks.delivered(delivery.tag)
         self._waiting.extend(deliveries)
-        if self._carriers < _CARRIERS:
+        if self._carriers < _CARRIERS and self._has_work(self._carriers):
             self._carriers += 1
             self._tasks.create_task(self._carry())
 
@@ -122,10 +122,14 @@ class _Consumer:
         if not self._ended.done():
             self._ended.set_exception(error)
 
+    def _has_work(self, others: int) -> bool:
+        """Whether there is something to pass on; beside *others* only what fills a request."""
+        return len(self._waiting) >= (_TOGETHER if others else 1)
+
     async def _carry(self) -> None:
         """Pass on what waits, those together that came together; an error ends the run."""
         try:
-            while self._waiting:
+            while self._has_work(self._carriers - 1):
                 count = min(len(self._waiting), _TOGETHER)
                 await self._pass_on([self._waiting.popleft() for _ in range(count)])
         except Exception as error:  # noqa: BLE001  it is raised again by `run`
