@@ -61,9 +61,10 @@ async def test_cold_start_is_told_stage_by_stage(house):
     seen = {}
 
     async def counted():
+        samples = [sample for metric in house.metrics.collect() for sample in metric.samples
+                   if metric.name == "clarion_cold_start_stage_seconds"]
         seen.update({(sample.labels["stage"], sample.name.rpartition("_")[2]): sample.value
-                     for metric in house.metrics.collect() if metric.name == "clarion_cold_start_stage_seconds"
-                     for sample in metric.samples if not sample.name.endswith("_bucket")})
+                     for sample in samples if not sample.name.endswith("_bucket")})
         return ("first_byte", "count") in seen
 
     await house.ask("a")
