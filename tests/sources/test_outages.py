@@ -29,7 +29,9 @@ from tests.servers import provision
 
 PARTITIONS = 3
 PARALLELISM = 8
-EVERY_S = 0.01
+EVERY_S = 0.02
+# A server that is away is left alone for a moment: it needs the processor to come back.
+AGAIN_S = 0.5
 # How many events of a source may be under way: what a crash may repeat.
 IN_FLIGHT = {"unordered": PARTITIONS * WINDOW, "ordered": PARTITIONS * WINDOW, "rabbitmq": PARALLELISM,
              "redis": PARALLELISM, "ping": 1}
@@ -167,9 +169,9 @@ class Writer(threading.Thread):
     def run(self):
         with contextlib.closing(self._to) as to:
             for number in itertools.count():
-                if self.stopping.wait(EVERY_S):
+                is_well = to.write(str(number), self.written)
+                if self.stopping.wait(EVERY_S if is_well else AGAIN_S):
                     return
-                to.write(str(number), self.written)
 
     def stop(self):
         """Write no more."""
@@ -191,6 +193,7 @@ class ToKafka:
 
         self._producer.produce(self._topic, number, partition=int(number) % PARTITIONS, on_delivery=delivered)
         self._producer.poll(0)
+        return True  # it keeps what the broker does not take yet
 
     def close(self):
         self._producer.flush(30)
@@ -215,6 +218,7 @@ class ToRabbitmq:
             written.add(number)
         except (pika.exceptions.AMQPError, OSError):
             self.close()
+        return self._channel is not None
 
     def close(self):
         if self._connection is not None:
@@ -231,9 +235,12 @@ class ToValkey:
         self._stream = stream
 
     def write(self, number, written):
-        with contextlib.suppress(redis.RedisError):
+        try:
             self._client.xadd(self._stream, {"n": number})
-            written.add(f'["n","{number}"]')
+        except redis.RedisError:
+            return False
+        written.add(f'["n","{number}"]')
+        return True
 
     def close(self):
         self._client.close()
