@@ -13,7 +13,7 @@ accepted, and one that was read and not acknowledged is read again first. A cras
     spec.username, spec.password.secretKeyRef        for the login
 
 An entry's fields are the data, a JSON array `[name, value, ...]` as in Knative's source, whose words these
-are.
+are. JSON is text: bytes of them that are not UTF-8 become U+FFFD there.
 What the sink refuses for good goes to `delivery.deadLetterSink`, or is skipped with a log line and a count.
 """
 

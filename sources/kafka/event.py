@@ -11,6 +11,7 @@ An event in a record is passed on as it is. What is none gets `source` and `subj
 from each header but `content-type`. What claims to be an event and is none is passed on likewise, so whoever
 reads it can see what came; no record stops a partition. A null value (a tombstone) is an event without data.
 
+Values are data as they are; in keys and headers, which become text, bytes that are not UTF-8 become U+FFFD.
 All events carry `knativekafkapartition` and `knativekafkaoffset`. Source: knative.dev/eventing-kafka-broker.
 
     label kafkasources.sources.knative.dev/key-type    `key`
