@@ -19,7 +19,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -236,10 +235,8 @@ def main():
     """A broker for a person."""
     parser = argparse.ArgumentParser(prog="python -m tests.servers.kafka", description=main.__doc__)
     parser.add_argument("--port", type=int, help="of the plain listener (default: a free one)")
-    with contextlib.suppress(KeyboardInterrupt), serve(parser.parse_args().port) as server:
-        sys.stdout.write(f"Kafka {VERSION} listens on {server.plain}; Ctrl-C ends it\n")
-        sys.stdout.flush()
-        signal.pause()
+    provision.attend(serve, parser.parse_args().port,
+                     lambda server: f"Kafka {VERSION} listens on {server.plain}; Ctrl-C ends it\n")
 
 
 if __name__ == "__main__":

@@ -337,11 +337,9 @@ def main():
     if _absent():
         sys.stdout.write(f"Building {', '.join(_absent())}, once: some 7 minutes\n")
         sys.stdout.flush()
-    with contextlib.suppress(KeyboardInterrupt), serve(arguments.port) as server:
-        sys.stdout.write(f"Kubernetes {VERSION} listens on {server.url}; Ctrl-C ends it\n"
-                         f"export KUBECONFIG={server.kubeconfig}\n")
-        sys.stdout.flush()
-        signal.pause()
+    provision.attend(serve, arguments.port,
+                     lambda server: f"Kubernetes {VERSION} listens on {server.url}; Ctrl-C ends it\n"
+                                    f"export KUBECONFIG={server.kubeconfig}\n")
 
 
 if __name__ == "__main__":

@@ -9,15 +9,20 @@ Each module beside this one starts one server, and looks for it in this order:
 
 Whatever fails there raises Missing with a sentence for a person. The tests that need the server are then
 skipped, and the last lines of the run say so; with CLARION_REQUIRE_SERVERS=1, as in CI, they fail.
+
+Each may be started by a person, too: `attend`.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -122,6 +127,33 @@ def _not_installed(package):
     plan = subprocess.run(command, capture_output=True, text=True, check=False,
                           env={**os.environ, "LC_ALL": "C"})
     return re.findall(r"^Inst (\S+)", plan.stdout, re.MULTILINE)
+
+
+def attend(serve, port, said):
+    """Start a server for a person, print *said(server)*, and go on until Ctrl-C or SIGTERM."""
+    if port and _is_taken(port):
+        sys.exit(f"port {port} is in use")
+    ends = (signal.SIGINT, signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with contextlib.suppress(KeyboardInterrupt), serve(port) as server:
+            # Not before it runs: what it starts would have them blocked, too.
+            signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+            sys.stdout.write(said(server))
+            sys.stdout.flush()
+            signal.sigwait(ends)
+    except Missing as why:
+        sys.exit(str(why))
+
+
+def _is_taken(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what has ended does not count
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 def free_ports(count):

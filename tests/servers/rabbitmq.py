@@ -13,7 +13,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -180,10 +179,8 @@ def main():
     """A RabbitMQ for a person."""
     parser = argparse.ArgumentParser(prog="python -m tests.servers.rabbitmq", description=main.__doc__)
     parser.add_argument("--port", type=int, help="where it listens (default: a free one)")
-    with contextlib.suppress(KeyboardInterrupt), serve(parser.parse_args().port) as server:
-        sys.stdout.write(f"RabbitMQ listens on {server.url}; Ctrl-C ends it\n")
-        sys.stdout.flush()
-        signal.pause()
+    provision.attend(serve, parser.parse_args().port,
+                     lambda server: f"RabbitMQ listens on {server.url}; Ctrl-C ends it\n")
 
 
 if __name__ == "__main__":
