@@ -30,7 +30,7 @@ from eventing.broker.eventtypes import EventTypes
 from eventing.broker.group import OnStored
 from eventing.broker.lane import Budget
 from eventing.broker.lane_metrics import LaneMetrics
-from eventing.broker.lease import HEARTBEAT_S, Fenced, Lease, living, owner_of
+from eventing.broker.lease import HEARTBEAT_S, Fenced, Lease, living, owners
 from eventing.broker.partition import Partition
 from eventing.broker.sender import Sender
 from eventing.broker.settings import Settings, settings_of
@@ -162,17 +162,15 @@ class Dispatcher:
         while True:
             with contextlib.suppress(*_STORE_AWAY):
                 names = await living(self._store, self.name)
-                self._wanted = {place for place in self._places()
-                                if owner_of(keys.partition_tag(*place), names) == self.name}
+                self._wanted = {
+                    (broker, number) for broker, settings in self._brokers.items()
+                    for number, owner in enumerate(owners(broker, settings.partitions, names))
+                    if owner == self.name}
                 self._settle_ownership()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._changed.wait()
             self._changed.clear()
-
-    def _places(self) -> list[Place]:
-        return [(broker, number)
-                for broker, settings in self._brokers.items() for number in range(settings.partitions)]
 
     def _settle_ownership(self) -> None:
         for place in self._wanted - self._owning.keys():

@@ -5,8 +5,9 @@ The epoch protects, the lease only decides who may ask for one (`scripts/lease.l
 was stopped past its lease finds its writes refused (Fenced), and its own clock tells it even before it
 asks. `until` is reckoned from before the call was sent, so it is never later than what the store believes.
 
-Partitions are shared out by rendezvous hashing: each goes to the living dispatcher whose name, hashed
-together with the partition's, is greatest. One that comes or goes moves only its own share.
+Partitions are shared out by rendezvous hashing within limits: each of a broker goes to that living dispatcher
+with room whose name, hashed together with the partition's, is greatest; all have room for the same number, or
+one less. All dispatchers reckon the same from the same names, and one that comes or goes moves little else.
 """
 
 import hashlib
@@ -122,7 +123,21 @@ async def living(store: redis.asyncio.Redis, name: str, seconds: float = LIVING_
     return [found.decode() for found in names]
 
 
-def owner_of(partition_tag: str, names: Iterable[str]) -> str | None:
-    """Return the dispatcher that is to own a partition; None when there is none."""
-    return max(names, default=None, key=lambda name: hashlib.blake2b(
-        f"{name} {partition_tag}".encode(), digest_size=8).digest())
+def owners(broker: str, partitions: int, names: Iterable[str]) -> list[str]:
+    """Return which dispatcher is to own each partition of *broker*; empty when there is no dispatcher."""
+    ranked = sorted(names, key=lambda name: _draw(name, broker))
+    if not ranked:
+        return []
+    least, more = divmod(partitions, len(ranked))
+    room = {name: least + (place < more) for place, name in enumerate(ranked)}
+    found: list[str] = []
+    for number in range(partitions):
+        tag = keys.partition_tag(broker, number)
+        owner = max((name for name in ranked if room[name]), key=lambda name: _draw(name, tag))
+        room[owner] -= 1
+        found.append(owner)
+    return found
+
+
+def _draw(name: str, tag: str) -> bytes:
+    return hashlib.blake2b(f"{name} {tag}".encode(), digest_size=8).digest()
