@@ -122,7 +122,7 @@ class Lane:
 
     __slots__ = ("_next_at", "behind", "counts", "flow", "generation", "is_gone", "letter_route", "name",
                  "namespace", "open", "open_requests", "open_units", "policy", "queue", "queue_units",
-                 "route", "subscriber", "taken", "uid")
+                 "route", "subscriber", "taken", "tell_unjudged_at", "uid", "unjudged")
 
     def __init__(self, uid: str, name: str) -> None:
         """*name* is `namespace/trigger`."""
@@ -145,6 +145,8 @@ class Lane:
         self.taken: set[str] = set()
         self.is_gone = False
         self.counts = Counts()
+        self.unjudged = 0  # events since that was told, and when to tell of the next: `time.monotonic()`
+        self.tell_unjudged_at = 0.0
         self._next_at = 0.0  # when the rate allows the next request, `time.monotonic()`
 
     def __repr__(self) -> str:

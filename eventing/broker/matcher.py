@@ -14,7 +14,7 @@ So an event that 1 of 10,000 triggers wants costs about what it costs with 1. Ad
 a trigger costs the same whatever their number. This module is pure: no I/O, no clock.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -40,11 +40,16 @@ class _Hung(Generic[Key]):
 _Bucket = dict[Key, _Hung[Key]]
 
 
+def _unheard(_key: object, _reason: str) -> None:
+    pass
+
+
 class Matcher(Generic[Key]):
     """The index; *Key* is whatever the caller calls a trigger by."""
 
-    def __init__(self) -> None:
-        """Match nothing."""
+    def __init__(self, on_unjudged: Callable[[Key, str], None] = _unheard) -> None:
+        """Match nothing; *on_unjudged* is told which trigger could not look at an event, and why."""
+        self._on_unjudged = on_unjudged
         self._hung: _Bucket[Key] = {}
         self._loose: _Bucket[Key] = {}
         self._readers: set[Key] = set()  # triggers whose filter looks into the data
@@ -60,6 +65,9 @@ class Matcher(Generic[Key]):
     def put(self, key: Key, record: Mapping[str, Any]) -> None:
         """Add trigger *key*, or change its filter. Raises FilterInvalid; then nothing has changed."""
         predicate = compile_filter(record)
+        is_reader = reads_data(record.get("filters"))
+        if is_reader:
+            predicate = self._heard(key, predicate)
         clauses = list(_clauses(record))
         self.remove(key)
         hook = min(clauses, key=self._load, default=None)
@@ -67,7 +75,7 @@ class Matcher(Generic[Key]):
         hung = _Hung(key, hook, None if is_whole else predicate)
         self._hung[key] = hung
         self._bucket(hook)[key] = hung
-        if reads_data(record.get("filters")):
+        if is_reader:
             self._readers.add(key)
 
     def remove(self, key: Key) -> None:
@@ -92,6 +100,16 @@ class Matcher(Generic[Key]):
                 if hung.predicate is None or hung.predicate(attributes):
                     wanted.append(hung.key)  # noqa: PERF401  a comprehension here is no shorter, nor faster
         return wanted
+
+    def _heard(self, key: Key, predicate: Predicate) -> Predicate:
+        """*predicate*, which looks into the data, and what it says where it did not."""
+        def passes(subject: Mapping[str, str]) -> bool:
+            passed = predicate(subject)
+            if isinstance(subject, Subject) and subject.unjudged:
+                self._on_unjudged(key, subject.unjudged)
+                subject.unjudged = ""
+            return passed
+        return passes
 
     def _buckets(self, attributes: Mapping[str, str]) -> Iterator[_Bucket[Key]]:
         if self._loose:

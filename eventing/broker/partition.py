@@ -56,6 +56,7 @@ HELD_ENTRIES = 4096  # read and above the floor; a second of them is parked
 HELD_BYTES = 64 * 1024 * 1024
 _FLOOR_S = 1.0  # a floor that rises over entries nobody wants is written that often
 _FORGET_ENTRIES = 1000
+_TELL_S = 60.0
 _AWAY_S = 0.2  # the store restarts in about 50 ms
 _STORE_AWAY = (redis.exceptions.RedisError, OSError, TimeoutError)
 _UNREAD = Event({})
@@ -82,7 +83,7 @@ class Partition:
         self._budget = budget
         self._lanes: dict[str, Lane] = {}  # by name, namespace/trigger
         self._by_uid: dict[str, Lane] = {}
-        self._matcher: Matcher[Lane] = Matcher()
+        self._matcher: Matcher[Lane] = Matcher(self._unjudged)
         self._ledger = Ledger()
         self._page: Page | None = None  # turned, and not known to be committed
         self._commits = 0
@@ -281,6 +282,15 @@ class Partition:
             else:
                 lane.push(delivery)
                 self._woken.add(lane)
+
+    def _unjudged(self, lane: Lane, reason: str) -> None:
+        """An event that *lane* does not get as its filter would take too long: told once a minute."""
+        lane.unjudged += 1
+        now = time.monotonic()
+        if now >= lane.tell_unjudged_at:
+            log.warning("filter would take too long: the event does not match", trigger=lane.name,
+                        reason=reason, events=lane.unjudged)
+            lane.unjudged, lane.tell_unjudged_at = 0, now + _TELL_S
 
     # --- keeper -----------------------------------------------------------------------------------
 

@@ -14,12 +14,13 @@ Made = TypeVar("Made")
 class Subject(dict[str, str]):
     """One event while it is matched: its attributes, `data` as it came, and what was made of the two."""
 
-    __slots__ = ("_made", "data")
+    __slots__ = ("_made", "data", "unjudged")
 
     def __init__(self, attributes: Mapping[str, str], data: bytes | None) -> None:
         """Nothing is made yet."""
         super().__init__(attributes)
         self.data = data
+        self.unjudged = ""  # why a filter did not look at the event: judging it would take too long
         self._made: dict[Callable[..., Any], Any] = {}
 
     def once(self, make: "Callable[[Subject], Made]") -> Made:

@@ -6,15 +6,14 @@ event passes when the value is true. What cannot be evaluated - a field that is 
 that is no JSON - does not pass, and `verdict` says why; `||` and `&&` go on where the other side decides, as
 CEL has it, and `has(data.field)` asks first.
 
-A macro in a macro (`exists` in `exists`) takes the product of the lengths of their lists, and nothing bounds
-that: who writes such a filter should know how long the lists of its events may be.
+A macro in a macro (`exists` in `exists`) takes the product of the lengths of their lists, and an evaluation
+cannot be stopped: what would take too long is refused, or does not pass (eventing/broker/macros.py).
 
 The language is that of the library common-expression-language (a Rust interpreter; wheels for every platform
 that the store has one for). It is imported with the first expression: it takes 0.15 s and 20 MiB that only
 those processes pay that have such a filter.
 """
 
-import contextlib
 import functools
 import re
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from typing import Any
 import orjson
 
 from eventing.binding import is_json
+from eventing.broker import macros
 from eventing.broker.filters import FilterInvalid, Predicate, dialect
 from eventing.broker.subject import Subject
 
@@ -34,6 +34,7 @@ _FUNCTIONS = frozenset({
     "bytes", "contains", "double", "duration", "dyn", "endsWith", "getDate", "getDayOfMonth", "getDayOfWeek",
     "getDayOfYear", "getFullYear", "getHours", "getMilliseconds", "getMinutes", "getMonth", "getSeconds",
     "int", "matches", "none", "of", "size", "startsWith", "string", "timestamp", "type", "uint"})
+_NO_DATA = "Undefined variable or function: 'data'"
 _SYNTAX = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)")
 
 
@@ -63,6 +64,11 @@ class Expression:
             if name.isidentifier() and name not in _FUNCTIONS:
                 position = text.find(name) + 1
                 raise FilterInvalid(path, f"{text}: at 1:{position}: there is no function {name}")
+        self._macros = macros.Macros(text)
+        if complaint := self._macros.complaint():
+            raise FilterInvalid(path, f"{text}: {complaint}")
+        if not self._program.variables() and (reason := self.verdict({})[1]):
+            raise FilterInvalid(path, f"{text}: the same for every event: {reason}")
 
     def __repr__(self) -> str:
         """The text."""
@@ -75,8 +81,11 @@ class Expression:
     def verdict(self, attributes: Mapping[str, str]) -> tuple[bool, str]:
         """Whether an event passes, and if it cannot be said, why."""
         subject = attributes if isinstance(attributes, Subject) else Subject(attributes, None)
+        if self._macros.depth and (excess := self._macros.excess(subject.once(_size))):
+            subject.unjudged = excess
+            return False, excess
         try:
-            value = self._program.execute(subject.once(_variables))
+            value = self._program.execute(subject.once(_context))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  a panic in Rust is no Exception
@@ -93,13 +102,23 @@ def _library() -> ModuleType:
     return library
 
 
-def _variables(subject: Subject) -> Any:
+def _parsed(subject: Subject) -> dict[str, Any]:
+    """The event's JSON data, under its name; nothing where it has none."""
+    if subject.data is None or not is_json(subject.get("datacontenttype")):
+        return {}
+    try:
+        return {"data": orjson.loads(subject.data)}
+    except orjson.JSONDecodeError:
+        return {}
+
+
+def _context(subject: Subject) -> Any:
     """The event as the library takes it: made once, and given to every expression."""
-    variables: dict[str, Any] = dict(subject)
-    if subject.data is not None and is_json(subject.get("datacontenttype")):
-        with contextlib.suppress(orjson.JSONDecodeError):
-            variables["data"] = orjson.loads(subject.data)
-    return _library().Context(variables=variables)
+    return _library().Context(variables={**subject, **subject.once(_parsed)})
+
+
+def _size(subject: Subject) -> macros.Size:
+    return macros.size_of(subject.once(_parsed).get("data"), len(subject.data or b""))
 
 
 def _complaint(text: str) -> str:
@@ -114,4 +133,6 @@ def _complaint(text: str) -> str:
 def _reason(error: BaseException) -> str:
     if isinstance(error, KeyError):
         return f"there is no field {error}"
+    if str(error).startswith(_NO_DATA):
+        return "the event has no JSON data"
     return str(error).partition(". ")[0] or type(error).__name__

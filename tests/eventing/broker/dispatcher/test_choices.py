@@ -1,10 +1,13 @@
 """What docs/choices.md says of deliveries, where no other file shows it."""
 
+import orjson
 import pytest
+import structlog.testing
 from prometheus_client import CollectorRegistry, generate_latest
 
 from eventing.broker.flow import BATCH, ORDER
 from eventing.broker.lane_metrics import LaneMetrics
+from eventing.broker.macros import STEPS_MOST
 from eventing.cli.description import describe
 
 TRIGGER = {"apiVersion": "eventing.knative.dev/v1", "kind": "Trigger", "metadata": {"name": "mine"}}
@@ -93,3 +96,17 @@ def _reply(exchange, _event):
     """Answer with an event."""
     exchange.respond(200, [(b"ce-specversion", b"1.0"), (b"ce-id", b"r"), (b"ce-source", b"/s"),
                            (b"ce-type", b"reply")])
+
+
+async def test_an_event_that_a_filter_cannot_judge_in_time(bench, subscriber, eventually):
+    """It does not match, what comes after it is delivered, and the log says once which Trigger that was."""
+    with structlog.testing.capture_logs() as logs:
+        await bench.dispatcher()
+        await bench.trigger("slow", subscriber.url, filters=[
+            {"cel": "data.all(i, data.exists_one(j, j == i))"}])
+        await bench.send("big", "bigger", data=orjson.dumps(list(range(3000))))
+        await bench.send("small", data=b"[1, 2]")
+        await eventually(lambda: subscriber.ids == ["small"])
+
+    told = [(line["trigger"], line["reason"]) for line in logs if "would take too long" in line["event"]]
+    assert told == [("shop/slow", f"3000 elements, macros 2 deep: more than {STEPS_MOST} steps")]
