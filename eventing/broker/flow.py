@@ -11,7 +11,7 @@ How fast and in which order one trigger is served: annotations on the Trigger, r
     clarion.dev/max-age                          PT1H: after that an event gets no further attempt
 
 A broker of several partitions has an owner for each, and each takes its share of concurrency and rate, at
-least 1 at once. Pure.
+least 1 at once; a key holds within each. `Flow.spread` says what that comes to. Pure.
 """
 
 import re
@@ -79,6 +79,20 @@ class Flow:
         return Flow(self.is_ordered, self.waits_for_poison, limit, self.key_of, rate,
                     self.batch_events, self.linger_s, self.max_age_s)
 
+    def spread(self, partitions: int) -> str:
+        """What a limit on requests comes to over *partitions*, for a person; "" where it is kept exactly."""
+        limit = self.concurrency
+        if limit is None or partitions <= 1:
+            return ""
+        if self.key_of is not None:
+            return (f"{CONCURRENCY_KEY} holds within each of {partitions} partitions: up to "
+                    f"{limit * partitions} requests at once for one value, unless its events share a "
+                    "partitionkey")
+        if limit >= partitions:
+            return ""
+        return (f"concurrency {limit} over {partitions} partitions: up to {partitions} requests at once, "
+                "1 in each")
+
 
 PLAIN = Flow()
 
@@ -135,7 +149,7 @@ def _key(annotations: Mapping[str, str]) -> KeyOf | None:
     if given is None:
         return None
     try:
-        expression = cesql.parse(given)
+        expression = cesql.parse_known(given)
     except cesql.ParseError as error:
         raise FlowInvalid(CONCURRENCY_KEY, given, f"a CESQL expression: {error}") from error
     return lambda attributes: str(expression.evaluate(attributes).value)

@@ -14,11 +14,11 @@ Where the specification, its grammar and its conformance kit disagree, we do as 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from eventing.cesql import evaluate, syntax
+from eventing.cesql import evaluate, functions, syntax
 from eventing.cesql.syntax import ParseError
 from eventing.cesql.values import EvaluationError, Value
 
-__all__ = ["Expression", "Outcome", "ParseError", "parse"]
+__all__ = ["Expression", "Outcome", "ParseError", "parse", "parse_known"]
 
 
 class Outcome(NamedTuple):
@@ -36,6 +36,7 @@ class Expression:
         """Compile *text*; raise ParseError with the position of what is wrong."""
         self.text = text
         root = syntax.parse(text)
+        self.calls = syntax.calls(root)
         self._zero = evaluate.zero(root)
         self._evaluate = evaluate.build(root, is_root=True)
 
@@ -62,3 +63,18 @@ class Expression:
 def parse(text: str) -> Expression:
     """Compile *text*; raise ParseError with the position of what is wrong."""
     return Expression(text)
+
+
+def parse_known(text: str) -> Expression:
+    """
+    Compile *text*, which is to be asked of many events; raise ParseError for an unknown function, too.
+
+    The specification makes that an error of each evaluation (section 3.5), so `parse` takes it.
+    """
+    expression = Expression(text)
+    for call in expression.calls:
+        count = len(call.arguments)
+        if functions.find(call.name, count) is None:
+            reason = f"there is no function {call.name} of {count} argument{'' if count == 1 else 's'}"
+            raise ParseError(reason, call.position)
+    return expression

@@ -16,6 +16,7 @@ every event (the conformance kit has `EXISTS SOURCE`).
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from eventing.cesql.values import INTEGER_MAX, INTEGER_MIN, Value
@@ -95,6 +96,7 @@ class Call:
 
     name: str
     arguments: tuple["Node", ...]
+    position: int  # characters from 0
 
 
 Node = Literal | Attribute | Exists | Unary | Binary | Like | In | Call
@@ -125,13 +127,23 @@ class _Token:
 def parse(text: str) -> Node:
     """The tree of *text*. Raises ParseError."""
     root = _Parser(_tokens(text)).parse()
+    if any(depth > _DEEPEST_TREE for _, depth in _nodes(root)):
+        raise ParseError(f"nested deeper than {_DEEPEST_TREE} levels", len(text))
+    return root
+
+
+def calls(root: Node) -> list[Call]:
+    """Every function that is called in *root*."""
+    return [node for node, _ in _nodes(root) if isinstance(node, Call)]
+
+
+def _nodes(root: Node) -> Iterator[tuple[Node, int]]:
+    """All nodes of a tree, each with how deep it is."""
     waiting: list[tuple[Node, int]] = [(root, 1)]
     while waiting:
         node, depth = waiting.pop()
-        if depth > _DEEPEST_TREE:
-            raise ParseError(f"nested deeper than {_DEEPEST_TREE} levels", len(text))
+        yield node, depth
         waiting += _below(node, depth)
-    return root
 
 
 def _below(node: Node, depth: int) -> list[tuple[Node, int]]:
@@ -273,7 +285,8 @@ class _Parser:
         if self._next.text.isdigit():
             return self._integer("")
         if self._tokens[self._index + 1].text == "(" and self._tokens[self._index + 1].kind == "symbol":
-            return Call(self._function(), self._list(0))
+            position = self._next.position
+            return Call(self._function(), self._list(0), position)
         return Attribute(self._name())
 
     def _integer(self, sign: str) -> Node:

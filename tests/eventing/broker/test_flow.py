@@ -55,6 +55,25 @@ def test_partitions_share_a_limit(limit, partitions, shares):
     assert sum(part.rate_per_s for part in parts) == pytest.approx(30)
 
 
+@pytest.mark.parametrize(("annotations", "partitions", "says"), [
+    ({flow.CONCURRENCY: "1"}, 4, "concurrency 1 over 4 partitions: up to 4 requests at once, 1 in each"),
+    ({flow.CONCURRENCY: "5"}, 4, ""),
+    ({flow.CONCURRENCY: "1"}, 1, ""),
+    ({flow.RATE: "1/s"}, 4, ""),
+    ({flow.CONCURRENCY_KEY: "subject", flow.CONCURRENCY: "2"}, 4,
+     ("clarion.dev/concurrency-key holds within each of 4 partitions: up to 8 requests at once for one "
+      "value, unless its events share a partitionkey")),
+])
+def test_what_a_limit_comes_to(annotations, partitions, says):
+    """Where partitions make a limit larger than it looks, it is told how large; nowhere else."""
+    found = flow_of(annotations)
+
+    assert found.spread(partitions) == says
+    if found.key_of is None and found.concurrency is not None:
+        shares = [found.share(number, partitions).concurrency for number in range(partitions)]
+        assert (sum(shares) > found.concurrency) is bool(says)
+
+
 @pytest.mark.parametrize(("annotations", "named"), [
     ({flow.ORDER: "sorted"}, flow.ORDER),
     ({flow.PARALLELISM: "0"}, flow.PARALLELISM),
@@ -62,6 +81,7 @@ def test_partitions_share_a_limit(limit, partitions, shares):
     ({flow.CONCURRENCY: "many"}, flow.CONCURRENCY),
     ({flow.CONCURRENCY: "-1"}, flow.CONCURRENCY),
     ({flow.CONCURRENCY_KEY: "subject ="}, flow.CONCURRENCY_KEY),
+    ({flow.CONCURRENCY_KEY: "FOO(subject)"}, flow.CONCURRENCY_KEY),
     ({flow.RATE: "100"}, flow.RATE),
     ({flow.RATE: "0/s"}, flow.RATE),
     ({flow.BATCH: "0"}, flow.BATCH),
