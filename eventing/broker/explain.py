@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventing import cesql
-from eventing.broker.filters import attribute, cel, compile_attributes, compile_one, visible
+from eventing.broker.filters import attribute, cel, compile_attributes, compile_one, unsaid, visible
 from eventing.broker.subject import Subject
 from eventing.event import Event
+
+_NOTHING_INSIDE = "what is inside says nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +57,25 @@ def _legacy(name: str, value: str, subject: Subject) -> Verdict:
 
 
 def _element(element: Mapping[str, Any], path: str, subject: Subject) -> Verdict:
-    passes = compile_one(element, path)(subject)
+    predicate = compile_one(element, path)
+    passes = predicate(subject)
     if not element:
         return Verdict(path, "{}", passes, "an empty element says nothing")
     (dialect, wanted), = element.items()
     path = f"{path}.{dialect}"
     if dialect in {"all", "any"}:
         parts = tuple(_element(part, f"{path}[{index}]", subject) for index, part in enumerate(wanted))
-        return Verdict(path, "", passes, _tally(dialect, parts), parts)
+        counted = tuple(part for index, part in enumerate(parts)
+                        if compile_one(wanted[index], path) is not unsaid)
+        return Verdict(path, "", passes, _tally(dialect, counted, len(parts)), parts)
     if dialect == "not":
         part = _element(wanted, path, subject)
-        return Verdict(path, "", passes, "" if wanted else part.reason, (part,) if wanted else ())
+        reason = "" if predicate is not unsaid else part.reason if not wanted else _NOTHING_INSIDE
+        return Verdict(path, "", passes, reason, (part,) if wanted else ())
     if dialect in {"exact", "prefix", "suffix"}:
         parts = tuple(_attributes(dialect, wanted, path, subject))
-        return parts[0] if len(parts) == 1 else Verdict(path, "", passes, _tally("all", parts), parts)
+        tally = _tally("all", parts, len(parts))
+        return parts[0] if len(parts) == 1 else Verdict(path, "", passes, tally, parts)
     reason = _REASONS.get(dialect, _no_reason)(wanted, path, subject)
     return Verdict(path, str(wanted), passes, reason)
 
@@ -84,9 +91,10 @@ def _found(name: str, subject: Subject) -> str:
     return f"the event has no attribute {name}" if value is None else f"{name} is {_quoted(value)}"
 
 
-def _tally(dialect: str, parts: tuple[Verdict, ...]) -> str:
+def _tally(dialect: str, parts: tuple[Verdict, ...], listed: int) -> str:
+    """How many pass of *parts*, those of *listed* elements that say something."""
     if not parts:
-        return "an empty list says nothing"
+        return _NOTHING_INSIDE if listed else "an empty list says nothing"
     passing = sum(part.passes for part in parts)
     return f"{passing} of {len(parts)} pass, {'all have to' if dialect == 'all' else 'one has to'}"
 

@@ -51,7 +51,8 @@ def dialect(name: str, *, reads_data: bool = False) -> Callable[[Dialect], Diale
 def attribute_values(wanted: object, path: str) -> dict[str, str]:
     """Check an object of attribute names and non-empty strings, as `exact`, `prefix` and `suffix` take it."""
     if not isinstance(wanted, Mapping) or not wanted:
-        raise FilterInvalid(path, "expected an object of attribute names and values")
+        found = ", found none: it is empty" if wanted == {} else ""
+        raise FilterInvalid(path, f"expected an object of attribute names and values{found}")
     values: dict[str, str] = {}
     for name, value in wanted.items():
         if not isinstance(name, str) or not _NAME.match(name):
@@ -75,11 +76,11 @@ def visible(attributes: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def compile_one(element: object, path: str) -> Predicate:
-    """Make the predicate of one element, {dialect: ...}; `{}` passes everything. Raises FilterInvalid."""
+    """Make the predicate of one element, {dialect: ...}; of `{}` it is `unsaid`. Raises FilterInvalid."""
     if not isinstance(element, Mapping):
         raise FilterInvalid(path, "expected an object with one dialect")
     if not element:
-        return _everything
+        return unsaid
     if len(element) > 1:
         raise FilterInvalid(path, "multiple dialects found, filters can have only one dialect set")
     (name, wanted), = element.items()
@@ -89,10 +90,11 @@ def compile_one(element: object, path: str) -> Predicate:
 
 
 def compile_many(elements: object, path: str) -> list[Predicate]:
-    """Make the predicates of a list of elements. Raises FilterInvalid."""
+    """Make the predicates of those of a list of elements that say something. Raises FilterInvalid."""
     if not isinstance(elements, list):
         raise FilterInvalid(path, "expected a list of filters")
-    return [compile_one(element, f"{path}[{index}]") for index, element in enumerate(elements)]
+    predicates = [compile_one(element, f"{path}[{index}]") for index, element in enumerate(elements)]
+    return [predicate for predicate in predicates if predicate is not unsaid]
 
 
 def compile_attributes(wanted: Mapping[str, str]) -> Predicate:
@@ -132,13 +134,20 @@ def reads_data(elements: object) -> bool:
 
 
 def everything_of(predicates: list[Predicate]) -> Predicate:
-    """Make the predicate that is true when all of *predicates* are."""
+    """Make the predicate that is true when all of *predicates* are; of none it is `unsaid`."""
+    if not predicates:
+        return unsaid
     if len(predicates) == 1:
         return predicates[0]
     return lambda attributes: all(predicate(attributes) for predicate in predicates)
 
 
-def _everything(_attributes: Mapping[str, str]) -> bool:
+def unsaid(_attributes: Mapping[str, str]) -> bool:
+    """
+    Let every event pass: the predicate of what says nothing, `{}`, `any: []`, and what has only such inside.
+
+    Knative's NoFilter: in a list it does not count, and `not` of it says nothing either.
+    """
     return True
 
 

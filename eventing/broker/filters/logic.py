@@ -1,20 +1,20 @@
 """`all: [...]`, `any: [...]`, `not: {...}` - filters made of filters."""
 
-from eventing.broker.filters import Predicate, compile_many, compile_one, dialect, everything_of
+from eventing.broker.filters import Predicate, compile_many, compile_one, dialect, everything_of, unsaid
 
 
 @dialect("all")
 def all_of(elements: object, path: str) -> Predicate:
-    """Every one must pass; of none, all do."""
+    """Every one must pass; a list without one that says something says nothing."""
     return everything_of(compile_many(elements, path))
 
 
 @dialect("any")
 def any_of(elements: object, path: str) -> Predicate:
-    """One must pass; an empty list says nothing and lets all pass, as an absent filter does."""
+    """One must pass; a list without one that says something says nothing, and lets all pass."""
     predicates = compile_many(elements, path)
     if not predicates:
-        return lambda _attributes: True
+        return unsaid
     return lambda attributes: any(predicate(attributes) for predicate in predicates)
 
 
@@ -23,9 +23,9 @@ def not_of(element: object, path: str) -> Predicate:
     """
     Must not pass.
 
-    `not: {}` lets all pass: an empty element says nothing, so there is nothing to negate (Knative).
+    `not: {}` lets all pass: what says nothing gives nothing to negate (Knative).
     """
     predicate = compile_one(element, path)
-    if not element:
-        return predicate
+    if predicate is unsaid:
+        return unsaid
     return lambda attributes: not predicate(attributes)

@@ -40,6 +40,10 @@ def reasons(spec):
     ({}, True, "an empty element says nothing"),
     ({"any": []}, True, "an empty list says nothing"),
     ({"not": {}}, True, "an empty element says nothing"),
+    ({"not": {"any": [{}]}}, True, "what is inside says nothing"),
+    ({"any": [{}]}, True, "what is inside says nothing"),
+    ({"any": [{}, {"exact": {"type": "x"}}]}, False, "0 of 1 pass, one has to"),
+    ({"cel": "data.lists.all(a, data.lists.all(b, true)) && data.n"}, False, "there is no field"),
 ])
 def test_reasons(element, passes, reason):
     """Each dialect says what it found, an error too."""

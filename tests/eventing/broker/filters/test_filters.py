@@ -1,5 +1,7 @@
 """What filters mean: `filter.attributes`, and the dialects of `filters`."""
 
+import re
+
 import pytest
 
 from eventing.broker.filters import DIALECTS, FilterInvalid, compile_filter
@@ -50,7 +52,13 @@ def test_attributes(wanted, expected):
     pytest.param([{"not": {"exact": {"source": "/shop"}}}], False, id="not: passes inside"),
     pytest.param([{"not": {"not": {"exact": {"source": "/shop"}}}}], True, id="not not"),
     pytest.param([{"not": {}}], True, id="not of nothing says nothing"),
+    pytest.param([{"not": {"not": {}}}], True, id="not of what says nothing"),
+    pytest.param([{"not": {"any": [{}]}}], True, id="not of a list that says nothing"),
+    pytest.param([{"not": {"all": [{"any": []}]}}], True, id="not of lists that say nothing"),
     pytest.param([{"any": []}], True, id="any of nothing says nothing"),
+    pytest.param([{"any": [{}]}], True, id="any of what says nothing"),
+    pytest.param([{"any": [{}, {"exact": {"source": "/x"}}]}], False, id="any: what says nothing is no yes"),
+    pytest.param([{"all": [{}, {"exact": {"source": "/x"}}]}], False, id="all: what says nothing"),
     pytest.param([{}], True, id="an empty element says nothing"),
     pytest.param([{"exact": {"source": "/shop"}}, {"suffix": {"subject": ".png"}}], False,
                  id="a list is a conjunction"),
@@ -74,6 +82,7 @@ def test_filters_override_filter():
     pytest.param([{"exact": {"a": ""}}], "spec.filters[0].exact.a", id="an empty value"),
     pytest.param([{"suffix": {"a": 5}}], "spec.filters[0].suffix.a", id="a number"),
     pytest.param([{"prefix": {}}], "spec.filters[0].prefix", id="no attribute"),
+    pytest.param([{"any": [{"cesql": "FOO(type)"}]}], "spec.filters[0].any[0].cesql", id="no such function"),
     pytest.param([{"all": {"exact": {"a": "b"}}}], "spec.filters[0].all", id="no list"),
     pytest.param({"exact": {"a": "b"}}, "spec.filters", id="filters is no list"),
     pytest.param(["exact"], "spec.filters[0]", id="no object"),
@@ -85,6 +94,16 @@ def test_invalid(filters, path):
 
     assert path == error.value.path
     assert str(error.value).endswith(path)
+
+
+@pytest.mark.parametrize(("element", "says"), [
+    ({"exact": {}}, "expected an object of attribute names and values, found none: it is empty: "),
+    ({"cesql": "type = 'a' OR foo(type)"}, "there is no function FOO of 1 argument at position 15: "),
+])
+def test_what_is_said(element, says):
+    """A filter that nothing can pass is refused with the reason."""
+    with pytest.raises(FilterInvalid, match=re.escape(says)):
+        compile_filter({"filters": [element]})
 
 
 def test_dialects_are_found_by_being_there():
