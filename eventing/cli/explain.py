@@ -2,7 +2,7 @@
 `clarion explain`: whether a Trigger wants an event, and which part of its filter says so, and why.
 
 The filter is evaluated here, as the dispatcher does it; nothing is sent, and what was delivered is not looked
-at. The exit code is 0 if the event would be delivered, and 1 if it would not.
+at. The exit code is 0 if the event would be delivered, 1 if it would not, and 2 if that cannot be said.
 """
 
 import json
@@ -10,12 +10,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
+import orjson
 import typer
 
 from eventing import binding, client
 from eventing.cli import output, server
-from eventing.errors import ClarionError, NotACloudEvent, NotFound, UsageError
+from eventing.errors import ClarionError, NotACloudEvent, UsageError
 from eventing.event import Event
 
 app = typer.Typer()
@@ -35,7 +37,7 @@ def explain(
     Say why a Trigger wants an event, or why not.
 
     Every part of its filter is judged, with a reason. An event is JSON as `clarion tail -o json` prints it.
-    Exit code 1: the Trigger does not want it.
+    Exit code 0: the Trigger wants it; 1: it does not; 2: there is no such Trigger, or nobody to ask.
 
     Example: clarion explain trigger price --event order.json
 
@@ -66,22 +68,33 @@ def _named(what: str, name: str | None) -> str:
 
 
 def _trigger(name: str, namespace: str, server_url: str | None) -> dict[str, Any]:
-    path = f"/apis/eventing.knative.dev/v1/namespaces/{namespace}/triggers/{name}"
-    with client.Client(server.find(server_url)) as connected:
-        found = connected.find(path)
+    path = f"/apis/eventing.knative.dev/v1/namespaces/{quote(namespace, '')}/triggers/{quote(name, '')}"
+    try:
+        with client.Client(server.find(server_url)) as connected:
+            found = connected.find(path)
+    except ClarionError as error:  # 1 says that the Trigger does not want the event
+        raise UsageError(str(error)) from error
     if found is None:
-        raise NotFound(f"there is no Trigger {namespace}/{name}; clarion get triggers -A lists them")
+        raise UsageError(f"there is no Trigger {namespace}/{name}; clarion get triggers -A lists them")
     return found
 
 
 def _load(path: str) -> Event:
     try:
         text = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        return binding.from_json(text)
+        return _with_null(binding.from_json(text), text)
     except OSError as error:
         raise UsageError(f"--event {path}: {error.strerror}") from error
     except NotACloudEvent as error:
         raise UsageError(f"--event {path}: {error}") from error
+
+
+def _with_null(event: Event, text: bytes) -> Event:
+    """*event*, whose data is null if that is what *text* says: `tail` prints it for a body of that word."""
+    if event.data is None and binding.is_json(event.attributes.get("datacontenttype")) \
+            and orjson.loads(text).get("data", "") is None:
+        return event._replace(data=b"null")
+    return event
 
 
 def _verdicts(trigger: dict[str, Any], event: Event) -> list[Any]:

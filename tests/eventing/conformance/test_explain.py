@@ -40,11 +40,24 @@ def test_an_event_that_is_not(instance, trigger, tmp_path):
         ("spec.filters[0].prefix.type", True), ("spec.filters[1].cel", False)]
 
 
+def test_null_is_data(instance, broker, make_trigger):
+    """As delivery has it, and `tail` prints it; an event without data is another."""
+    path = make_trigger(broker, "http://127.0.0.1:9", filters=[{"cel": "data == null"}])
+    command = ("explain", f"trigger/{path.rpartition('/')[2]}", "--event", "-")
+    null, none = (instance.run(*command, stdin=json.dumps(event)) for event in (
+        EVENT | {"data": None}, {key: value for key, value in EVENT.items() if key != "data"}))
+
+    assert (null.returncode, none.returncode) == (0, 1)
+    assert "the event has no JSON data" in none.stdout
+
+
 @pytest.mark.parametrize(("arguments", "code", "says"), [
-    (("trigger", "nope", "--event", "-"), 1, "there is no Trigger default/nope"),
+    (("trigger", "nope", "--event", "-"), 2, "there is no Trigger default/nope"),
+    (("trigger", "a/../b c", "--event", "-"), 2, "there is no Trigger default/a/../b c"),
+    (("trigger", "x", "--event", "-", "--server", "http://127.0.0.1:9"), 2, "http://127.0.0.1:9"),
     (("broker", "x", "--event", "-"), 2, "clarion explain trigger NAME --event FILE"),
     (("trigger", "x", "--event", "/nowhere"), 2, "/nowhere"),
-], ids=["no such Trigger", "no Trigger", "no such file"])
+], ids=["no such Trigger", "a name with a path", "nobody there", "no Trigger", "no such file"])
 def test_what_is_wrong(instance, arguments, code, says):
     """One line that says what to do."""
     done = instance.run("explain", *arguments, stdin=json.dumps(EVENT))
