@@ -321,7 +321,8 @@ def _is_filled(text: str) -> bool:
     return bool(text) and not text.isspace()
 
 
-def _is_time(text: str) -> bool:
+def is_time(text: str) -> bool:
+    """Whether *text* is a Timestamp (RFC 3339, section 5.6)."""
     if _TIME.fullmatch(text) is None:
         return False
     try:
@@ -363,7 +364,7 @@ def _is_base64(text: str) -> bool:
 
 _COMMON: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "source": (_is_uri_reference, "is not a URI reference (RFC 3986, section 4.1)"),
-    "time": (_is_time, "is not a time as in 2026-01-31T23:59:59Z (RFC 3339)"),
+    "time": (is_time, "is not a time as in 2026-01-31T23:59:59Z (RFC 3339)"),
     "subject": (_is_filled, "is empty; leave it out"),
     "datacontenttype": (_is_media_type, "is not a media type as in application/json (RFC 9110, 8.3.1)"),
 }

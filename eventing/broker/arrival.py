@@ -17,7 +17,7 @@ Pure: the time is an argument.
 import functools
 from datetime import UTC, datetime
 
-from eventing import duration
+from eventing import binding, duration
 from eventing.errors import NotACloudEvent, Rejected
 from eventing.event import Event
 
@@ -69,10 +69,13 @@ def _schedule(attributes: dict[str, str], now: float) -> None:
             raise NotACloudEvent(f"{DELAY}: {_TOO_LATE}")
         attributes[DELIVER_AT] = _rfc3339(now + delay_s)
         return
+    wrong = NotACloudEvent(f"{DELIVER_AT}: is not a time as in 2026-01-31T23:59:59Z (RFC 3339)")
+    if not binding.is_time(attributes[DELIVER_AT]):
+        raise wrong
     try:
         later_s = due_ms(attributes[DELIVER_AT]) / 1000 - now
-    except (ValueError, OverflowError) as error:
-        raise NotACloudEvent(f"{DELIVER_AT}: is not a time as in 2026-01-31T23:59:59Z (RFC 3339)") from error
+    except OverflowError as error:  # the year 1, in a zone that had it a day later
+        raise wrong from error
     if later_s > LONGEST_DELAY_S:
         raise NotACloudEvent(f"{DELIVER_AT}: {_TOO_LATE}")
 

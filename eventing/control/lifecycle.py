@@ -178,9 +178,18 @@ def check_shape(kind: Kind, wish: Any) -> Resource:
         for part in path.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value is not None and not is_right(value):
-            where = f"Go struct field ObjectMeta.{path} of type {go_type}"
-            raise _undecodable(kind, f"cannot unmarshal {_go_type(value)} into {where}")
+            raise _undecodable(kind, _wrong(path, value, go_type))
     return wish
+
+
+def _wrong(path: str, value: Any, go_type: str) -> str:
+    """Which type stands where *go_type* belongs; in a map of texts, whose value that is."""
+    hint = ""
+    if go_type == _TEXTS and isinstance(value, dict):
+        name, value = next(entry for entry in value.items() if not isinstance(entry[1], str))
+        go_type, hint = "string", f': quote the value of "{name}"'
+    where = f"Go struct field ObjectMeta.{path} of type {go_type}"
+    return f"cannot unmarshal {_go_type(value)} into {where}{hint}"
 
 
 def _undecodable(kind: Kind, wrong: str) -> Failure:
@@ -210,14 +219,15 @@ def _are_owners(value: object) -> bool:
         isinstance(ref, dict) and all(isinstance(ref.get(part), str) for part in parts) for ref in value)
 
 
+_TEXTS = "map[string]string"
 _SHAPE: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("metadata", _is_object, "v1.ObjectMeta"),
     ("metadata.name", _is_text, "string"),
     ("metadata.generateName", _is_text, "string"),
     ("metadata.namespace", _is_text, "string"),
     ("metadata.resourceVersion", _is_text, "string"),
-    ("metadata.labels", _are_texts, "map[string]string"),
-    ("metadata.annotations", _are_texts, "map[string]string"),
+    ("metadata.labels", _are_texts, _TEXTS),
+    ("metadata.annotations", _are_texts, _TEXTS),
     ("metadata.finalizers", _are_names, "[]string"),
     ("metadata.ownerReferences", _are_owners, "[]v1.OwnerReference"),
     ("spec", _is_object, "Spec"),

@@ -54,6 +54,8 @@ def test_a_delay_becomes_a_time():
     ({"delay": "-PT1S"}, "delay: .*less than nothing"),
     ({"delay": "P9999D"}, "delay: is more than 366 days"),
     ({"deliverat": "noon"}, "deliverat: is not a time"),
+    ({"deliverat": "2023-11-23"}, "deliverat: is not a time"),
+    ({"deliverat": "2023-11-23T10:00:00"}, "deliverat: is not a time"),
     ({"deliverat": "9999-12-31T23:59:59Z"}, "deliverat: is more than 366 days"),
     ({"delay": "1s", "deliverat": "2024-01-01T00:00:00Z"}, "delay: deliverat is given too"),
 ])

@@ -93,8 +93,13 @@ async def test_generation_counts_spec_changes_only(api):
                  'Toy.toys.knative.dev "" is invalid: metadata.name: Required value: name or generateName is '
                  "required", id="no name"),
     pytest.param("POST", TOYS, {"metadata": {"name": "a", "labels": {"n": 1}}}, 400, "BadRequest",
-                 'Toy in version "v1" cannot be handled as a Toy: json: cannot unmarshal object into Go '
-                 "struct field ObjectMeta.metadata.labels of type map[string]string", id="a label: a number"),
+                 'Toy in version "v1" cannot be handled as a Toy: json: cannot unmarshal number into Go '
+                 'struct field ObjectMeta.metadata.labels of type string: quote the value of "n"',
+                 id="a label: a number"),
+    pytest.param("POST", TOYS, {"metadata": {"name": "a", "annotations": ["x"]}}, 400, "BadRequest",
+                 'Toy in version "v1" cannot be handled as a Toy: json: cannot unmarshal array into Go '
+                 "struct field ObjectMeta.metadata.annotations of type map[string]string",
+                 id="annotations: a list"),
     pytest.param("POST", TOYS, toy() | {"kind": "Car"}, 400, "BadRequest", None, id="another kind"),
     pytest.param("POST", TOYS, "{", 400, "BadRequest", None, id="no JSON"),
     pytest.param("POST", TOYS, "[]", 400, "BadRequest", None, id="a list"),
