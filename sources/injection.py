@@ -49,6 +49,17 @@ def put(program: Resource, values: Mapping[str, str]) -> None:
             del container["env"]
 
 
+def present(program: Resource) -> dict[str, str]:
+    """What `put` has put into *program*; nothing where no container has a K_SINK."""
+    for container in _containers(program):
+        found = container.get("env") or []
+        values = {each["name"]: each.get("value", "") for each in (found if isinstance(found, list) else ())
+                  if isinstance(each, dict) and each.get("name") in _NAMES}
+        if "K_SINK" in values:
+            return values
+    return {}
+
+
 def is_program(found: Resource) -> bool:
     """Whether *found* has containers that can be bound."""
     return any(True for _ in _containers(found))

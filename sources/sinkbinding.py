@@ -8,7 +8,8 @@ SinkBinding: tells programs that run already where to send their events (K_SINK)
 
 Programs are bound as they are stored (a mutating webhook on Knative, here control/mutation.py), so one that
 is applied once more keeps its sink; those that were there before are bound when the SinkBinding is
-reconciled, and again whenever the sink's address changes. Deleting it takes out what it put in.
+reconciled, and again whenever the sink's address changes. While the sink has none (its Broker is gone) they
+keep the last one: a program without K_SINK could only fail. Deleting it takes out what it put in.
 
 Conditions: SinkProvided; SinkBindingAvailable (False: `SubjectMissing`, `SubjectUnavailable`,
 `BindingFailed`); OIDCIdentityCreated, OIDCTokenSecretCreated and TrustBundlePropagated, which concern
@@ -110,7 +111,7 @@ def _no_identifier(text: str) -> str:
 
 
 def _bind_stored(kind: Kind, program: Resource, store: Store) -> None:
-    """Bind *program* as it is stored; what its SinkBinding's sink does not resolve to is left as it is."""
+    """Bind *program* as it is stored; it keeps the sink that it had when its SinkBinding's has no address."""
     if not injection.is_program(program):
         return
     for binding in store.list(KIND, resource.namespace(program)):
@@ -120,6 +121,10 @@ def _bind_stored(kind: Kind, program: Resource, store: Store) -> None:
         try:
             sink = address.resolve(spec["sink"], resource.namespace(binding), store.get)
         except address.Unresolved:
+            before = store.get(kind, resource.namespace(program), resource.name(program)) or {}
+            had = injection.present(before)
+            if had and not injection.present(program):
+                injection.put(program, had)
             continue
         injection.put(program, injection.variables(spec, sink))
 

@@ -90,6 +90,27 @@ async def test_way_to_ready(cluster):
     assert status["sinkUri"] == cluster.get(BINDING, "beat-sinkbinding")["status"]["sinkUri"]
 
 
+async def test_sink_that_goes_away(cluster):
+    """The program is not started anew because its sink has gone or has come again, only for another one."""
+    await cluster.apply(BROKER)
+    await cluster.apply(source(sink=TO_BROKER))
+    made = await cluster.until(lambda: cluster.get(DEPLOYMENT, "beat-deployment"))
+
+    await cluster.delete("Broker.eventing.knative.dev", "default")
+    await cluster.until_condition(KIND, "beat", "SinkBindingReady", status="False", reason="NotFound")
+    await cluster.apply(BROKER)
+    await cluster.until_condition(KIND, "beat", "SinkBindingReady", status="True")
+    await cluster.apply(source(sink=TO_BROKER.replace("name: default", "name: nowhere")))
+    await cluster.until_condition(KIND, "beat", "SinkBindingReady", status="False", reason="NotFound")
+    assert cluster.get(DEPLOYMENT, "beat-deployment")["spec"] == made["spec"]
+    assert cluster.get(DEPLOYMENT, "beat-deployment")["metadata"]["generation"] == 1
+
+    await cluster.apply(source())
+    await cluster.until(
+        lambda: cluster.get(DEPLOYMENT, "beat-deployment")["metadata"]["generation"] == 2)
+    assert "http://sink.example/" in str(cluster.get(DEPLOYMENT, "beat-deployment")["spec"])
+
+
 async def test_cannot_run(cluster):
     """What cannot be run here is the source's own reason, with what to write instead."""
     await cluster.apply(source(pod="{containers: [{image: registry.example/heartbeats}]}"))

@@ -153,6 +153,37 @@ async def test_deployment_follows_its_sink(cluster):
     await cluster.until(lambda: bound(cluster, "beat", "Deployment.apps")["K_SINK"] == SINK)
 
 
+async def test_sink_that_goes_away(cluster):
+    """A program keeps the sink that it has while there is none, when it is applied once more, too."""
+    await cluster.apply(BROKER)
+    await cluster.apply(PRICE)
+    await cluster.apply(binding(sink=TO_BROKER))
+    await cluster.until_condition(KIND, "bind", "Ready", status="True")
+    before = bound(cluster)
+
+    await cluster.delete("Broker.eventing.knative.dev", "default")
+    await cluster.until_condition(KIND, "bind", "Ready", status="False", reason="NotFound")
+    await cluster.apply(PRICE)
+
+    assert before["K_SINK"].endswith("/default/default")
+    assert bound(cluster) == before
+
+    await cluster.delete(KIND, "bind")
+    await cluster.until(lambda: cluster.get(KIND, "bind") is None)
+    assert bound(cluster) == {"A": "a"}
+
+
+async def test_own_sink_without_any_other(cluster):
+    """What a program says itself stays as it is where a SinkBinding has never had a sink."""
+    await cluster.apply(PRICE)
+    await cluster.apply(binding(sink=TO_BROKER))
+    await cluster.until_condition(KIND, "bind", "Ready", status="False", reason="NotFound")
+
+    await cluster.apply(PRICE.replace("env: [", "env: [{name: K_CE_OVERRIDES, value: own}, "))
+
+    assert bound(cluster) == {"A": "a", "K_CE_OVERRIDES": "own"}
+
+
 @pytest.mark.parametrize(("subject", "reason", "message"), [
     (BY_NAME, "SubjectMissing", 'services.serving.knative.dev "price" not found'),
     ("{apiVersion: batch/v1, kind: Job, name: price}", "SubjectUnavailable",
