@@ -6,7 +6,8 @@ From YAML files to objects in the API: read, bundle, sort, send.
     order    namespaces and settings before what lives by them, otherwise as written
     apply    create, or a three-way merge: what a person removed from the file goes, what others set stays
 
-The merge is kubectl's, with kubectl's annotation, so that both may be used on the same object in turn.
+The merge is kubectl's, with kubectl's annotation, so that both may be used on the same object in turn. What
+a Secret holds is not written into it: the merge needs the names only.
 Nothing here knows a kind's fields: the API judges them.
 """
 
@@ -251,7 +252,7 @@ def apply(document: Document, client: Client, namespace: str,
         wanted["metadata"].setdefault("namespace", namespace)
     annotations = wanted["metadata"].setdefault("annotations", {})
     annotations.pop(LAST_APPLIED, None)  # in a file that was once printed by `get -o yaml`
-    annotations[LAST_APPLIED] = json.dumps(wanted, separators=(",", ":"), sort_keys=True) + "\n"
+    annotations[LAST_APPLIED] = json.dumps(_noted(wanted), separators=(",", ":"), sort_keys=True) + "\n"
     path = kind.path(wanted["metadata"].get("namespace"), wanted["metadata"]["name"])
     live = client.find(path)
     query = f"?fieldValidation={validation}"
@@ -265,6 +266,14 @@ def apply(document: Document, client: Client, namespace: str,
     # Defaults make a list differ from the file's; the API fills them in again, and then nothing has changed.
     is_same = now["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
     return "unchanged" if is_same else "configured", now
+
+
+def _noted(wanted: Resource) -> Resource:
+    """What the annotation keeps of *wanted*: all of it, but of a Secret's values only their names."""
+    if (wanted["apiVersion"], wanted["kind"]) != ("v1", "Secret"):
+        return wanted
+    return wanted | {part: dict.fromkeys(wanted[part], "") for part in ("data", "stringData")
+                     if isinstance(wanted.get(part), dict)}
 
 
 def warnings(client: Client) -> list[str]:

@@ -40,7 +40,7 @@ def describe(item: Resource, events: list[Resource], waiting: Resource | None = 
         "Deleted": metadata.get("deletionTimestamp", ""),
     }
     text = "".join(f"{key + ':':<14}{value}\n" for key, value in facts.items() if value)
-    for title, content in (("Spec", item.get("spec")), ("Data", item.get("data")), ("Status", status)):
+    for title, content in (("Spec", item.get("spec")), ("Data", _data(item)), ("Status", status)):
         if content:
             text += f"\n{output.bold(title)}\n{_indented(output.as_yaml(content))}"
     if conditions:
@@ -62,6 +62,18 @@ def _held(counts: Resource) -> str:
         return ""
     others = "; other keys may wait behind them, too" if counts["backlog"] > _KEYED_QUEUE else ""
     return f"   ({counts['held']} failed and hold their key until they are delivered or given up{others})"
+
+
+def _data(item: Resource) -> Resource | None:
+    """Of a Secret only how long its values are, as kubectl shows it."""
+    data: Resource | None = item.get("data")
+    if not data or (item["apiVersion"], item["kind"]) != ("v1", "Secret"):
+        return data
+    return {key: f"{_decoded_bytes(text)} bytes" for key, text in data.items()}
+
+
+def _decoded_bytes(base64: str) -> int:
+    return len("".join(base64.split()).rstrip("=")) * 3 // 4
 
 
 def _pairs(pairs: dict[str, str]) -> str:

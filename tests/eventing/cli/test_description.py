@@ -1,5 +1,7 @@
 """What `describe` shows of an object."""
 
+import base64
+
 from eventing.cli import description
 
 
@@ -17,3 +19,18 @@ def test_a_long_message_stands_once():
     assert text.count("ModuleNotFoundError") == 1
     assert lines.index("ModuleNotFoundError: nowhere") < lines.index("(as above)")
     assert "waits" in lines
+
+
+def test_a_secret_is_not_shown():
+    """Of a Secret only the lengths of its values are shown; a ConfigMap's values are."""
+    values = [b"", b"a", b"ab", b"abc", b"wonder-land"]
+    data = {f"key{len(value)}": base64.b64encode(value).decode() for value in values}
+    item = {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "a"}, "data": data}
+
+    secret = description.describe(item, [])
+    config_map = description.describe({**item, "kind": "ConfigMap"}, [])
+
+    assert [line.strip() for line in secret.partition("Data\n")[2].splitlines()][:5] == [
+        f"key{len(value)}: {len(value)} bytes" for value in values]
+    assert data["key11"] in config_map
+    assert data["key11"] not in secret

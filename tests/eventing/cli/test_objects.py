@@ -101,6 +101,20 @@ def test_apply_from_stdin_shows_what_the_api_says(instance):
     assert "missing field(s): spec.broker" in done.stderr
 
 
+def test_apply_of_a_secret(instance):
+    """What a Secret holds stands in it as the API gives it, and nowhere else; a key goes with its line."""
+    head = "apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\n"
+    for data in ("old: b2xk, one: dHdv", "one: dHdv"):
+        text = f"{head}stringData: {{plain: s3cret}}\ndata: {{{data}}}\n"
+        instance.clarion("apply", "-f", "-", stdin=text)
+
+    stored = instance.clarion("get", "secret", "keys", "-o", "yaml")
+
+    assert yaml.safe_load(stored)["data"] == {"plain": "czNjcmV0", "one": "dHdv"}
+    assert "s3cret" not in stored
+    assert stored.count("dHdv") == 1
+
+
 def test_unknown_kind(instance):
     """Kubernetes' own words, and exit code 2."""
     done = instance.run("apply", "-f", "-", stdin="apiVersion: x.dev/v1\nkind: Thing\nmetadata: {name: a}\n")
@@ -344,3 +358,16 @@ def test_delete_goes_on_after_what_is_gone(instance, tmp_path):
     assert 'broker/default: brokers.eventing.knative.dev "default" not found' in again.stderr
     assert "trigger/audit deleted" in again.stdout
     assert "configmap/settings deleted" in again.stdout
+
+
+def test_a_kind_without_conditions(instance, tmp_path):
+    """One that has no Ready is not waited for, and a kind of no namespace is not missed in one."""
+    nothing = instance.run("get", "cdc")
+    path = tmp_path / "claim.yaml"
+    path.write_text("apiVersion: networking.internal.knative.dev/v1alpha1\nkind: ClusterDomainClaim\n"
+                    "metadata: {name: shop.example.com}\nspec: {namespace: default}\n")
+    applied = instance.run("apply", "-f", str(path))
+    instance.run("delete", "-f", str(path))
+
+    assert nothing.stderr == "No clusterdomainclaims found.\n"
+    assert (applied.returncode, applied.stdout) == (0, "clusterdomainclaim/shop.example.com created\n")
