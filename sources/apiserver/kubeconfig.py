@@ -20,6 +20,7 @@ from sources.source import NotReady
 # Where Kubernetes puts a pod's credentials.
 POD_DIRECTORY = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
+_SEVERAL = "expected a single document in the stream"  # what PyYAML says then
 _UNSUPPORTED_CLUSTER = ("proxy-url",)
 _UNSUPPORTED_USER = ("auth-provider", "as", "as-uid", "as-groups", "as-user-extra")
 
@@ -98,6 +99,8 @@ def _parsed(text: str) -> Mapping[str, Any]:
     try:
         config = yaml.safe_load(text)
     except yaml.YAMLError as error:  # whose text may quote a line with a secret
+        if isinstance(error, yaml.MarkedYAMLError) and error.context == _SEVERAL:
+            raise KubeconfigInvalid("the kubeconfig has several YAML documents (---): keep one") from error
         raise KubeconfigInvalid("the kubeconfig is no YAML") from error
     if not isinstance(config, Mapping):
         raise KubeconfigInvalid("the kubeconfig is no YAML object")

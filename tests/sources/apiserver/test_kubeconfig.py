@@ -50,6 +50,8 @@ def test_context():
 
 @pytest.mark.parametrize(("text", "message"), [
     ("{", "the kubeconfig is no YAML"),
+    ("a: b\n---\nc: s3cret\n", "the kubeconfig has several YAML documents (---): keep one"),
+    ("a: *s3cret", "the kubeconfig is no YAML"),
     ("- s3cret", "the kubeconfig is no YAML object"),
     ("{}", "no current-context"),
     (config(**{"current-context": "x"}), 'no context "x"'),
