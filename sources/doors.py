@@ -3,9 +3,10 @@ Where events for systems of others arrive: HTTP on the sources role's own socket
 
     method is not POST                       405
     target is not that of a sink             404
-    body over the limit                      413
+    body over the limit                      413; also once it is inflated
+    Content-Encoding is not gzip             415, with Accept-Encoding
     not a CloudEvent, or a batch of them     400
-    the sink is not connected                503, with Retry-After
+    the sink is not connected                503, with Retry-After; says why
     the sink does not take it                what it says: 413, 503
     the sink has it, or has all of a batch   202
 
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 import structlog
 
 from eventing import binding
+from eventing.broker import body as bodies
 from eventing.errors import Rejected, Unavailable
 from eventing.event import Event
 from eventing.http.exchange import Exchange
@@ -30,6 +32,8 @@ from sources.sink import Take
 _ALLOW = (b"allow", b"POST")
 _LINE = (_ALLOW, (b"content-type", b"text/plain; charset=utf-8"))
 _RETRY_AFTER = (*_LINE, (b"retry-after", b"1"))
+_HEADERS = ((Unavailable, _RETRY_AFTER),
+            (bodies.UnknownEncoding, (*_LINE, (b"accept-encoding", bodies.ACCEPTED))))
 _BATCH = binding.BATCH.encode()
 
 log = structlog.get_logger(__name__)
@@ -44,6 +48,7 @@ class Entrance:
         self.count = count
         self._on_state = on_state
         self._take: Take | None = None
+        self._problem = "it has just been started"
 
     def __repr__(self) -> str:
         """Whether it is open."""
@@ -55,7 +60,8 @@ class Entrance:
         self._on_state()
 
     def not_ready(self, reason: str, message: str) -> None:
-        """Say that the sink has lost its connection."""
+        """Say that the sink has lost its connection, or has none."""
+        self._problem = message
         self._on_state(reason, message)
 
     @contextmanager
@@ -70,7 +76,7 @@ class Entrance:
     async def pass_on(self, events: list[Event]) -> None:
         """Return once all *events* are taken; raises Rejected."""
         if self._take is None:
-            raise Unavailable("the sink is not connected; its object's conditions say why")
+            raise Unavailable(f"the sink is not connected: {self._problem}")
         async with asyncio.TaskGroup() as tasks:
             for event in events:
                 tasks.create_task(_taken(self._take, event))
@@ -110,21 +116,20 @@ class Doors:
         elif entrance is None:
             exchange.respond(404, _LINE, b"there is no sink %b\n" % target[1:])
         else:
-            exchange.collect(self._limit_bytes, _then(self._tasks, exchange, entrance))
+            exchange.collect(self._limit_bytes, self._then(exchange, entrance))
+
+    def _then(self, exchange: Exchange, entrance: Entrance) -> Callable[[bytes], None]:
+        def take(body: bytes) -> None:
+            self._tasks.create_task(_answer(exchange, entrance, body, self._limit_bytes))
+
+        return take
 
 
-def _then(tasks: asyncio.TaskGroup, exchange: Exchange, entrance: Entrance) -> Callable[[bytes], None]:
-    def take(body: bytes) -> None:
-        tasks.create_task(_answer(exchange, entrance, body))
-
-    return take
-
-
-async def _answer(exchange: Exchange, entrance: Entrance, body: bytes) -> None:
+async def _answer(exchange: Exchange, entrance: Entrance, body: bytes, limit_bytes: int) -> None:
     """Have the events of one request taken, and say what became of them."""
     events: list[Event] = []
     try:
-        events = _events(exchange, body)
+        events = _events(exchange, bodies.plain(body, exchange.header(b"content-encoding"), limit_bytes))
         await entrance.pass_on(events)
     except ExceptionGroup as group:
         refused = _refusal(group.exceptions[0])
@@ -135,7 +140,7 @@ async def _answer(exchange: Exchange, entrance: Entrance, body: bytes) -> None:
         exchange.respond(202, (_ALLOW,))
         return
     entrance.count[tally.REJECTED] += len(events) or 1
-    headers = _RETRY_AFTER if isinstance(refused, Unavailable) else _LINE
+    headers = next((more for kind, more in _HEADERS if isinstance(refused, kind)), _LINE)
     exchange.respond(refused.status, headers, f"{refused}\n".encode())
 
 

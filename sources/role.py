@@ -120,7 +120,7 @@ class Sources:
                 problem = "SourceFailed", f"{type(error).__name__}: {error}"
             else:
                 return  # one that is done is done
-            self._set_state(name, record, *problem)
+            way.not_ready(*problem)
             wait_s = _FIRST_WAIT_S if way.was_ready else wait_s
             log.warning("source failed", source=name, reason=problem[0], error=problem[1], again_in_s=wait_s)
             await asyncio.sleep(wait_s)

@@ -85,8 +85,8 @@ def _validate(kafkasource: Resource, old: Resource | None, defaults: Defaults) -
     del defaults
     spec = resource.spec(kafkasource)
     errors = [field.missing_field(name) for name in ("bootstrapServers", "topics") if not spec.get(name)]
-    errors += [field.invalid_value(spec[name], name) for name in ("bootstrapServers", "topics")
-               if spec.get(name) and not _is_texts(spec[name])]
+    for name in ("bootstrapServers", "topics"):
+        errors += connection.validate_texts(spec.get(name) or [], name)
     for name, allowed in (("initialOffset", _OFFSETS), ("ordering", _ORDERINGS)):
         if spec.get(name) not in allowed:
             errors.append(field.invalid_value(spec.get(name), name))
@@ -103,10 +103,6 @@ def _validate(kafkasource: Resource, old: Resource | None, defaults: Defaults) -
     if key_type not in KEY_TYPES:
         errors.append(field.invalid_value(key_type, f"metadata.labels.{KEY_TYPE_LABEL}"))
     return errors
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) and each for each in value)
 
 
 def _validate_net(net: Any) -> list[FieldError]:

@@ -16,16 +16,22 @@ TLS checks the server's certificate and name against `caCert`, else against the 
 module never prints what is secret, and what it raises names the field only.
 """
 
+import re
 import ssl
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eventing.control import field
+from eventing.control.field import FieldError
 from sources.source import NotReady
 
 _PROTOCOLS = {(False, False): "PLAINTEXT", (True, False): "SASL_PLAINTEXT", (False, True): "SSL",
               (True, True): "SASL_SSL"}
+
+_SERVER = re.compile(r"(?:\[[^\[\]\s]+\]|[^\[\]\s:/,@]+):(\d{1,5})", re.ASCII)
+_PORTS = range(1, 2**16)
 
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
@@ -41,6 +47,14 @@ _SKIP = "user.skip"
 _NAMES = {"sasl.mechanism": "type", "user": "user", "password": "password", "ca.crt": "caCert",
           "user.crt": "cert", "user.key": "key"}
 SECRET_KEYS = (PROTOCOL, *_NAMES, _SKIP)
+
+
+def validate_texts(given: Any, name: str) -> list[FieldError]:
+    """What is wrong with *given*, a list of texts that stands in the spec under *name*."""
+    if not isinstance(given, list):
+        return [field.invalid_value(given, name)]
+    return [field.invalid_value(each, f"{name}[{index}]") for index, each in enumerate(given)
+            if not isinstance(each, str) or not each.strip()]
 
 
 def secret_refs(spec: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -83,12 +97,22 @@ def of_secret(servers: Sequence[str], secret: Mapping[str, str]) -> dict[str, An
 def _arguments(servers: Sequence[str], protocol: str, secrets: Mapping[str, str],
                fields: Mapping[str, str]) -> dict[str, Any]:
     """*fields* says what a person calls each of *secrets*."""
-    found: dict[str, Any] = {"bootstrap_servers": list(servers), "security_protocol": protocol}
+    found: dict[str, Any] = {"bootstrap_servers": _addresses(servers), "security_protocol": protocol}
     if protocol.startswith("SASL"):
         found |= _sasl(secrets, fields)
     if protocol.endswith("SSL"):
         found["ssl_context"] = _tls(secrets, fields)
     return found
+
+
+def _addresses(servers: Sequence[str]) -> list[str]:
+    """*servers* without spaces around them; Knative, too, takes any text and connects only to HOST:PORT."""
+    for index, server in enumerate(servers):
+        parts = _SERVER.fullmatch(server.strip())
+        if parts is None or int(parts[1]) not in _PORTS:
+            raise NotReady("BootstrapServerInvalid",
+                           f"spec.bootstrapServers[{index}]: HOST:PORT expected, not '{server}'")
+    return [server.strip() for server in servers]
 
 
 def _sasl(secrets: Mapping[str, str], fields: Mapping[str, str]) -> dict[str, str]:
@@ -106,8 +130,9 @@ def _sasl(secrets: Mapping[str, str], fields: Mapping[str, str]) -> dict[str, st
 def _tls(secrets: Mapping[str, str], fields: Mapping[str, str]) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=secrets.get("caCert") or None)
-    except ssl.SSLError as error:
-        raise NotReady("CertificateInvalid", f"{fields['caCert']}: {error.reason}") from error
+    except (ssl.SSLError, TypeError) as error:  # TypeError: it is not even ASCII
+        raise NotReady("CertificateInvalid",
+                       f"{fields['caCert']}: is no PEM certificate (-----BEGIN CERTIFICATE-----)") from error
     if secrets.get("cert"):
         _load_pair(context, secrets["cert"], secrets.get("key") or "", f"{fields['cert']}, {fields['key']}")
     return context

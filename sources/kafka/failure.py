@@ -22,6 +22,9 @@ from sources.source import NotReady
 
 UNREACHABLE = "BrokerUnreachable"
 _PROBE_MS = 5000
+# Of a listener that wants more than it gets there is only this to see: it hangs up.
+_HINTS = {"PLAINTEXT": "; it may want SASL or TLS", "SASL_PLAINTEXT": "; it may want TLS",
+          "SSL": "; it may want SASL, or a certificate of ours"}
 
 _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((errors.AuthenticationFailedError, errors.AuthenticationMethodNotSupported,
@@ -45,28 +48,40 @@ def not_ready(error: BaseException) -> NotReady:
         return error
     for kinds, reason in _REASONS:
         if isinstance(error, kinds):
-            return NotReady(reason, str(error) or type(error).__name__)
+            return NotReady(reason, _words(error))
     return NotReady("KafkaError", f"{type(error).__name__}: {error}")
 
 
-async def explain(connection: Mapping[str, Any]) -> NotReady | None:
+def _words(error: BaseException) -> str:
+    words = str(error) or type(error).__name__
+    # The library goes on with its own view of the servers, as Python prints it.
+    return "none of the bootstrap servers answers" if "Unable to bootstrap from" in words else words
+
+
+async def explain(connection: Mapping[str, Any], error: BaseException) -> NotReady:
     """
-    Why none of the bootstrap servers can be used: the library only logs that. None if one can.
+    Why none of the bootstrap servers can be used, of which the library says little.
 
     Args:
         connection: arguments of a client, as `connection.arguments` makes them.
+        error: what that client's start raised.
     """
     how = {name: value for name, value in connection.items() if name != "bootstrap_servers"}
     why: NotReady | None = None
+    hint = _HINTS.get(connection["security_protocol"], "")
     for server in connection["bootstrap_servers"]:
         host, _, port = server.rpartition(":")
         try:
             made = await asyncio.wait_for(create_conn(host, int(port), request_timeout_ms=_PROBE_MS, **how),
                                           2 * _PROBE_MS / 1000)
-        except (errors.KafkaError, OSError, TimeoutError, ValueError) as error:
-            found = not_ready(error)
-            why = why or NotReady(found.reason, f"{server}: {found}")
+        except (errors.KafkaError, OSError, TimeoutError, ValueError) as problem:
+            found = not_ready(problem)
+            more = hint if isinstance(problem, errors.KafkaConnectionError) else ""
+            why = why or NotReady(found.reason, f"{server}: {found}{more}")
         else:
             made.close()
-            return None
-    return why
+            if not isinstance(error, errors.KafkaConnectionError):
+                return not_ready(error)
+            # It greets whoever comes; who then asks for something without a login is hung up on.
+            return NotReady(UNREACHABLE, f"{server}: it takes connections and answers nothing{hint}")
+    return why or not_ready(error)

@@ -12,15 +12,16 @@ Like consumer.py this room needs aiokafka, and is imported when a sink starts.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
 
 from eventing.errors import TooLarge, Unavailable
 from eventing.event import Event
+from eventing.runtime import end
 from sources.kafka.failure import not_ready
 from sources.kafka.record import to_record
 from sources.kafka.scout import Scout
@@ -68,9 +69,26 @@ async def _producer(connection: Mapping[str, Any]) -> Any:
         await producer.start()
         yield producer
     finally:
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(_CLOSE_S):
-                await producer.stop()
+        await _close(producer)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    """Stop *producer*. What Kafka does not acknowledge meanwhile has failed, and keeps no task waiting."""
+    try:
+        await _briefly(producer.stop())
+    finally:
+        # A stop() that is cut short leaves the library's sender behind, which nobody holds then.
+        sender = producer._sender.sender_task  # noqa: SLF001  there is no other way to it
+        if sender is not None and not sender.done():
+            producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001  likewise
+            await end([sender])
+            await _briefly(producer.client.close())
+
+
+async def _briefly(closing: Awaitable[None]) -> None:
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(_CLOSE_S):
+            await closing
 
 
 class _Outlet:

@@ -43,7 +43,7 @@ class Scout:
                 await self._admin.start()
         except (KafkaError, OSError, TimeoutError) as error:
             await self._admin.close()
-            raise await explain(self._connection) or not_ready(error) from error
+            raise await explain(self._connection, error) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -36,6 +36,8 @@ _FIELDS = {"topic": str, "bootstrapServers": [str], "numPartitions": int, "repli
 @sink("KafkaSink")
 async def kafkasink(record: Record, door: Door) -> None:
     """Write events to a topic, for ever."""
+    if problem := record.get("problem"):
+        raise NotReady("SecretNotFound", problem)
     try:
         from sources.kafka.producer import Settings, produce  # noqa: PLC0415  needs aiokafka, an extra
     except ImportError as error:
@@ -61,8 +63,9 @@ def _validate(kafkasink_: Resource, old: Resource | None, defaults: Defaults) ->
     if spec.get("contentMode") not in MODES:
         errors.append(field.invalid_value(spec.get("contentMode"), "contentMode"))
     servers = spec.get("bootstrapServers") or []
-    if not servers or not all(isinstance(each, str) and each for each in servers):
+    if not servers:
         errors.append(field.invalid_value(servers, "bootstrapServers"))
+    errors += connection.validate_texts(servers, "bootstrapServers")
     if not spec.get("topic"):
         errors.append(field.invalid_value("", "topic"))
     for name in ("replicationFactor", "numPartitions"):
@@ -99,16 +102,17 @@ async def _reconcile(kafkasink_: Resource, context: Context) -> None:
     name = _secret_name(spec)
     refs = {key: {"name": name, "key": key, "optional": key != connection.PROTOCOL}
             for key in connection.SECRET_KEYS} if name else {}
+    record = {"uid": resource.uid(kafkasink_), "generation": resource.generation(kafkasink_), "spec": spec}
     try:
         secrets, versions = await adapter.read_secrets(kafkasink_, context, refs)
     except adapter.Unavailable as why:
-        await context.project("sources", adapter.record_name(kafkasink_), None)
+        # The role has to know the sink all the same: who sends to it is told to come again, and why.
+        await context.project("sources", adapter.record_name(kafkasink_), {**record, "problem": str(why)})
         resource.set_condition(status, "TopicReady", FALSE, "SecretNotFound", str(why), now=now)
     else:
         await context.project("source-secrets", adapter.record_name(kafkasink_), secrets or None)
-        await context.project("sources", adapter.record_name(kafkasink_), {
-            "uid": resource.uid(kafkasink_), "generation": resource.generation(kafkasink_), "spec": spec,
-            "secret_versions": versions})
+        await context.project("sources", adapter.record_name(kafkasink_),
+                              {**record, "secret_versions": versions})
         adapter.set_running(kafkasink_, context, "TopicReady")
     _follow(status, now)
     resource.compute_ready(status, _CONDITIONS, now=now)

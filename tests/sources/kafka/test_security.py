@@ -30,6 +30,20 @@ async def test_sasl(stage, mechanism):
     await stage.arrived("secret")
 
 
+@pytest.mark.parametrize("listener", ["sasl", "tls"])
+async def test_nothing_to_log_in_with(stage, listener):
+    """A server that hangs up on whoever has no login is named, with what it may want."""
+    server = getattr(stage.kafka, listener)
+    await stage.source("t", bootstrapServers=[server])
+
+    state = await stage.state(ready=False)
+
+    assert state["reason"] == "BrokerUnreachable"
+    assert state["message"].startswith(f"{server}: ")
+    assert state["message"].endswith("; it may want SASL or TLS")
+    assert "AddressFamily" not in state["message"]
+
+
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
 async def test_wrong_password(stage, mechanism, capfd):
     """A wrong password is named as the reason, and is itself printed nowhere."""

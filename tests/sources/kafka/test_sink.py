@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import gzip
 import time
 import uuid
 
@@ -129,6 +131,51 @@ async def test_not_acknowledged(sender, kafka):
     assert (sender.counted("rejected"), sender.counted("accepted")) == (1, 1)
 
 
+async def test_compressed(sender, kafka):
+    """A body is inflated as the ingress does it; how else it may be sent is said."""
+    topic = kafka.topic()
+    await sender.apply(topic)
+    await sender.state(ready=True)
+    headers, body = binding.to_http(EVENT, structured=True)
+
+    other = await sender.send([*headers, (b"content-encoding", b"br")], body)
+    broken = await sender.send([*headers, (b"content-encoding", b"gzip")], body)
+    answer = await sender.send([*headers, (b"content-encoding", b"gzip")], gzip.compress(body))
+
+    assert (other.status, other.header(b"accept-encoding")) == (415, b"gzip")
+    assert (broken.status, b"is not gzip" in broken.body) == (400, True)
+    assert answer.status == 202
+    (record,) = await asyncio.to_thread(records, kafka, topic, 1)
+    assert record.value() == EVENT.data
+
+
+def library_tasks():
+    """Tasks of aiokafka's senders."""
+    return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__.startswith("Sender.")]
+
+
+async def test_ends_while_kafka_hangs(sender, kafka):
+    """A sink that is deleted while Kafka answers nothing ends all the same, and leaves no task behind."""
+    await sender.apply(kafka.topic())
+    await sender.state(ready=True)
+    assert (await sender.post()).status == 202  # its client knows the topic's leader now
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        with kafka.frozen():
+            posted = tasks.create_task(sender.post())
+            while len(library_tasks()) < 2:  # the one that is there always, and the request
+                await asyncio.sleep(0.01)
+            await projection.write(sender.store, "sources", NAME, None)
+            while library_tasks():
+                gc.collect()
+                await asyncio.sleep(0.01)
+
+    assert (await posted).status == 503
+    assert complaints == []
+
+
 async def test_refused(sender, kafka):
     """What no repetition helps is told so: wrong path or method, no event, too large for the topic."""
     topic = kafka.topic(**{"max.message.bytes": "1000"})
@@ -189,6 +236,19 @@ async def test_secret(sender, kafka):
     await sender.apply(topic, bootstrapServers=[kafka.sasl])
     await sender.state(ready=True)
     assert (await sender.post()).status == 202
+
+
+async def test_without_its_secret(sender):
+    """Who sends to a sink whose Secret is missing is told to come again, and why."""
+    sender.record["problem"] = 'failed to get protocol: secret "kafka" not found in namespace default'
+    await sender.apply("t")
+    state = await sender.state(ready=False)
+
+    answer = await sender.post()
+
+    assert (state["reason"], state["message"]) == ("SecretNotFound", sender.record["problem"])
+    assert (answer.status, answer.header(b"retry-after")) == (503, b"1")
+    assert answer.body.decode() == f"the sink is not connected: {state['message']}\n"
 
 
 async def test_certificate(sender, kafka):

@@ -25,6 +25,7 @@ def made(**spec):
     ({"auth": {"secret": {"ref": {"name": "s"}}}}, ""),
     ({"topic": ""}, "invalid value: : spec.topic"),
     ({"bootstrapServers": []}, "invalid value: []: spec.bootstrapServers"),
+    ({"bootstrapServers": ["b:9092", ""]}, "invalid value: : spec.bootstrapServers[1]"),
     ({"numPartitions": 0, "replicationFactor": 0},
      "invalid value: 0: spec.numPartitions, spec.replicationFactor"),
     ({"contentMode": "xml"}, "invalid value: xml: spec.contentMode"),
@@ -78,9 +79,11 @@ async def test_conditions(cluster):
     missing = await cluster.until_condition(kind, "out", "TopicReady", status="False",
                                             reason="SecretNotFound")
     assert 'secret "kafka" not found' in missing["message"]
+    assert (await cluster.projected("sources"))["KafkaSink/default/out"]["problem"] == missing["message"]
 
     await cluster.apply(SECRET)
-    table = await cluster.until_projected("sources", lambda table: "KafkaSink/default/out" in table)
+    table = await cluster.until_projected(
+        "sources", lambda table: "problem" not in table["KafkaSink/default/out"])
     record = table["KafkaSink/default/out"]
     assert "wonder" not in str(record)
     assert (await cluster.projected("source-secrets"))["KafkaSink/default/out"]["password"] == "wonder"
