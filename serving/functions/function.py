@@ -10,6 +10,7 @@ A function that takes an event: from a request to `handle(event)`, and from what
     handle returned an event                    200, the event in binary mode
     handle raised                               500, one line; the traceback goes to the worker's log
     handle returned anything else               500, naming what it returned
+    no memory or no thread left to call it      503, and this process ends: another one takes its place
 
 A plain `def handle` runs in a thread, because it usually waits for something (a database, another
 service) and neither a health check nor the next event should wait with it; at most `threads` run at once
@@ -22,6 +23,7 @@ when the first event needs them, not before.
 import asyncio
 import inspect
 import reprlib
+import signal
 import sys
 import traceback
 import uuid
@@ -72,6 +74,8 @@ def decode(headers: Collection[Header], body: bytes) -> BaseCloudEvent:
             return from_binary(message, _FORMAT, _as_sent)
         if fields.get("content-type", "").lower().startswith(_STRUCTURED):
             return from_structured(message, _FORMAT, _as_sent)
+    except MemoryError:  # the event is none the worse for it
+        raise
     except Exception as error:  # the SDK raises what its parsers do, down to AttributeError
         raise NotACloudEvent(f"not a valid CloudEvent: {' '.join(str(error).split())}") from error
     raise NotACloudEvent(no_event(headers))
@@ -176,16 +180,27 @@ class EventFunction:
 
     def _take(self, exchange: Exchange, body: bytes) -> None:
         try:
-            event = decode(exchange.headers, body)
+            self._start(exchange, decode(exchange.headers, body))
         except NotACloudEvent as error:
             exchange.text(400, str(error))
-            return
-        self._running += 1
+        except (MemoryError, RuntimeError) as error:  # the latter: no thread can be started
+            self._exhausted(exchange, error)
+
+    def _start(self, exchange: Exchange, event: BaseCloudEvent) -> None:
         if self._is_async:
             self._tasks.create_task(self._await(exchange, self._handle(event)))
         else:
             call = self._loop.run_in_executor(self._pool, self._call, event)
             call.add_done_callback(partial(self._returned, exchange))
+        self._running += 1
+
+    @staticmethod
+    def _exhausted(exchange: Exchange, error: BaseException) -> None:
+        """It cannot get better here: what is under way is finished, and another worker takes over."""
+        why = f"{complaint(error)}: this worker is short of memory or threads, and ends; raise its limits"
+        print(why, file=sys.stderr)  # noqa: T201  the worker's log
+        exchange.text(503, why)
+        signal.raise_signal(signal.SIGTERM)
 
     def _call(self, event: BaseCloudEvent) -> tuple[Any, BaseException | None]:
         """Run in a thread. What was raised is a value: a future refuses to hold a StopIteration."""

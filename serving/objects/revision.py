@@ -37,7 +37,7 @@ from serving.objects import autoscaling, holders, images, metadata, names, setti
 _CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
 _DEPLOYING = (UNKNOWN, "Deploying", "")
 # Of a worker's start: what the revision lacks, and not what its code does.
-_LACKING = frozenset({"ProgressDeadlineExceeded", "EnvironmentFailed"})
+_LACKING = frozenset({"ProgressDeadlineExceeded", "EnvironmentFailed", "MemoryLimitTooSmall"})
 
 
 def default(revision: Resource, old: Resource | None, admission: Defaults) -> None:

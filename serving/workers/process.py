@@ -9,7 +9,7 @@ What a freshly forked child does to become a process of its own, in this order:
 
     become, once it is known what it is to be
  5. descriptors: /dev/null, its output twice, the listening socket, the report pipe;
- 6. limits, umask, working directory, user;
+ 6. limits (but that of memory: see `limit_memory`), umask, working directory, user;
  7. the environment: exactly what the revision says and what `environment` adds;
  8. numpy's random numbers, if it was preloaded; Python's own reseed themselves after a fork.
 
@@ -20,7 +20,8 @@ environment only when it starts (PYTHONHASHSEED, PYTHONPATH, LD_PRELOAD) has no 
 
 Memory is limited by RLIMIT_DATA, which counts private writable memory. RLIMIT_AS would count mapped
 libraries and the 64 MiB that every thread's arena reserves and never touches. A function over its limit
-gets MemoryError and answers 500; it is not killed, unlike in a container.
+gets MemoryError and answers 500; it is not killed, unlike in a container. A limit with which a worker could
+not even begin is refused, since what then fails fails anywhere.
 
 CPU is limited in whole cores: a worker may run on as many as its limit says, rounded up, chosen by chance. A
 limit below one core is a weight: nothing where nobody else wants the core, and where somebody does, the
@@ -42,6 +43,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -54,6 +56,7 @@ _ABOVE_ALL = 1 << 20  # descriptors are fewer: Linux's default fs.nr_open
 
 # A thread's stack counts as data in full; 8 MiB (glibc's default) for each of 40 would eat a small limit.
 _LIMITED_STACK_BYTES = 1024 * 1024
+_MEBIBYTE = 1024 * 1024
 _UMASK = 0o022
 _LEAST_PRIORITY = 19
 
@@ -78,6 +81,10 @@ class Spec:
     threads: int = 40
 
 
+class MemoryLimitTooSmall(Exception):
+    """A worker cannot live on its limit; says how much it needs."""
+
+
 def detach(parent_pid: int, descriptors: Sequence[int]) -> list[int]:
     """Keep nothing of *parent_pid*, the zygote, but *descriptors*; returns the numbers they have now."""
     os.setsid()
@@ -100,9 +107,6 @@ def become(spec: Spec, descriptors: Sequence[int]) -> None:
     _take(descriptors)
     rename(spec.worker)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if spec.memory_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (spec.memory_bytes, spec.memory_bytes))
-        threading.stack_size(_LIMITED_STACK_BYTES)
     if spec.cpu is not None:
         _limit_cpu(spec.cpu)
     os.umask(_UMASK)
@@ -113,6 +117,26 @@ def become(spec: Spec, descriptors: Sequence[int]) -> None:
     os.environ.update(spec.env)
     time.tzset()
     _reseed_numpy()
+
+
+def limit_memory(limit_bytes: int) -> None:
+    """Have no more private writable memory than *limit_bytes* from now on."""
+    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
+    threading.stack_size(_LIMITED_STACK_BYTES)
+
+
+def demand_memory(limit_bytes: int, spare_bytes: int) -> None:
+    """Raise MemoryLimitTooSmall unless *limit_bytes* leave this process *spare_bytes* more than it has."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    has_bytes = int(status["VmData"].split()[0]) * 1024  # what the kernel compares with RLIMIT_DATA
+    if has_bytes + spare_bytes > limit_bytes:
+        raise MemoryLimitTooSmall(
+            f"memory limit {_shown(limit_bytes)} is too small: a worker needs about "
+            f"{math.ceil((has_bytes + spare_bytes) / _MEBIBYTE)}Mi")
+
+
+def _shown(size_bytes: int) -> str:
+    return f"{size_bytes // _MEBIBYTE}Mi" if size_bytes % _MEBIBYTE == 0 else str(size_bytes)
 
 
 def _change_user(user: int, group: int) -> None:

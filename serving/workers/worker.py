@@ -22,7 +22,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TextIO
@@ -40,7 +40,15 @@ from serving.functions.asgi import InstancedFunction
 from serving.functions.entry import Entry, Form, NoEntry, find
 from serving.functions.function import EventFunction
 from serving.workers.cork import Protocol
-from serving.workers.process import LISTENER, REPORT, Spec, execute
+from serving.workers.process import (
+    LISTENER,
+    REPORT,
+    MemoryLimitTooSmall,
+    Spec,
+    demand_memory,
+    execute,
+    limit_memory,
+)
 
 # What `describe` shows of a traceback; the log has the whole.
 _MESSAGE_LINES = 12
@@ -49,6 +57,9 @@ _MESSAGE_CHARACTERS = 2000
 _NO_LIMIT_S = 7 * 24 * 3600.0
 # Longer than the activator keeps an idle connection, so that it is never the worker who closes.
 _KEEP_ALIVE_S = 600
+# What a worker with a memory limit needs at least besides what it was born with (about 27 MiB): before its
+# function is imported, and after that, for a thread, its stack and an event.
+_TO_IMPORT_BYTES, _TO_SERVE_BYTES = 7 * 1024 * 1024, 4 * 1024 * 1024
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127  # as a shell says it
 
 
@@ -94,7 +105,7 @@ def run(spec: Spec, trouble: str, runner: asyncio.Runner) -> int:
         report.failed("PreloadFailed", _tail(trouble))
         return 1
     if spec.command is not None:
-        return _run_command(spec.command, report)
+        return _run_command(spec, report)
     sys.stdout, sys.stderr = _line_buffered(1), _line_buffered(2)
     # As Knative's runtime for Python has it: a function's logging.info is in the log. Forced, since a
     # rehearsal has done so before, to a stream that is gone. The server's own words are no function's.
@@ -102,13 +113,18 @@ def run(spec: Spec, trouble: str, runner: asyncio.Runner) -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     sys.path.insert(0, spec.folder)
     try:
+        if spec.memory_bytes is not None:
+            demand_memory(spec.memory_bytes, _TO_IMPORT_BYTES)
+            limit_memory(spec.memory_bytes)
         entry = find(Path(spec.folder), spec.entry)
         report.imported()
+        if spec.memory_bytes is not None:
+            demand_memory(spec.memory_bytes, _TO_SERVE_BYTES)
         with runner:
             runner.run(_serve(entry, spec, report))
-    except NoEntry as error:
+    except (NoEntry, MemoryLimitTooSmall) as error:
         print(error, file=sys.stderr)  # noqa: T201  the worker's log
-        report.failed("NoEntry", str(error))
+        report.failed(type(error).__name__, str(error))
         return 1
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -124,8 +140,11 @@ def run(spec: Spec, trouble: str, runner: asyncio.Runner) -> int:
     return 0
 
 
-def _run_command(command: Sequence[str], report: _Report) -> int:
+def _run_command(spec: Spec, report: _Report) -> int:
+    command = spec.command or ()
     try:
+        if spec.memory_bytes is not None:
+            limit_memory(spec.memory_bytes)
         execute(command)
     except OSError as error:
         message = f"{command[0]}: {error.strerror}"

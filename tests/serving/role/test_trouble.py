@@ -36,6 +36,15 @@ def handle(event):
         kept.append(bytearray(1 << 20))
 """
 MEMORY_BOMB_AT_IMPORT = "kept = [bytearray(1 << 20) for _ in range(1 << 10)]\ndef handle(event): pass\n"
+# Leaves of its limit what is too little for a thread.
+GREEDY = """
+import pathlib, resource
+def used():
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(status.partition("VmData:")[2].split()[0])
+kept = bytearray(resource.getrlimit(resource.RLIMIT_DATA)[0] - used() - (2 << 20))
+def handle(event): pass
+"""
 ENDLESS = """
 async def app(scope, receive, send):
     if scope["type"] != "http":
@@ -78,6 +87,10 @@ async def neighbour(house):
                                "progress_deadline_s": 0.5}, "ProgressDeadlineExceeded",
                  "it was not ready after 0.5 s; its readiness probe did not pass", id="probe"),
     pytest.param(MEMORY_BOMB_AT_IMPORT, {"memory_bytes": 128 << 20}, "ExitCode1", "MemoryError", id="memory"),
+    pytest.param("def handle(event): pass\n", {"memory_bytes": 1 << 20}, "MemoryLimitTooSmall",
+                 "memory limit 1Mi is too small: a worker needs about ", id="memory limit"),
+    pytest.param(GREEDY, {"memory_bytes": 128 << 20}, "MemoryLimitTooSmall",
+                 "memory limit 128Mi is too small: a worker needs about 1", id="memory for its thread"),
 ])
 async def test_cannot_start(open_house, code, fields, reason, words):
     """A revision that cannot start says why, in its state, in its log and to whoever asks it."""

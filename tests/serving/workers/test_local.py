@@ -283,6 +283,21 @@ async def test_memory_limit(stage):
     assert (await stage.ask(worker, b'{"qty": 8}')).status == 202
 
 
+async def test_no_thread_left(stage):
+    """An event for which no thread can be started is 503, to be sent again; the worker ends, for another."""
+    worker = await stage.start(
+        """
+        import threading
+        def refuse(self): raise RuntimeError("can't start new thread")
+        threading.Thread.start = refuse
+        def handle(event): pass
+        """,
+    )
+    answer = await stage.ask(worker)
+    assert (answer.status, answer.body.startswith(b"RuntimeError: can't start new thread")) == (503, True)
+    assert await stage.within(worker.exited) == 0
+
+
 async def test_preload(stage):
     """A preloaded module is there before the function is; the default zygote does not have it."""
     code = "import sys\nprint('colorsys' in sys.modules, 'wave' in sys.modules)\ndef handle(event): pass\n"
