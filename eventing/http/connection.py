@@ -9,11 +9,17 @@ until the queue is empty; it cannot be longer than what one read holds. Every wa
 (head, body, idle, unread answer) ends by `check`, which the server calls a few times a second: a timer
 for each request would cost more than the request.
 
+A client's FIN says that it sends no more. It may still wait for its answers, and gets them; or it is gone,
+which looks the same until it is sent something: where the answer takes a while it is sent a 100 (Continue),
+which every client of HTTP/1.1 passes over (RFC 9110, section 15.2), and one that is gone resets.
+
 To close with an answer on its way, the connection lingers: it sends its FIN, and discards what still comes
 for a while. Closing at once makes the kernel send RST, and the client may lose the answer that says why.
 """
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
@@ -37,6 +43,7 @@ class Connection(Reader):
 
     _lingering = False
     _half_closed = False  # the client has sent its FIN
+    _sounded = False  # it was sent something since, to see whether it is still there
     _bad: tuple[int, str] | None = None  # what to answer once the exchanges before it are answered
     _unsent_bytes: int | None = None  # what the client had not taken at the last check
     _peer: str | None = None
@@ -52,15 +59,18 @@ class Connection(Reader):
             self._refuse(503, "too many connections", ((b"retry-after", b"1"),))
 
     def eof_received(self) -> bool:
-        """Tell the exchange under way, and keep the way open for its answer."""
+        """Keep the way open for the answers to what was asked; a request that is cut off is a bad one."""
         self._half_closed = True
         if self._raw is not None:
             self._raw.end()
             return True
-        if self._current is None or not self._current.complete:
+        if self._unfinished and not self._deaf:
+            self._give_up(400, "the request was not sent to its end")
+        elif self._current is None:
             return False
+        else:
+            self._since = self._server.now
         self._deaf = True
-        self._current.leave()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
@@ -103,9 +113,8 @@ class Connection(Reader):
             self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
-        """A handler raised: log it, answer 500 if nothing is answered yet."""
-        exchange = self._current
-        _log().error("handler raised", exchange=repr(exchange), exc_info=error)
+        """A handler raised: answer 500 if nothing is answered yet, and log it."""
+        exchange, asked = self._current, repr(self._current)
         if exchange is None or exchange.answered:
             self._linger()
         elif exchange.started:
@@ -113,6 +122,8 @@ class Connection(Reader):
         else:
             exchange.keep_alive = False
             exchange.text(500, "internal error")
+        with contextlib.suppress(MemoryError):  # perhaps that is what was raised: the client has its answer
+            _log().error("handler raised", exchange=asked, exc_info=error)
 
     def _give_up(self, status: int, message: str) -> None:
         """Nothing more can be read: answer *status* after what was asked before."""
@@ -135,6 +146,7 @@ class Connection(Reader):
                 self.abort()
             else:
                 current.text(status, message)
+                current.leave()
 
     def _refuse(self, status: int, message: str, headers: tuple[Header, ...] = ()) -> None:
         """Answer what never became an exchange, and close."""
@@ -252,7 +264,7 @@ class Connection(Reader):
 
     def _persistence(self, exchange: Exchange) -> bytes:
         """Connection header of an answer; decides whether the connection is kept."""
-        if self._server.closing or self._half_closed:
+        if self._server.closing or (self._half_closed and not self._queue):
             exchange.keep_alive = False
         if exchange.is_worth_closing:
             exchange.keep_alive = False
@@ -272,6 +284,8 @@ class Connection(Reader):
         self.pace()
         if data:
             receiver.data(data)
+        if self._half_closed:
+            receiver.end()
 
     def write(self, data: bytes) -> None:
         """Send bytes as they are."""
@@ -321,10 +335,24 @@ class Connection(Reader):
         elif self._lingering:
             if waited_s > limits.linger_s:
                 self.abort()
+        elif self._half_closed:
+            self._sound(waited_s)
         elif self._unfinished and self._reading:
             self._check_request(waited_s)
         elif self._current is None and self._raw is None and waited_s > limits.idle_s:
             self._close()
+
+    def _sound(self, waited_s: float) -> None:
+        """Find out whether a client that has sent its FIN still waits."""
+        current = self._current
+        if current is None or self._transport.is_closing():
+            return
+        # Nothing is read any more, so neither loop says that the client has reset.
+        if self._transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.abort()
+        elif not (self._sounded or current.started or current.old) and waited_s > self._server.tick_s / 2:
+            self._sounded = True  # most answers are there sooner
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _check_request(self, waited_s: float) -> None:
         limits = self._server.limits

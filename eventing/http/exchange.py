@@ -316,7 +316,7 @@ class Exchange:
             receiver.aborted()
 
     def leave(self) -> None:
-        """The client is gone, or has said that it sends no more; told once."""
+        """The client is gone, or has been answered before it had sent all; told once."""
         callback, self.on_disconnect = self.on_disconnect, _nothing
         callback()
 
@@ -328,6 +328,7 @@ class Exchange:
         self.cut_body()
         self.leave()
 
-    def text(self, status: int, message: str) -> None:
+    def text(self, status: int, message: str, headers: tuple[Header, ...] = ()) -> None:
         """Answer one line of text."""
-        self.respond(status, ((b"content-type", b"text/plain; charset=utf-8"),), message.encode() + b"\n")
+        plain = (b"content-type", b"text/plain; charset=utf-8")
+        self.respond(status, (*headers, plain), message.encode() + b"\n")

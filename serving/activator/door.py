@@ -124,7 +124,7 @@ class Activator:
         """
         if host in self._served:
             return self._served[host]
-        bare = host.partition(b":")[0].lower()
+        bare = host.partition(b":")[0].removesuffix(b".").lower()
         served = True if bare in self._outer else False if bare.endswith(self._suffix) else None
         if len(self._served) < _KNOWN_HOSTS:
             self._served[host] = served
@@ -201,7 +201,8 @@ class Activator:
 
     def _find(self, host: bytes) -> Route | None:
         """The Route of *host*, which may have a port, capitals, and other names."""
-        bare = (host.rpartition(b":")[0] if b":" in host and not host.endswith(b"]") else host).lower()
+        bare = host.rpartition(b":")[0] if b":" in host and not host.endswith(b"]") else host
+        bare = bare.removesuffix(b".").lower()  # the dot of a full name
         name = self._aliases.get(bare, bare)
         name = self._aliases.get(name, name)  # a domain of a Service that has a domain of its own
         # Every Service has an inner name as well; only one that has no other is in the table by it.
@@ -231,10 +232,10 @@ class Activator:
         else:
             self.refuse(exchange, 400, "a probe request must contain a non-empty K-Network-Hash header")
 
-    def refuse(self, exchange: Exchange, status: int, message: str) -> None:
+    def refuse(self, exchange: Exchange, status: int, message: str, headers: tuple[Header, ...] = ()) -> None:
         """Answer a request that goes nowhere."""
         self.answers[status] += 1
-        exchange.text(status, message)
+        exchange.text(status, message, headers)
 
     # -- for passages
 

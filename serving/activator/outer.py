@@ -20,6 +20,7 @@ from serving.activator.door import Activator
 
 # What waits for a worker is a connection each: two and a half seconds' worth at 3,000 requests/s.
 _CONNECTIONS = 8000
+_SOON = (b"retry-after", b"1")
 
 
 class Outer:
@@ -46,7 +47,8 @@ class Outer:
             self._activator.refuse(exchange, 404, f"no Service answers at {host.decode('latin-1')}")
         elif not exchange.hand_over(self._taker.give):
             exchange.keep_alive = False  # a new connection meets the ingress
-            self._activator.refuse(exchange, 503, "this connection is for Services; ask again on a new one")
+            self._activator.refuse(exchange, 503, "this connection is for Services; ask again on a new one",
+                                   (_SOON,))
 
     async def close(self, grace_s: float) -> None:
         """Take nothing more, finish what is in flight within *grace_s*."""

@@ -345,7 +345,6 @@ class Passage:
             self._answer(504, _TIMED_OUT)
 
     def _client_left(self) -> None:
-        self._exchange.abort()
         if self._slot is not None and self._pool.breaker.limit:
             self._left = True
             if self._upstream is not None:
@@ -360,7 +359,7 @@ class Passage:
 
     def _answer(self, status: int, text: bytes, headers: Iterable[Header] = _PLAIN) -> None:
         self._activator.answers[status] += 1
-        self._exchange.respond(status, headers, text)
+        self._exchange.respond(status, headers, text + b"\n")
         self._finish()
 
     def _finish(self) -> None:

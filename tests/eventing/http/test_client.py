@@ -239,9 +239,8 @@ async def test_a_timeout_closes_the_connection(start, client, until):
     with pytest.raises(NoAnswer, match=r"^timeout: "):
         await client.request("GET", f"http://localhost:{server.port}/", [], timeout_s=0.05,
                              max_answer_bytes=9)
-    await until(lambda: left)
-
     assert repr(client).startswith("<Client [1 addresses | 0 busy | 0 idle")
+    await until(lambda: left)
 
 
 async def test_a_cancelled_request_closes_the_connection(start, client, until):

@@ -152,3 +152,13 @@ async def test_client_that_left_meanwhile(house, connect):
             while house.back.connections > 1:
                 await asyncio.sleep(0.01)
     assert house.back.connections == 1
+
+
+async def test_client_that_sends_no_more(house, connect):
+    """One that sends its FIN right behind its request is answered, wherever its connection goes."""
+    for _ in range(5):
+        wire = await connect(house.front)
+        wire.send(*ASK, body=b"abc")
+        wire.writer.write_eof()
+        assert await wire.answer() == (200, b"back got abc")
+        assert await wire.rest() == b""

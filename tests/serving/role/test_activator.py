@@ -68,7 +68,8 @@ async def test_inner_names(house):
         return (await house.ask("a.default.localhost")).status == 200
 
     await house.until(answers)
-    for host in ("a.default.svc.cluster.local", "A.default.svc.cluster.local:80"):
+    for host in ("a.default.svc.cluster.local", "A.default.svc.cluster.local:80", "a.default.localhost.",
+                 "a.default.localhost.:80"):
         assert json.loads((await house.ask(host)).body)["revision"] == "a"
     assert (await house.ask("b.default.svc.cluster.local")).status == 404
 

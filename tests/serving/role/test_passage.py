@@ -107,7 +107,7 @@ async def test_request_that_takes_too_long(house):
     await house.revision("b", response_start_timeout_s=0.3)
     for name in "ab":
         answer = await house.ask(name, "?sleep=1")
-        assert (answer.status, answer.body) == (504, b"activator request timeout")
+        assert (answer.status, answer.body) == (504, b"activator request timeout\n")
         assert (await house.ask(name)).status == 200
 
 

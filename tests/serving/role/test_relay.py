@@ -158,6 +158,20 @@ async def test_folded_header_is_no_way_in(warm):
         assert b"\r\n k-proxy-request: me" not in seen
 
 
+@contextlib.asynccontextmanager
+async def given(house, asked):
+    """A client's ends of a connection that the ingress gave away, having read of it what was *asked*."""
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    channel.connect(str(house.config.handover_socket))
+    with channel, socket.create_server(("127.0.0.1", 0)) as listener:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        accepted, _ = listener.accept()
+        with accepted:
+            socket.send_fds(channel, [asked], [accepted.fileno()])
+        yield reader, writer
+        writer.close()
+
+
 async def test_data_port_connections_say_where_they_come_from(house, warm):
     """A connection that the ingress gave away: its client's address is told; only hosts there are answer."""
     await house.route("b.default.localhost", {"a": 100})
@@ -166,14 +180,8 @@ async def test_data_port_connections_say_where_they_come_from(house, warm):
         return (await house.ask("b.default.localhost")).status == 200
 
     await house.until(is_known)
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    channel.connect(str(house.config.handover_socket))
-    with channel, socket.create_server(("127.0.0.1", 0)) as listener:
-        reader, writer = await asyncio.open_connection(*listener.getsockname())
-        accepted, _ = listener.accept()
-        asked = b"GET /asked HTTP/1.1\r\nhost: b.default.localhost\r\n\r\n"
-        with accepted:
-            socket.send_fds(channel, [asked], [accepted.fileno()])
+    asked = b"GET /asked HTTP/1.1\r\nhost: b.default.localhost\r\n\r\n"
+    async with given(house, asked) as (reader, writer):
         async with asyncio.timeout(10):
             seen = await reader.readuntil(b"x-forwarded-host: b.default.localhost\r\n\r\n")
         assert b"x-forwarded-for: 127.0.0.1\r\n" in seen
@@ -181,4 +189,37 @@ async def test_data_port_connections_say_where_they_come_from(house, warm):
         writer.write(b"GET /asked HTTP/1.1\r\nhost: none.default.localhost\r\n\r\n")
         async with asyncio.timeout(10):
             assert b"404" in await reader.readline()
-        writer.close()
+
+
+async def test_data_port_connections_that_send_no_more(house, warm):
+    """A client that half-closes right behind its request is answered, warm or while it waits for a worker."""
+    await house.revision("slow")
+    for host, query in (("a", b"asked"), ("slow", b"?sleep=1.2")):
+        await house.route(f"{host}.default.localhost", {host: 100})
+
+        async def is_known(name=f"{host}.default.localhost"):
+            return (await house.ask(name)).status == 200
+
+        await house.until(is_known)
+        asked = b"GET /%b HTTP/1.1\r\nhost: %b.default.localhost\r\n\r\n" % (query, host.encode())
+        async with given(house, asked) as (reader, writer):
+            writer.write_eof()
+            async with asyncio.timeout(10):
+                answer = await reader.read()
+            assert b"HTTP/1.1 200 OK\r\n" in answer
+
+
+async def test_what_is_for_others_behind_a_request(house, warm):
+    """What a connection of Services cannot pass on is to be sent again, on another connection."""
+    await house.route("b.default.localhost", {"a": 100})
+
+    async def is_known():
+        return (await house.ask("b.default.localhost")).status == 200
+
+    await house.until(is_known)
+    event = b"POST /default/default HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
+    asked = b"GET /asked HTTP/1.1\r\nhost: b.default.localhost\r\n\r\n"
+    async with given(house, asked + event) as (reader, _), asyncio.timeout(10):
+        refused = (await reader.read()).partition(b"HTTP/1.1 503 ")[2]
+    assert b"\r\nretry-after: 1\r\n" in refused
+    assert b"\r\nconnection: close\r\n" in refused
