@@ -3,6 +3,7 @@ The ingress: an event arrives over HTTP, is checked, stored, and only then answe
 
 Checks, in Knative's order (its broker ingress; a bad event for an unknown broker is a 400, not a 404):
 
+    no Host, or an empty one               400     RFC 9112, section 3.2; HTTP/1.0 need not have it
     Host of a Service                      its answer: the connection goes to the activator
     Host of sinks (KafkaSink)              likewise, to the sources role
     Host under the Services' domain        404
@@ -131,11 +132,13 @@ class Ingress:
 
     def _handle(self, exchange: Exchange, host: bytes) -> None:
         if host in self._hosts:
-            self._proxy.forward(exchange, self._activator)
+            self._proxy.forward(exchange, self._activator, absent="Services are being started again")
         elif host in self._sink_hosts:
-            self._proxy.forward(exchange, self._sinks)
+            self._proxy.forward(exchange, self._sinks, absent="sinks are being started again")
         elif host.endswith(self._service_suffix):
             self._reject(exchange, 404, "no_route", f"no Service answers at {host.decode('latin-1')}")
+        elif not host and not exchange.old:
+            self._reject(exchange, 400, "host", "the Host header is missing or empty: say whom you want")
         elif exchange.method == b"POST":
             self._post(exchange)
         elif exchange.method == b"OPTIONS":
@@ -265,8 +268,12 @@ def _traced(event: Event, headers: dict[bytes, bytes]) -> Event:
 
 @functools.lru_cache(_KNOWN_HOSTS)
 def _without_port(host: bytes) -> bytes:
-    """Host header as projection `routes` has it; an IPv6 address never matches, with or without its port."""
-    return host.partition(b":")[0].lower()
+    """
+    Host header as projection `routes` has it: without a port, and without the dot of a full name.
+
+    An IPv6 address never matches, with or without its port.
+    """
+    return host.partition(b":")[0].removesuffix(b".").lower()
 
 
 def _adopt(tasks: asyncio.TaskGroup, returned: server.Server, sock: socket.socket, data: bytes) -> None:

@@ -25,6 +25,8 @@ _KEPT_BYTES = 64 * 1024
 # What the client is told, by NoAnswer's reason; all else is 502 (RFC 9110, sections 15.6.3 and 15.6.5).
 _STATUSES = {"timeout": 504}
 
+_SOON = ((b"retry-after", b"1"),)
+
 _SWITCHING = 101
 
 
@@ -136,11 +138,12 @@ class Forward:
     """One exchange on its way to one address; takes the answer. Made by Proxy."""
 
     def __init__(self, proxy: "Proxy", exchange: Exchange, address: Address, on_answer: Callable[[int], None],
-                 on_end: Callable[[], None]) -> None:
+                 on_end: Callable[[], None], *, absent: str) -> None:
         """See Proxy.forward."""
         self._proxy = proxy
         self._exchange = exchange
         self._address = address
+        self._absent = absent
         self._on_answer = on_answer
         self._on_end = on_end
         self._headers = forwarded(exchange, exchange.peer)
@@ -164,13 +167,15 @@ class Forward:
         exchange.stream(self._body)
 
     def fail(self, error: NoAnswer) -> None:
-        """Give up: the client gets 502 or 504, or sees its answer cut."""
+        """Give up: the client gets 502, 503 or 504, or sees its answer cut."""
         if self._over:
             return
         self._end()
         exchange = self._exchange
         if exchange.started:
             exchange.abort()
+        elif self._absent and error.reason == "refused":
+            exchange.text(503, self._absent, _SOON)
         else:
             exchange.text(_STATUSES.get(error.reason, 502), f"no answer from upstream: {error}")
 
@@ -254,15 +259,16 @@ class Proxy:
         self.client = client
         self.tasks = tasks
 
-    def forward(self, exchange: Exchange, address: Address, *,
+    def forward(self, exchange: Exchange, address: Address, *, absent: str = "",
                 on_answer: Callable[[int], None] = _ignore_status,
                 on_end: Callable[[], None] = _nothing) -> Forward:
         """
         Pass *exchange* on to *address* and the answer back; nothing else may answer it from now on.
 
+        *absent* is what a client is told, with 503, while nobody listens there; without it that is a 502.
         *on_answer* gets the status when the answer's head has come; *on_end* is called exactly once, however
         it ends: answered, failed, or the client has left.
         """
-        forward = Forward(self, exchange, address, on_answer, on_end)
+        forward = Forward(self, exchange, address, on_answer, on_end, absent=absent)
         forward.start()
         return forward

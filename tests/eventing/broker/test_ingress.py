@@ -95,6 +95,8 @@ BAD_HEADERS = {**HEADERS, "Ce-Specversion": "7"}
 @pytest.mark.parametrize(("request_", "status", "says"), [
     pytest.param({"headers": {**HEADERS, "Host": "nobody.default.localhost:8080"}}, 404, b"nobody.default",
                  id="a host under the Services' domain without a route is 404"),
+    pytest.param({"method": "GET", "drop": ("host",)}, 400, b"Host", id="no Host is 400"),
+    pytest.param({"headers": {**HEADERS, "Host": ""}}, 400, b"Host", id="an empty Host is 400"),
     pytest.param({"method": "OPTIONS"}, 200, b"", id="OPTIONS is 200"),
     pytest.param({"method": "OPTIONS", "target": "/"}, 200, b"", id="OPTIONS is 200 anywhere"),
     pytest.param({"method": "GET"}, 405, b"POST", id="GET is 405"),
@@ -134,6 +136,18 @@ async def test_status_table(role, store, request_, status, says):
     assert says in answer.body
     assert answer.body.count(b"\n") == (1 if status >= 400 else 0)
     assert await store.xlen(KEY) == (1 if status == 202 else 0)
+
+
+async def test_services_while_their_role_starts_again(role, store):
+    """A Service, by whichever spelling of its host, is 503 while nobody serves it, and is asked for again."""
+    await projection.write(store, "routes", "a.default.localhost", {"service": "default/a", "targets": []})
+    for host in ("a.default.localhost", "A.default.localhost.:8080"):
+        async with asyncio.timeout(10):
+            while (answer := await role.send("GET", "/", headers={"Host": host})).status == 404:
+                await asyncio.sleep(0.01)
+
+        assert (answer.status, answer.body) == (503, b"Services are being started again\n")
+        assert answer.headers["retry-after"] == "1"
 
 
 async def test_options_is_the_webhook_handshake(role):
