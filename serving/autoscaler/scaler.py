@@ -331,5 +331,5 @@ class Scaler:
 def _death(status: int) -> tuple[str, str]:
     """Reason and message for a worker that ended by itself although it had been ready."""
     if status < 0:
-        return f"Signal{-status}", f"Container failed with: killed by signal {-status}"
-    return f"ExitCode{status}", f"Container failed with: exit status {status}"
+        return f"Signal{-status}", f"killed by signal {-status}"
+    return f"ExitCode{status}", f"exit status {status}"

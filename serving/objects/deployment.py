@@ -26,7 +26,7 @@ from eventing.control.kind import AGE, Column, Defaults, Kind, register
 from eventing.control.pod import POD
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
 from serving.deployments import rollout
-from serving.objects import program, shape, workload
+from serving.objects import podspec, program, shape, workload
 
 _SHAPE: dict[str, Any] = {
     "replicas": int, "minReadySeconds": int, "revisionHistoryLimit": int, "progressDeadlineSeconds": int,
@@ -82,7 +82,7 @@ def validate(deployment: Resource, old: Resource | None, admission: Defaults) ->
 def _spec_causes(spec: Mapping[str, Any]) -> list[Cause]:
     causes = []
     if spec["replicas"] < 0:
-        causes.append(_invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
+        causes.append(_invalid("spec.replicas", spec["replicas"], podspec.NEGATIVE))
     strategy = spec["strategy"]
     if strategy["type"] not in _STRATEGIES:
         causes.append(_unsupported("spec.strategy.type", strategy["type"], _STRATEGIES))
@@ -113,6 +113,8 @@ def _pod_causes(spec: Mapping[str, Any]) -> list[Cause]:
         needed = ("name",) if container.get("command") else ("name", "image")
         causes += [(f"{path}.containers[{index}].{name}", "Required value", "FieldValueRequired")
                    for name in needed if not container.get(name)]
+        causes += [_invalid(f"{path}.containers[{index}].resources.{name}", amount, podspec.NEGATIVE)
+                   for name, amount in podspec.negatives(container.get("resources") or {})]
     return causes
 
 

@@ -8,12 +8,12 @@ Source: Knative Serving's `pkg/apis/serving/{k8s_validation,fieldmask}.go`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from eventing.control import field
 from eventing.control.field import FieldError
-from serving.objects import probes, volumes
+from serving.objects import probes, quantity, volumes
 from serving.objects.probes import not_allowed
 from serving.objects.settings import Features
 
@@ -44,6 +44,7 @@ _CONTAINER = {
 }
 _SECURITY = {"capabilities", "readOnlyRootFilesystem", "runAsUser", "runAsGroup", "runAsNonRoot",
              "allowPrivilegeEscalation", "seccompProfile", "privileged"}
+NEGATIVE = "must be greater than or equal to 0"  # Kubernetes' words
 _INSECURE = "Kubernetes default value is insecure, Knative may default this to secure in a future release"
 _INIT_DISALLOWED = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
 # registry (with a dot, a port, or localhost), repository, tag and digest, each where it belongs.
@@ -130,14 +131,26 @@ def _container(
     errors += field.via_field(_env_from(container.get("envFrom") or []), "envFrom")
     errors += _image(container.get("image") or "")
     errors += field.via_field(_port(container.get("ports") or []), "ports")
-    resources = not_allowed(container.get("resources") or {}, {"limits", "requests"})
-    errors += field.via_field(resources, "resources")
+    errors += field.via_field(_resources(container.get("resources") or {}), "resources")
     errors += field.via_field(_security(container.get("securityContext"), features), "securityContext")
     policy = container.get("terminationMessagePolicy") or ""
     if policy not in {"File", "FallbackToLogsOnError", ""}:
         errors.append(field.invalid_value(policy, "terminationMessagePolicy"))
     mounts = volumes.validate_mounts(list(container.get("volumeMounts") or ()), by_name, features)
     return errors + field.via_field(mounts, "volumeMounts")
+
+
+def _resources(resources: Mapping[str, Any]) -> list[FieldError]:
+    return not_allowed(resources, {"limits", "requests"}) + [
+        field.invalid_value(amount, path, NEGATIVE) for path, amount in negatives(resources)]
+
+
+def negatives(resources: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Path and value of limits and requests below zero; that they are quantities was seen to (shape.py)."""
+    for side in ("limits", "requests"):
+        for name, amount in (resources.get(side) or {}).items():
+            if amount is not None and quantity.parse(amount) < 0:
+                yield f"{side}[{name}]", amount
 
 
 def _image(image: str) -> list[FieldError]:

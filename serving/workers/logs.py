@@ -75,8 +75,8 @@ class Output:
             self._rest = b""
 
     def note(self, text: str) -> None:
-        """Add a line of our own."""
-        self._write([text.encode()])
+        """Add what we have to say, perhaps in several lines."""
+        self._write(text.encode().split(b"\n"))
 
     def _write(self, lines: list[bytes]) -> None:
         if not lines:

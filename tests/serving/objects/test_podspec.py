@@ -109,6 +109,13 @@ CONTAINER = [
         ("Port name web is not allowed: HERE.ports\nName must be empty, or one of: 'h2c', 'http1'"),
     ),
     ("resources: {limits: {memory: 64Mi}, requests: {cpu: 1}}", ""),
+    (
+        "resources: {limits: {cpu: '-1', memory: -5Mi}, requests: {cpu: 0}}",
+        (
+            "invalid value: -1: HERE.resources.limits[cpu]\nmust be greater than or equal to 0\n"
+            "invalid value: -5Mi: HERE.resources.limits[memory]\nmust be greater than or equal to 0"
+        ),
+    ),
     ("resources: {claims: [a]}", "must not set the field(s): HERE.resources.claims"),
     ("securityContext: {runAsUser: 1000, capabilities: {drop: [ALL]}, privileged: false}", ""),
     ("securityContext: {privileged: true}", "must not set the field(s): HERE.securityContext.privileged"),

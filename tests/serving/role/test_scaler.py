@@ -48,7 +48,7 @@ async def test_crash_loop_is_slowed_down(house):
             if answer.status != 502:
                 break
     assert answer.status == 503
-    assert b"does not start: Signal9" in answer.body
+    assert b"does not start: Signal9: killed by signal 9\n" in answer.body
 
 
 async def test_load_brings_workers(house):

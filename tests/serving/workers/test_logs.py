@@ -29,6 +29,12 @@ def test_lines(file):
     assert file.name == "hello-00001.log"
 
 
+def test_notes(file):
+    """What we say has time and worker on each line, too."""
+    Output(file, "w").note("no package:\n  pip says why")
+    assert [line.split(b" ", 1)[1] for line in logs.read(file, 9)] == [b"w no package:", b"w   pip says why"]
+
+
 def test_tail(file):
     """The last lines are kept for whoever asks why."""
     output = Output(file, "w")
