@@ -242,8 +242,8 @@ def invoke(
     if target and target.startswith(("http://", "https://")):
         call.send(target, form or "cloudevent", is_verbose=verbose)
         return
-    function = None if target else _in_folder(folder)
     url = None if target else func_invoke.running_url(folder)
+    function = None if target else funcyaml.load(folder) if url else _in_folder(folder)
     if url is None:
         name = target or (function.name if function else "")
         place = namespace or (function.namespace if function else None) or "default"

@@ -2,7 +2,8 @@
 A function's folder, served while it is being written: `clarion func run`.
 
     look at the files -> its environment -> fork a worker -> a file has changed -> fork anew
-                                            it failed, it ended: say so, and wait for a change
+                                            it failed, it ended: say so, and wait for a change;
+                                            a request that comes meanwhile gets 503 and the reason
 
 It is served as a revision would be, by the same worker from the same zygote, on a socket that is never
 closed: a request that comes while a worker is being replaced waits for the next. The worker before it
@@ -27,6 +28,7 @@ from typing import Any
 
 import orjson
 
+from eventing.http.server import serve
 from serving.functions import bundle
 from serving.workers import dependencies
 from serving.workers.backend import StartFailed
@@ -37,6 +39,8 @@ from serving.workers.spawn import Zygote, ZygoteGone
 _POLL_S = 0.2
 # A worker that is being replaced, or ended by Ctrl-C, may finish what it has; func's own grace.
 _GRACE_S = 5.0
+_REPORT_LIMIT_S = 1.0  # what a process has reported is here when it has ended, or a moment later
+_REFUSAL_GRACE_S = 1.0  # for what asks while nothing runs, and is answered at once
 _REPORT_BYTES = 64 * 1024
 _THREADS = 40  # as a revision without containerConcurrency
 
@@ -105,12 +109,12 @@ class Live:
         is_announced = False
         while True:
             began, seen = time.monotonic(), await asyncio.to_thread(snapshot, self._order.folder)
-            worker = await self._start(tasks)
+            worker, trouble = await self._start(tasks)
             if before is not None:
                 tasks.create_task(self._stop(before))
             before = worker
             changed = tasks.create_task(self._until_changed(seen))
-            if worker is not None and await self._became_ready(worker, changed):
+            if worker is not None and not (trouble := await self._trouble_of(worker, changed)):
                 if is_announced:
                     self._say(f"changed: running anew after {(time.monotonic() - began) * 1000:.0f} ms")
                 else:
@@ -118,17 +122,29 @@ class Live:
                 is_announced = True
                 await asyncio.wait((worker.exited, changed), return_when=asyncio.FIRST_COMPLETED)
                 if not changed.done():
-                    self._say(f"it ended with status {worker.exited.result()}; waiting for a change")
-            await changed
+                    trouble = f"it ended with status {worker.exited.result()}"
+                    self._say(f"{trouble}; waiting for a change")
+            if not changed.done():
+                await self._refuse(trouble, changed)
 
-    async def _start(self, tasks: asyncio.TaskGroup) -> _Worker | None:
-        """A fresh worker; None when its environment cannot be built, which is said."""
+    async def _refuse(self, trouble: str, changed: asyncio.Task[None]) -> None:
+        """Answer 503 with the reason until something has changed."""
+        text = f"{self._order.name} does not run: {trouble}"
+        server = await serve(lambda exchange: exchange.text(503, text),
+                             sock=socket.socket(fileno=os.dup(self._listener.fileno())))
+        try:
+            await asyncio.wait((changed,))
+        finally:
+            await server.close(_REFUSAL_GRACE_S)
+
+    async def _start(self, tasks: asyncio.TaskGroup) -> tuple[_Worker | None, str]:
+        """A fresh worker; none, and why, when its environment cannot be built, which is said."""
         order = self._order
         try:
             own = await self._environments.of(order.folder, _identity(order.folder), self._tell)
         except StartFailed as failure:
             self._say(str(failure))
-            return None
+            return None, str(failure)
         zygote = self._zygote(own, tasks)
         loop, self._count = asyncio.get_running_loop(), self._count + 1
         worker = _Worker(f"{order.name}-{self._count}", zygote, loop.create_future(), loop.create_future())
@@ -139,7 +155,7 @@ class Live:
         descriptors = [spec, os.dup(sys.stdout.fileno()), theirs, os.dup(self._listener.fileno())]
         with contextlib.suppress(ZygoteGone):
             zygote.fork(worker.name, descriptors)
-        return worker
+        return worker, ""
 
     def _spec(self, name: str, own: Environment | None) -> Spec:
         order, inherited = self._order, dict(os.environ)
@@ -169,15 +185,18 @@ class Live:
         if worker is not None:
             worker.exited.set_result(int(report.get("status", 1)))
 
-    async def _became_ready(self, worker: _Worker, changed: asyncio.Task[None]) -> bool:
-        """Whether it did, before the files changed once more: what is imported may hang."""
+    async def _trouble_of(self, worker: _Worker, changed: asyncio.Task[None]) -> str:
+        """Why it does not start; empty: it does. What is imported may hang until the files change anew."""
         outcomes = worker.ready, worker.exited, changed
         await asyncio.wait(outcomes, return_when=asyncio.FIRST_COMPLETED)
-        if worker.ready.done() and "ready" in worker.ready.result():
-            return True
+        if worker.exited.done():
+            await asyncio.wait((worker.ready,), timeout=_REPORT_LIMIT_S)
+        reported = worker.ready.result() if worker.ready.done() else {}
+        if "ready" in reported:
+            return ""
         if not changed.done():
             self._say("it does not start; waiting for a change")  # why stands above: it printed that itself
-        return False
+        return str(reported.get("failed", {}).get("message") or "it does not start")
 
     async def _until_changed(self, seen: Snapshot) -> None:
         now = seen

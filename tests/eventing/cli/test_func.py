@@ -280,6 +280,9 @@ def test_run(func, run, tmp_path, until):
     (folder / "func.py").write_text("import nowhere\n")
     until(lambda: running.said("it does not start; waiting for a change"), what="the complaint")
     until(lambda: running.said("No module named 'nowhere'"), what="what the worker prints itself")
+    refused = func("invoke", "-p", folder).stderr
+    assert "answered 503: live does not run: " in refused
+    assert "No module named 'nowhere'" in refused
     (folder / "func.py").write_text("print('hangs')\nwhile True: pass\n")
     until(lambda: running.said("hangs"), what="the version that hangs")
     (folder / "func.py").write_text(code.format("six"))
@@ -289,7 +292,12 @@ def test_run(func, run, tmp_path, until):
     (folder / "requirements.txt").write_text("./nowhere.whl\n")
     until(lambda: running.said("EnvironmentFailed: "), what="the complaint about packages")
     (folder / "requirements.txt").unlink()
-    until(lambda: running.said("changed: running anew after") == 3, what="the last reload")
+    until(lambda: running.said("changed: running anew after") == 3, what="the reload without them")
+    (folder / "func.yaml").unlink()
+    (folder / "func.py").write_text("def handle(event): print('seven')\n")
+    until(lambda: running.said("changed: running anew after") >= 4, what="the last reload")
+    assert func("invoke", "-p", folder).returncode == 0
+    until(lambda: running.said("seven"), what="the line of a folder without func.yaml")
 
     assert running.stop() == 0
     assert not (folder / ".func" / "run.json").exists()
