@@ -48,6 +48,7 @@ class KindName:
     short_names: tuple[str, ...]
     categories: tuple[str, ...]
     is_namespaced: bool
+    has_status: bool
 
     @property
     def full(self) -> str:
@@ -208,7 +209,8 @@ class Client:
 def _kind_name(group: str, version: str, entry: Resource) -> KindName:
     return KindName(group, version, entry["responseKind"]["kind"], entry["resource"],
                     entry["singularResource"], tuple(entry.get("shortNames") or ()),
-                    tuple(entry.get("categories") or ()), entry["scope"] == "Namespaced")
+                    tuple(entry.get("categories") or ()), entry["scope"] == "Namespaced",
+                    any(part["subresource"] == "status" for part in entry.get("subresources") or ()))
 
 
 def _preference(kind: KindName) -> int:

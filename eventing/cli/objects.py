@@ -156,8 +156,10 @@ def _print_tables(client: Client, kinds: list[KindName], names: list[str], place
         sys.stdout.write(("\n" if printed else "") + output.table(heads, cells))
         printed += 1
     if not printed:
-        where = f"in namespace {place}" if place else "in any namespace"
-        sys.stderr.write(f"No {', '.join(kind.plural for kind in kinds)} found {where}.\n")
+        where = f" in namespace {place}" if place else " in any namespace"
+        if not any(kind.is_namespaced for kind in kinds):
+            where = ""
+        sys.stderr.write(f"No {', '.join(kind.plural for kind in kinds)} found{where}.\n")
 
 
 def _cells(table: Resource, rows: list[Resource], kind: KindName | None, *, shows_place: bool,

@@ -21,7 +21,8 @@ _HOPELESS_AFTER_S = 5.0
 
 def wait(applied: Mapping[str, Resource], client: Client, timeout_s: float) -> dict[str, str]:
     """Wait for all objects of *applied*, by label; those that are not Ready in the end, and why."""
-    paths = {label: client.path_of(it, "default") for label, it in applied.items() if _has_conditions(it)}
+    paths = {label: client.path_of(it, "default") for label, it in applied.items()
+             if _has_conditions(it) and client.kind_of(it).has_status}
     began = hopeful = time.monotonic()
     pending = dict.fromkeys(paths, "")
     while pending:
