@@ -284,11 +284,11 @@ class Partition:
                 self._woken.add(lane)
 
     def _unjudged(self, lane: Lane, reason: str) -> None:
-        """An event that *lane* does not get as its filter would take too long: told once a minute."""
+        """An event that the filter of *lane* did not look at, to save time: told once a minute."""
         lane.unjudged += 1
         now = time.monotonic()
         if now >= lane.tell_unjudged_at:
-            log.warning("filter would take too long: the event does not match", trigger=lane.name,
+            log.warning("cel taken for false: it would take too long", trigger=lane.name,
                         reason=reason, events=lane.unjudged)
             lane.unjudged, lane.tell_unjudged_at = 0, now + _TELL_S
 
