@@ -57,6 +57,8 @@ _ABOVE_ALL = 1 << 20  # descriptors are fewer: Linux's default fs.nr_open
 # A thread's stack counts as data in full; 8 MiB (glibc's default) for each of 40 would eat a small limit.
 _LIMITED_STACK_BYTES = 1024 * 1024
 _MEBIBYTE = 1024 * 1024
+# What a worker that was a spare has, and some; one that was not has less, and which it is is chance.
+_LEAST_BYTES = 36 * _MEBIBYTE
 _UMASK = 0o022
 _LEAST_PRIORITY = 19
 
@@ -129,10 +131,10 @@ def demand_memory(limit_bytes: int, spare_bytes: int) -> None:
     """Raise MemoryLimitTooSmall unless *limit_bytes* leave this process *spare_bytes* more than it has."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     has_bytes = int(status["VmData"].split()[0]) * 1024  # what the kernel compares with RLIMIT_DATA
-    if has_bytes + spare_bytes > limit_bytes:
-        raise MemoryLimitTooSmall(
-            f"memory limit {_shown(limit_bytes)} is too small: a worker needs about "
-            f"{math.ceil((has_bytes + spare_bytes) / _MEBIBYTE)}Mi")
+    needed_bytes = max(has_bytes + spare_bytes, _LEAST_BYTES)
+    if needed_bytes > limit_bytes:
+        raise MemoryLimitTooSmall(f"memory limit {_shown(limit_bytes)} is too small: a worker needs about "
+                                  f"{math.ceil(needed_bytes / _MEBIBYTE)}Mi")
 
 
 def _shown(size_bytes: int) -> str:
