@@ -11,7 +11,8 @@ for each request would cost more than the request.
 
 A client's FIN says that it sends no more. It may still wait for its answers, and gets them; or it is gone,
 which looks the same until it is sent something: where the answer takes a while it is sent a 100 (Continue),
-which every client of HTTP/1.1 passes over (RFC 9110, section 15.2), and one that is gone resets.
+which every client of HTTP/1.1 passes over (RFC 9110, section 15.2), and one that is gone resets. Once the
+answer has begun there is no such way: a FIN then is the client's end, as it is for Go's server under Knative.
 
 To close with an answer on its way, the connection lingers: it sends its FIN, and discards what still comes
 for a while. Closing at once makes the kernel send RST, and the client may lose the answer that says why.
@@ -66,8 +67,8 @@ class Connection(Reader):
             return True
         if self._unfinished and not self._deaf:
             self._give_up(400, "the request was not sent to its end")
-        elif self._current is None:
-            return False
+        elif self._current is None or self._current.started:
+            return False  # one that hears a stream and ends its side has nearly always left
         else:
             self._since = self._server.now
         self._deaf = True

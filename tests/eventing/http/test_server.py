@@ -567,6 +567,26 @@ async def test_a_client_that_says_it_sends_no_more_is_still_answered(start, conn
     assert left == []
 
 
+async def test_a_client_that_leaves_a_stream_is_noticed_at_once(start, connect, until):
+    """Nobody waits for the next chunk, which may never come, to tell that the client has closed."""
+    left = []
+    exchanges = []
+
+    def handle(exchange):
+        exchange.on_disconnect = lambda: left.append(exchange)
+        exchange.start(200, ())
+        exchange.write(b"one")
+        exchanges.append(exchange)
+
+    wire = await connect(await start(handle))
+    wire.send(*GET)
+    await wire.head()
+    wire.writer.close()
+
+    await until(lambda: left)
+    assert left == exchanges
+
+
 async def test_a_client_that_sends_no_more_is_sounded(start, connect, until):
     """Where the answer takes a while: one that waits gets a 100 before it, one that is gone is noticed."""
     left = []
