@@ -83,6 +83,15 @@ class Server:
         self._process.wait()
 
 
+def is_ready(admin):
+    """Whether the role at that admin socket says so."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(admin))
+        connection.sendall(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")
+        return connection.recv(64).startswith(b"HTTP/1.1 200")
+    return False
+
+
 @contextlib.contextmanager
 def running(command, output):
     """A process that is ended in any case."""
@@ -247,6 +256,7 @@ def test_one_role_whose_redis_is_away(role, own_valkey, tmp_path, until):
     command = [CLARION, "run", role, "--redis-url", f"unix://{own_valkey.path}", "--data-dir", tmp_path,
                "--port", "0", "--control-port", "0"]
     with said.open("w") as output, running(command, output) as process:
+        until(lambda: is_ready(tmp_path / "run" / f"{role}-0.sock"), what="a role that has started")
         until(own_valkey.is_followed, what="the role's interest")
         own_valkey.kill()
         until(lambda: "the store is away" in said.read_text(), what="the complaint")
