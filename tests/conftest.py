@@ -285,6 +285,15 @@ def instances():
         shutil.rmtree(root)
 
 
+@pytest.fixture(scope="module")
+def instance(instances):
+    """A `clarion up` with nothing applied, for the tests of one module; some have one of their own."""
+    made = instances()
+    made.start()
+    yield made
+    made.stop()
+
+
 # Importing these registered their kinds.
 KINDS = (eventing.kinds, serving.kinds)
 

@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 BROKER = """
 apiVersion: eventing.knative.dev/v1
 kind: Broker
@@ -25,15 +23,6 @@ kind: Service
 metadata: {name: late}
 spec: {template: {spec: {containers: [{image: "func://./late"}]}}}
 """
-
-
-@pytest.fixture(scope="module")
-def instance(instances):
-    """An instance with nothing in it."""
-    made = instances()
-    made.start()
-    yield made
-    made.stop()
 
 
 def test_function_that_is_mended(instance, tmp_path, until):

@@ -16,15 +16,6 @@ CLARION = Path(sys.executable).with_name("clarion")
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
-@pytest.fixture(scope="module")
-def instance(instances):
-    """A `clarion up` with nothing applied."""
-    made = instances()
-    made.start()
-    yield made
-    made.stop()
-
-
 @pytest.fixture
 def func(instance):
     """`func(...)`: a finished `clarion func` command against the instance."""

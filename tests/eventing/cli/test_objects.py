@@ -34,15 +34,6 @@ data: {colour: blue, size: "1"}
 """
 
 
-@pytest.fixture(scope="module")
-def instance(instances):
-    """An instance with nothing in it."""
-    made = instances()
-    made.start()
-    yield made
-    made.stop()
-
-
 @pytest.fixture
 def applied(instance, tmp_path):
     """The file of OBJECTS, applied; deleted afterwards."""

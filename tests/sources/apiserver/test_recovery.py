@@ -1,14 +1,10 @@
 """Nothing is lost when anything dies; what comes twice was on the way, which WINDOW bounds."""
 
 import asyncio
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
 
 from sources.apiserver.collection import WINDOW
+from tests.sources.process import role_process
 
 OBJECTS = 150
 
@@ -70,20 +66,6 @@ async def test_source_restarted(flow, sources, sink):
     await sink.until(lambda sink: last_values(sink) == all_of("1"))
 
     assert sink.repeats <= 3 * WINDOW
-
-
-@contextlib.contextmanager
-def role_process(valkey_socket, data_dir):
-    """The sources role in a process of its own; killed at the end."""
-    command = [sys.executable, "-m", "eventing", "run", "sources"]
-    environment = {**os.environ, "CLARION_REDIS_URL": f"unix://{valkey_socket}",
-                   "CLARION_DATA_DIR": str(data_dir)}
-    with (data_dir / "log").open("ab") as log, \
-            subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process:
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGKILL)
 
 
 async def test_role_killed(flow, sink, valkey_socket, tmp_path):

@@ -90,15 +90,6 @@ def sink():
     made.server.server_close()
 
 
-@pytest.fixture(scope="module")
-def instance(instances):
-    """A `clarion up` with nothing applied."""
-    made = instances()
-    made.start()
-    yield made
-    made.stop()
-
-
 @pytest.fixture
 def apply(instance, sink, tmp_path):
     """`apply(name, path=...)`: a ContainerSource of that name that sends to that path of the sink."""

@@ -1,16 +1,12 @@
 """Nothing is lost when anything dies; what comes twice was in flight, which `parallelism` bounds."""
 
 import asyncio
-import contextlib
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from eventing import projection
+from tests.sources.process import role_process
 
 PARALLELISM = 8
 MESSAGES = 300
@@ -30,20 +26,6 @@ async def test_source_restarted(flow, sources, sink, publisher):
     assert sink.repeats <= 3 * PARALLELISM
     redelivered = [event for event in sink.events if "rabbitmqredelivered" in event.attributes]
     assert len(redelivered) >= sink.repeats
-
-
-@contextlib.contextmanager
-def role_process(valkey_socket, data_dir):
-    """The sources role in a process of its own; killed at the end."""
-    command = [sys.executable, "-m", "eventing", "run", "sources"]
-    environment = {**os.environ, "CLARION_REDIS_URL": f"unix://{valkey_socket}",
-                   "CLARION_DATA_DIR": str(data_dir)}
-    with (data_dir / "log").open("ab") as log, \
-            subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process:
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGKILL)
 
 
 async def test_role_killed(flow, sink, publisher, valkey_socket, tmp_path):
