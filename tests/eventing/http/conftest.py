@@ -11,49 +11,13 @@ import uvloop
 
 from eventing.http.client import Client
 from eventing.http.server import Limits, serve
-
-PATIENCE_S = 5
+from tests.eventing.http.wire import PATIENCE_S, Wire
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_asyncio_loop_factories(config, item):
     """Every test here runs on both loops: their transports differ in what they allow."""
     return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
-
-
-class Wire:
-    """A client's side of one connection, as bytes."""
-
-    def __init__(self, reader, writer):
-        self.reader = reader
-        self.writer = writer
-
-    def send(self, *lines, body=b""):
-        """Send a head made of *lines*, and *body*."""
-        self.writer.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
-
-    async def head(self):
-        """Read up to an empty line; returns the lines without Date."""
-        async with asyncio.timeout(PATIENCE_S):
-            raw = await self.reader.readuntil(b"\r\n\r\n")
-        lines = raw.removesuffix(b"\r\n\r\n").split(b"\r\n")
-        return [line for line in lines if not line.startswith(b"date:")]
-
-    async def exactly(self, size_bytes):
-        """Read so many bytes."""
-        async with asyncio.timeout(PATIENCE_S):
-            return await self.reader.readexactly(size_bytes)
-
-    async def answer(self):
-        """Read an answer with a Content-Length; returns status and body."""
-        lines = await self.head()
-        lengths = [int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:")]
-        return int(lines[0].split()[1]), await self.exactly(lengths[0] if lengths else 0)
-
-    async def rest(self):
-        """Read to the end of the connection."""
-        async with asyncio.timeout(PATIENCE_S):
-            return await self.reader.read()
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import pytest
 
 from eventing.errors import NoAnswer
 from eventing.http.proxy import Proxy
-
-GET = (b"GET / HTTP/1.1", b"host: x")
+from tests.eventing.http.wire import GET
 
 
 @pytest.fixture
