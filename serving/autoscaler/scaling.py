@@ -19,6 +19,7 @@ from serving.objects.settings import PROGRESS_DEADLINE_S
 PREFIX = "autoscaling.knative.dev/"
 _LEAST_TARGET = 0.01  # Knative's floor: below it one request would ask for hundreds of workers
 _LEAST_WINDOW_S, _MOST_WINDOW_S = 6.0, 3600.0  # Knative's bounds of a stable window
+_RPS_FRACTION = 0.7  # Knative's constant; container-concurrency-target-percentage is not for requests/s
 
 Value = TypeVar("Value", int, float, str)
 
@@ -62,8 +63,8 @@ def effective(record: Mapping[str, Any], settings: Settings) -> Scaling:
     panic_share = said.of("panic-window-percentage", float, settings.panic_window_percentage) / 100
     metric = "rps" if said.of("metric", str, "concurrency") == "rps" else "concurrency"
     total = _total(said, settings, metric, record.get("container_concurrency") or 0)
-    utilisation = said.of("target-utilization-percentage", float,
-                          settings.container_concurrency_target_fraction * 100) / 100
+    usual = _RPS_FRACTION if metric == "rps" else settings.container_concurrency_target_fraction
+    utilisation = said.of("target-utilization-percentage", float, usual * 100) / 100
     return Scaling(
         metric=metric,
         total=total,

@@ -84,15 +84,15 @@ def port(container: Mapping[str, Any]) -> int | None:
 
 
 def memory_bytes(container: Mapping[str, Any]) -> int | None:
-    """`resources.limits.memory`; None where there is no limit."""
+    """`resources.limits.memory`; None where there is no limit: for a container's runtime 0 is none, too."""
     limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
-    return None if limit is None else quantity.whole_bytes(limit)
+    return (None if limit is None else quantity.whole_bytes(limit)) or None
 
 
 def cpu(container: Mapping[str, Any]) -> float | None:
-    """`resources.limits.cpu` in cores; None where there is no limit."""
+    """`resources.limits.cpu` in cores; None where there is no limit, or one of 0."""
     limit = ((container.get("resources") or {}).get("limits") or {}).get("cpu")
-    return None if limit is None else float(quantity.parse(limit))
+    return (None if limit is None else float(quantity.parse(limit))) or None
 
 
 def user_and_group(spec: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[int | None, int | None]:

@@ -18,7 +18,6 @@ import os
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -34,20 +33,17 @@ from eventing.config import Config
 from eventing.errors import NotFound, Rejected
 from eventing.http.client import Client
 from serving.functions import bundle
-from serving.objects.expansion import expand
 from serving.objects.settings import PROGRESS_DEADLINE_S
-from serving.workers import logs, probing
+from serving.workers import logs, order, probing, users
 from serving.workers.backend import Progress, StartFailed, Worker, silent
 from serving.workers.child import Child
 from serving.workers.environment import REASON, Environment, Environments
-from serving.workers.process import KNATIVE_ENV, Spec, environment, in_memory, program_environment
+from serving.workers.process import in_memory
 from serving.workers.spawn import Zygote, ZygoteGone
 from serving.workers.zygotes import Zygotes
 
 # Held requests arrive all at once; the kernel caps it at net.core.somaxconn.
 _BACKLOG = 4096
-# Threads for plain functions where containerConcurrency sets no limit: Starlette's number.
-_THREADS = 40
 _PROGRESS_CHARACTERS = 200  # of a line of pip's; some name all versions there ever were
 # Bundles that are unpacked at once before they are needed: starts that somebody waits for come first.
 _AHEAD = 2
@@ -131,7 +127,7 @@ class LocalBackend:
             own = await self._environment(name, record, folder, silent)
             await self._running.wait()
             if self._zygotes.has_room and not self._closing.is_set():
-                self._zygotes.of(*_zygote_for(record, own))
+                self._zygotes.of(*order.zygote(record, own))
 
     async def start(self, name: str, record: Mapping[str, Any], progress: Progress = silent) -> Worker:
         """See Backend.start. Raises OSError when this process may not have more descriptors."""
@@ -148,20 +144,24 @@ class LocalBackend:
         logs.Output(logs.path(self._data_dir, namespace, revision), revision).note(text)
 
     async def _start(self, name: str, record: Mapping[str, Any], progress: Progress) -> Worker:
-        _check_user(record)
+        user, group = users.of(record)
         folder = await self._folder(record)
+        users.let_in(user, folder, self._data_dir)
         own = await self._environment(name, record, folder, progress)
+        if own is not None:
+            users.let_in(user, own.place, self._data_dir)
         await self._running.wait()
         if self._closing.is_set():
             raise StartFailed("Stopped", "this backend is closing")
-        zygote = self._zygotes.of(*_zygote_for(record, own))
+        zygote = self._zygotes.of(*order.zygote(record, own))
         is_command = bool(record.get("command"))
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             if not is_command:
                 listener.listen(_BACKLOG)
             child = self._child(name, record, zygote, listener.getsockname())
-            spec = _spec(name, self._with_sink(record), child.worker, folder, own)
+            said = {**self._with_sink(record), "user": user, "group": group}
+            spec = order.spec(name, said, child.worker, folder, own)
             try:
                 descriptors = [in_memory(orjson.dumps(spec)), *child.descriptors]
             except OSError as error:
@@ -294,24 +294,6 @@ class LocalBackend:
             _log.debug("worker ended", worker=child.worker.id, status=report["status"])
 
 
-def _check_user(record: Mapping[str, Any]) -> None:
-    """Raise StartFailed (UserRefused) if a worker cannot be who it has to be."""
-    user, ours = record.get("user"), os.geteuid()
-    if user is not None and ours not in {0, user}:
-        raise StartFailed("UserRefused", f"runAsUser: {user}: only root may run workers as others, "
-                                         f"and this serving role is run by {ours}")
-    if record.get("non_root") and (ours if user is None else user) == 0:
-        raise StartFailed("UserRefused", "runAsNonRoot: it would run as root, as this serving role does: say "
-                                         "which user it is to be (runAsUser), or do not run Clarion as root")
-
-
-def _zygote_for(record: Mapping[str, Any], own: Environment | None) -> tuple[str, tuple[str, ...]]:
-    """Interpreter and preloaded modules of the zygote that forks this revision's workers."""
-    if record.get("command"):  # it becomes something else: any zygote will do
-        return sys.executable, ()
-    return own.python if own else sys.executable, tuple(sorted(record.get("preload") or ()))
-
-
 def _unheard(_chunk: bytes) -> None:
     """Nothing is printed where nothing is built."""
 
@@ -323,29 +305,3 @@ def _tell(output: logs.Output, progress: Progress, chunk: bytes) -> None:
     said = [line.strip() for line in lines if line.strip()]
     if said:
         progress(REASON, said[-1][:_PROGRESS_CHARACTERS])
-
-
-def _spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path,
-          own: Environment | None) -> Spec:
-    namespace, _, revision = name.partition("/")
-    service = record.get("service") or ""
-    inherited = dict(os.environ)
-    if own is not None:
-        inherited["PATH"] = os.pathsep.join((own.path, inherited.get("PATH", os.defpath)))
-    asked = record.get("env") or {}
-    env = environment(asked, port=worker.address[1], service=service,
-                      configuration=record.get("configuration") or "", revision=revision, own=inherited)
-    if not record.get("listens", True):
-        env = program_environment(asked, inherited)
-    # What a container would know by name: neither PATH nor what else is ours.
-    known = {name: env[name] for name in {*asked, *KNATIVE_ENV} if name in env}
-    command = [expand(text, known) for text in record.get("command") or ()]
-    arguments = [expand(text, known) for text in record.get("args") or ()]
-    here = record.get("working_dir")
-    return Spec(worker=worker.id, folder=str(folder), env=env, entry=record.get("entry"),
-                directory=str(folder / here) if here else None,
-                source=f"/apis/v1/namespaces/{namespace}/services/{service or revision}",
-                command=[*command, *arguments] if command else None,
-                memory_bytes=record.get("memory_bytes"), cpu=record.get("cpu"),
-                user=record.get("user"), group=record.get("group"),
-                threads=record.get("container_concurrency") or _THREADS)

@@ -108,6 +108,8 @@ def test_keys_together():
     """Keys that mean something only in company."""
     changes(numbers({"metric": "rps"}, {"requests-per-second-target-default": "10"}),
             {"metric": "rps", "total": 10.0, "target": 7.0})
+    changes(numbers({"metric": "rps"}, {"container-concurrency-target-percentage": "50"}),
+            {"metric": "rps", "total": 200.0, "target": 140.0})
     changes(numbers({"max-scale": "3"}, {"max-scale": "2", "max-scale-limit": "3"}), {"most": 3})
     changes(numbers(config={"allow-zero-initial-scale": "true", "initial-scale": "0"}), {"initial": 0})
     changes(numbers({"initial-scale": "0"}, {"allow-zero-initial-scale": "true"}), {"initial": 0})

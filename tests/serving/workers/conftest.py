@@ -1,6 +1,7 @@
 """A real backend with its zygote, and functions to run on it."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 from textwrap import dedent
 
@@ -104,14 +105,26 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(store, tmp_path):
+def stage_in(store):
+    """Opens a running backend in a directory, for as long as an `async with` block runs."""
+
+    @contextlib.asynccontextmanager
+    async def opened(directory):
+        (directory / "folders").mkdir()
+        backend = LocalBackend(Config(data_dir=directory / "data"), store)
+        running = asyncio.get_running_loop().create_task(backend.run())
+        stage = Stage(backend, directory / "data", directory / "folders", store)
+        yield stage
+        await stage.close()
+        await backend.close()
+        await running
+        assert repr(backend) == "<LocalBackend [0 zygotes | 0 workers]>"
+
+    return opened
+
+
+@pytest.fixture
+async def stage(stage_in, tmp_path):
     """A running backend, closed at the end, when nothing of it may be left."""
-    (tmp_path / "folders").mkdir()
-    backend = LocalBackend(Config(data_dir=tmp_path / "data"), store)
-    running = asyncio.get_running_loop().create_task(backend.run())
-    stage = Stage(backend, tmp_path / "data", tmp_path / "folders", store)
-    yield stage
-    await stage.close()
-    await backend.close()
-    await running
-    assert repr(backend) == "<LocalBackend [0 zygotes | 0 workers]>"
+    async with stage_in(tmp_path) as stage:
+        yield stage

@@ -1,6 +1,9 @@
 """`runAsUser`: honoured or refused."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -41,15 +44,51 @@ async def test_user_ends_with_the_zygote(stage):
 
 
 @is_root
-@pytest.mark.parametrize("fields", [{}, {"user": 0}])
-async def test_never_root(stage, fields):
-    """Who must not be root is not started as root; as somebody else it is."""
-    record = {"uid": "1", "command": ["true"], "non_root": True}
-    with pytest.raises(StartFailed, match="UserRefused: runAsNonRoot: it would run as root"):
-        await stage.backend.start(NAME, {**record, **fields})
+async def test_never_root(stage):
+    """Who must not be root is somebody else, of whom nothing else is known; root by name is refused."""
+    record = {"uid": "1", "command": ["sh", "-c", "echo $(id -u) $(id -g) $(id -G) $HOME"], "non_root": True}
+    with pytest.raises(StartFailed, match="UserRefused: runAsNonRoot: runAsUser says root"):
+        await stage.backend.start(NAME, {**record, "user": 0})
     assert "runAsNonRoot" in stage.log()[-1]
-    worker = await stage.backend.start(NAME, {**record, "user": 12345})
-    await stage.within(worker.exited)
+    for fields in ({}, {"user": 12345}):
+        worker = await stage.backend.start(NAME, {**record, **fields})
+        await stage.within(worker.exited)
+    assert [line for line in stage.log() if "65532" in line or "12345" in line] == [
+        "65532 65532 65532 /", "12345 12345 12345 /"]
+
+
+@pytest.fixture
+async def far(stage_in):
+    """A backend whose data directory is its owner's, in a place that everybody can reach."""
+    top = tempfile.mkdtemp(prefix="cl-")
+    os.chmod(top, 0o755)  # noqa: PTH101  a test waits for nothing else
+    os.mkdir(f"{top}/data", 0o700)  # noqa: PTH102
+    async with stage_in(Path(top)) as stage:
+        yield stage
+    shutil.rmtree(top)
+
+
+@is_root
+async def test_function_of_another_user(far):
+    """A function that is not root's reaches its own code, and cannot look around where that is."""
+    worker = await far.start("""
+        import os, pathlib
+        print(os.getuid(), flush=True)
+        try:
+            os.listdir(pathlib.Path(__file__).parents[2])
+        except PermissionError:
+            print("nothing to see", flush=True)
+        def handle(event): pass
+        """, non_root=True)
+    assert (await far.ask(worker)).status == 202
+    assert far.log()[:2] == ["65532", "nothing to see"]
+
+
+@is_root
+async def test_function_that_another_user_cannot_reach(stage):
+    """Where a directory above ours is in the way, the start says which and what to do."""
+    with pytest.raises(StartFailed, match=r"UserRefused: user 65532 may not pass through /.*--data-dir"):
+        await stage.start("def handle(event): pass", non_root=True)
 
 
 async def test_processes_of_a_user(stage):
