@@ -14,6 +14,8 @@ what Knative's ingress takes for valid; 0.3 stays 0.3. Where the two leave a cho
 - `ce-datacontenttype` is ignored, as the binding has Content-Type for it.
 - JSON data keeps its meaning, not its white space, on the way through structured mode; numbers beyond
   64-bit integers and doubles are rounded there.
+- `"data": null` is data where data is JSON: the value null (JSON format, section 3.1.1), as Knative's SDK
+  reads it. In place of text or base64, or beside `data_base64`, it says nothing.
 - `datacontentencoding` (0.3) says how data was written into JSON and nothing about the event, so an event
   never carries it: it is read, and written again where it is needed.
 """
@@ -52,6 +54,7 @@ _NAMES = {
 _HEADERS = {name: header for header, name in _NAMES.items()}
 _STRINGS = frozenset(_HEADERS)  # attributes that are strings in JSON, whatever they look like
 _STRING = {str}
+_ABSENT = object()
 
 _EXTENSION = re.compile(r"[a-z0-9]+")
 # What makes a header's value more than it looks. Bytes look for a number seven times as fast as for bytes.
@@ -219,23 +222,23 @@ def _parsed(body: bytes) -> Any:
 def _from_members(members: Any) -> Event:
     if not isinstance(members, dict):
         raise NotACloudEvent("body: an event is a JSON object")
-    data = members.pop("data", None)
+    data = members.pop("data", _ABSENT)
     encoded = members.pop("data_base64", None)
     # Most events have strings only, and no extensions: what the parser made is what they are.
     is_plain = _STRINGS.issuperset(members) and set(map(type, members.values())) == _STRING
     attributes: dict[str, str] = members if is_plain else _from_typed(members)
     encoding = attributes.get("datacontentencoding", "")
     _validate(attributes)
-    if encoded is not None and data is not None:
+    if data is _ABSENT and encoded is None:
+        return Event(attributes)
+    if encoded is not None and data is not None and data is not _ABSENT:
         raise NotACloudEvent("data: is given twice, as data and as data_base64; send one")
     if encoded is None and encoding and attributes["specversion"] == "0.3":
-        encoded, data = data, None
+        return Event(attributes, None if data is None else _decoded(data))
     if encoded is not None:
         return Event(attributes, _decoded(encoded))
-    if data is None:
-        return Event(attributes)
-    if type(data) is str and not is_json(attributes.get("datacontenttype")):
-        return Event(attributes, data.encode())
+    if (data is None or type(data) is str) and not is_json(attributes.get("datacontenttype")):
+        return Event(attributes, None if data is None else data.encode())
     return Event(attributes, orjson.dumps(data))
 
 

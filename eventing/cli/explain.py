@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import orjson
 import typer
 
 from eventing import binding, client
@@ -82,19 +81,11 @@ def _trigger(name: str, namespace: str, server_url: str | None) -> dict[str, Any
 def _load(path: str) -> Event:
     try:
         text = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        return _with_null(binding.from_json(text), text)
+        return binding.from_json(text)
     except OSError as error:
         raise UsageError(f"--event {path}: {error.strerror}") from error
     except NotACloudEvent as error:
         raise UsageError(f"--event {path}: {error}") from error
-
-
-def _with_null(event: Event, text: bytes) -> Event:
-    """*event*, whose data is null if that is what *text* says: `tail` prints it for a body of that word."""
-    if event.data is None and binding.is_json(event.attributes.get("datacontenttype")) \
-            and orjson.loads(text).get("data", "") is None:
-        return event._replace(data=b"null")
-    return event
 
 
 def _verdicts(trigger: dict[str, Any], event: Event) -> list[Any]:

@@ -187,6 +187,14 @@ def test_a_body_that_is_no_object_is_refused(body):
     ({"data": {"a": 1}, "datacontenttype": "text/plain"}, b'{"a":1}'),
     ({"data": 1, "datacontenttype": "application/vnd.x+json; a=b"}, b"1"),
     ({"data": ""}, b'""'),
+    ({"data": None}, b"null"),
+    ({"data": None, "datacontenttype": "application/x+json"}, b"null"),
+    ({"data": None, "datacontenttype": "text/plain"}, None),
+    ({"data": None, "data_base64": "/wA="}, b"\xff\0"),
+    ({"data": None, "data_base64": None}, b"null"),
+    ({"data_base64": None}, None),
+    ({"specversion": "0.3", "data": None, "datacontentencoding": "base64"}, None),
+    ({"specversion": "0.3", "data": None}, b"null"),
     ({"data_base64": "/wA="}, b"\xff\0"),
     ({"data_base64": ""}, b""),
     ({"specversion": "0.3", "data": "/wA=", "datacontentencoding": "Base64"}, b"\xff\0"),
@@ -217,6 +225,7 @@ def test_bad_data_in_json_is_refused(change, complaint):
     ("text/plain", b"1", {"data": "1"}),
     ("text/plain", b"\xff", {"data_base64": "/w=="}),
     (None, None, {}),
+    (None, b"null", {"data": None}),
 ])
 def test_data_to_json(media_type, data, written):
     """JSON where it is, text where it can be, base64 otherwise."""
