@@ -1,7 +1,6 @@
 """What is killed loses nothing: every event that got 202 reaches every matching trigger."""
 
 import contextlib
-import http.server
 import itertools
 import os
 import signal
@@ -9,6 +8,8 @@ import threading
 from pathlib import Path
 
 import pytest
+
+from tests.listener import listening
 
 FUNCTION = """
 import urllib.request
@@ -55,23 +56,12 @@ class Sink:
 
     def __init__(self):
         self.seen = {"/plain": set(), "/function": set()}
-        sink = self
+        self.url = ""
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"])).decode()
-                sink.seen[self.path].add(self.headers.get("ce-id") or body)
-                self.send_response(202)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *arguments):
-                """Say nothing."""
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+    def take(self, request):
+        """The function says the id in the body."""
+        self.seen[request.path].add(request.headers.get("ce-id") or request.body.decode())
+        return 202
 
 
 class Producer(threading.Thread):
@@ -108,12 +98,9 @@ class Producer(threading.Thread):
 def sink():
     """A subscriber in a thread."""
     made = Sink()
-    thread = threading.Thread(target=made.server.serve_forever)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
+    with listening(made.take) as server:
+        made.url = server.url
+        yield made
 
 
 def children(pid):

@@ -27,12 +27,9 @@ def commands():
 
 
 @pytest.fixture(scope="module")
-def instance(instances):
-    """A `clarion up` with the quickstart applied."""
-    made = instances("-f", str(ROOT / "examples" / "quickstart"))
-    made.start()
-    yield made
-    made.stop()
+def options():
+    """The quickstart."""
+    return "-f", str(ROOT / "examples" / "quickstart")
 
 
 def run(command, instance, directory):

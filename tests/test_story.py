@@ -15,12 +15,9 @@ def workers(instance):
 
 
 @pytest.fixture(scope="module")
-def instance(instances):
-    """A `clarion up` with the quickstart applied."""
-    made = instances("-f", str(QUICKSTART))
-    made.start()
-    yield made
-    made.stop()
+def options():
+    """The quickstart."""
+    return "-f", str(QUICKSTART)
 
 
 @pytest.mark.timeout(180)

@@ -8,34 +8,23 @@ It reads no HTTP. What is cut is reset, not closed, on both sides.
 import asyncio
 import contextlib
 
+from tests.chaos.server import Server
 
-class Proxy:
+
+class Proxy(Server):
     """In front of one port, which may be another one tomorrow."""
 
     def __init__(self, upstream):
         """*upstream* returns the port to connect to."""
         self._upstream = upstream
         self._cuts = 0
-        self._server = None
         self.cut = 0  # answers so far
-
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-
-    @property
-    def port(self):
-        """Where it listens."""
-        return self._server.sockets[0].getsockname()[1]
 
     def cut_next(self, answers):
         """Cut so many answers from now on; 0: no more."""
         self._cuts = answers
 
-    async def _serve(self, reader, writer):
+    async def serve(self, reader, writer):
         ends = [writer]
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._upstream())

@@ -7,34 +7,19 @@ import time
 
 from tests.chaos import scenario, wire
 from tests.chaos.history import Receipt
+from tests.chaos.server import Server
 
-_LIMIT_BYTES = 1 << 20
 
-
-class Subscribers:
+class Subscribers(Server):
     """The subscribers of all triggers but the function, by path; requests are noted in *receipts*."""
 
     def __init__(self, receipts):
         """Nothing has come."""
         self._receipts = receipts
         self._earlier = collections.Counter()
-        self._server = None
         self.requests = 0
 
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_LIMIT_BYTES,
-                                                  backlog=1024)
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-
-    @property
-    def port(self):
-        """Where it listens."""
-        return self._server.sockets[0].getsockname()[1]
-
-    async def _serve(self, reader, writer):
+    async def serve(self, reader, writer):
         try:
             while message := await wire.read(reader):
                 if not await self._take(reader, writer, message):

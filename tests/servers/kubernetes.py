@@ -50,12 +50,12 @@ _NICE = 19
 def find():
     """Path of each program; builds those that are not on PATH and not built yet. Raises Missing."""
     found = {name: shutil.which(name) or _built(name) for name in _PACKAGES}
-    if not _absent():
+    if not absent():
         return found
     go, home = provision.program("go"), _home()
     with provision.alone(home):
         (home / "bin").mkdir(exist_ok=True)
-        for name in _absent():
+        for name in absent():
             if not (home / "go.mod").exists():
                 _write_module(home, go)
             scratch = home / "bin" / f"{name}.new"
@@ -73,7 +73,7 @@ def _built(name):
     return _home() / "bin" / name
 
 
-def _absent():
+def absent():
     """Programs that are neither on PATH nor built."""
     return [name for name in _PACKAGES if shutil.which(name) is None and not _built(name).exists()]
 
@@ -84,7 +84,7 @@ class Build:
     def __init__(self):
         """Begin, if anything is to be built."""
         self._process = None
-        if not os.environ.get("CLARION_TEST_KUBERNETES") and _absent() and shutil.which("go"):
+        if not os.environ.get("CLARION_TEST_KUBERNETES") and absent() and shutil.which("go"):
             command = ["nice", f"-n{_NICE}", sys.executable, "-m", "tests.servers.kubernetes", "--build"]
             self._process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL,
                                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -334,8 +334,8 @@ def main():
         except Missing as why:
             sys.exit(str(why))
         return
-    if _absent():
-        sys.stdout.write(f"Building {', '.join(_absent())}, once: some 7 minutes\n")
+    if absent():
+        sys.stdout.write(f"Building {', '.join(absent())}, once: some 7 minutes\n")
         sys.stdout.flush()
     provision.attend(serve, arguments.port,
                      lambda server: f"Kubernetes {VERSION} listens on {server.url}; Ctrl-C ends it\n"

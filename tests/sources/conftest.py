@@ -2,18 +2,16 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from eventing import binding
 from eventing.config import Config
-from eventing.http import server as http
 from eventing.runtime import Runtime
 from sources import role
 from tests.servers import provision
 from tests.servers import rabbitmq as rabbitmq_server
+from tests.sources.sink import Sink
 
 
 @pytest.fixture(scope="session")
@@ -23,45 +21,11 @@ def rabbitmq():
         yield server
 
 
-@dataclass
-class Sink:
-    """An HTTP server that keeps what it accepts; `answers` are the statuses it gives first."""
-
-    url: str = ""
-    answers: list[int] = field(default_factory=list)
-    events: list = field(default_factory=list)
-    asked: list = field(default_factory=list)  # ids of all events, refused ones too
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def handle(self, exchange):
-        """Take one event."""
-        exchange.collect(1 << 20, lambda body: self._take(exchange, body))
-
-    def _take(self, exchange, body):
-        event = binding.from_http(exchange.headers, body)
-        self.asked.append(event.attributes["id"])
-        status = self.answers.pop(0) if self.answers else 202
-        if status == 202:
-            self.events.append(event)
-        exchange.respond(status)
-        self.changed.set()
-
-    async def until(self, condition):
-        """Return once *condition* holds of the sink."""
-        async with asyncio.timeout(20):
-            while not condition(self):
-                self.changed.clear()
-                await self.changed.wait()
-
-
 @pytest.fixture
 async def sink():
-    """A sink on a free port."""
-    made = Sink()
-    server = await http.serve(made.handle)
-    made.url = f"http://127.0.0.1:{server.port}"
-    yield made
-    await server.close(0)
+    """A sink that listens."""
+    async with Sink() as made:
+        yield made
 
 
 @pytest.fixture

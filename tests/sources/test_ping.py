@@ -5,11 +5,9 @@ import asyncio
 import pytest
 
 from eventing import projection
-from eventing.config import Config
 from eventing.control import resource
 from eventing.control.field import render
 from eventing.control.kind import Defaults
-from eventing.control.plane import Plane
 from sources.ping import KIND
 
 SINK = {"uri": "http://sink.example/"}
@@ -68,17 +66,6 @@ def test_size_limit():
     """Data over config-ping-defaults' limit is refused."""
     assert refusal({"data": "12345"}, {"data-max-size": "4"}) == (
         "invalid value: the data length of 5 bytes exceeds limit set at 4.: spec.data")
-
-
-@pytest.fixture
-async def plane(store):
-    """A control plane that runs."""
-    plane, stopping = Plane(Config(), store), asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(plane.run(stopping))
-        await plane.started.wait()
-        yield plane
-        stopping.set()
 
 
 async def settled(plane, condition):

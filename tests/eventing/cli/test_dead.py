@@ -1,10 +1,11 @@
 """`clarion dead` against a real instance: what is given up is kept, shown, sent again or thrown away."""
 
-import http.server
 import json
-import threading
+from types import SimpleNamespace
 
 import pytest
+
+from tests.listener import listening
 
 OBJECTS = """
 apiVersion: eventing.knative.dev/v1
@@ -24,28 +25,16 @@ spec:
 @pytest.fixture(scope="module")
 def subscriber():
     """A subscriber that answers what `status` says, and remembers what it took."""
-    class Handler(http.server.BaseHTTPRequestHandler):
-        status, taken = 422, []
+    said = SimpleNamespace(status=422, taken=[], url="")
 
-        def do_POST(self):
-            self.rfile.read(int(self.headers["content-length"]))
-            if self.status == 202:
-                self.taken.append(self.headers["ce-id"])
-            self.send_response(self.status)
-            self.end_headers()
-            self.wfile.write(b"" if self.status == 202 else b"not this one")
+    def answer(request):
+        if said.status == 202:
+            said.taken.append(request.id)
+        return said.status, {}, b"" if said.status == 202 else b"not this one"
 
-        def log_message(self, *arguments):
-            """Say nothing."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    Handler.url = f"http://127.0.0.1:{server.server_port}/"
-    yield Handler
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(answer) as server:
+        said.url = server.url
+        yield said
 
 
 @pytest.fixture(scope="module")

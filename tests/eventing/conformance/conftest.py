@@ -1,62 +1,30 @@
 """One `clarion up`; its REST API, producers, and subscribers that note what they get."""
 
-import http.server
 import itertools
-import threading
 
 import pytest
 
 from tests.eventing.conformance import wire
-from tests.eventing.conformance.wire import BROKERS, HEADERS, TRIGGERS, Api, Request, Sink
-
-
-class _Hall(http.server.ThreadingHTTPServer):
-    """Takes as many connections at once as dispatchers open."""
-
-    daemon_threads = True
-    request_queue_size = 256
+from tests.eventing.conformance.wire import BROKERS, HEADERS, TRIGGERS, Api, Sink
+from tests.listener import listening
 
 
 @pytest.fixture(scope="package")
 def hall():
     """A server for all sinks: each has a path of its own."""
     sinks = {}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            status, more, content = sinks[self.path.split("/")[1]].take(Request(self.path, headers, body))
-            self.send_response_only(status)
-            for name, value in more.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *arguments):
-            pass
-
-    server = _Hall(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server.server_port, sinks
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(lambda request: sinks[request.path.split("/")[1]].take(request)) as server:
+        yield server.url, sinks
 
 
 @pytest.fixture
 def make_sink(hall, until):
     """Makes subscribers."""
-    port, sinks = hall
+    url, sinks = hall
 
     def make():
         name = f"s{len(sinks)}"
-        sinks[name] = Sink(f"http://127.0.0.1:{port}/{name}", until)
+        sinks[name] = Sink(f"{url}/{name}", until)
         return sinks[name]
     return make
 

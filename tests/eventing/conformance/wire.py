@@ -1,10 +1,7 @@
 """What the conformance tests speak: the REST API, requests of producers, and subscribers that note them."""
 
 import http.client
-import json
 import threading
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 
 BROKERS = "/apis/eventing.knative.dev/v1/namespaces/default/brokers"
@@ -18,18 +15,8 @@ class Api:
     """The REST API of the control port."""
 
     def __init__(self, instance, until):
-        self._url = instance.control_url
+        self.call = instance.call
         self._until = until
-
-    def call(self, method, path, body=None, type_="application/json"):
-        """(status, answer) of a request."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._url + path, data, {"content-type": type_}, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
 
     def get(self, path):
         """An object that is there."""
@@ -75,20 +62,6 @@ class Api:
         return self._until(found, what=f"{type_}={status} of {path}")
 
 
-@dataclass
-class Request:
-    """What a subscriber got."""
-
-    path: str
-    headers: dict  # by lower-case name
-    body: bytes
-
-    @property
-    def id(self):
-        """The event's id, in either mode."""
-        return self.headers.get("ce-id") or json.loads(self.body)["id"]
-
-
 class Sink:
     """A subscriber: notes requests, and answers what `answer(request, n)` says, n from 0 for each event."""
 
@@ -100,12 +73,11 @@ class Sink:
         self._lock = threading.Lock()
 
     def take(self, request):
-        """(status, headers, body) for a request."""
+        """What `answer` says to a request."""
         with self._lock:
             n = sum(each.id == request.id for each in self.received)
             self.received.append(request)
-        answer = self.answer(request, n)
-        return answer if isinstance(answer, tuple) else (answer, {}, b"")
+        return self.answer(request, n)
 
     @property
     def ids(self):

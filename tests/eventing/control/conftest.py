@@ -9,13 +9,11 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import uvicorn
 
-from eventing.config import Config
 from eventing.control import kind as kinds
 from eventing.control import resource
 from eventing.control.api import build
 from eventing.control.field import missing_field
 from eventing.control.kind import AGE, READY_COLUMNS, Column, Kind
-from eventing.control.plane import Plane
 
 
 def _default_toy(new, old, defaults):
@@ -50,26 +48,6 @@ def toys():
     kinds.register(TOY)
     kinds.register(BLOCK)
     return TOY
-
-
-@asynccontextmanager
-async def running(plane):
-    """Run a Plane; stops it in order at the end."""
-    stopping = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(plane.run(stopping))
-        await plane.started.wait()
-        try:
-            yield plane
-        finally:
-            stopping.set()
-
-
-@pytest.fixture
-async def plane(store):
-    """A control plane that runs."""
-    async with running(Plane(Config(), store)) as plane:
-        yield plane
 
 
 class Api:

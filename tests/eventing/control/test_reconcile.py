@@ -1,7 +1,6 @@
 """The loop over a real Valkey: level-triggered, tracked, owned, retried, finalized, quiet."""
 
 import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -17,17 +16,7 @@ from eventing.control.kind import named
 from eventing.control.lease import Lease
 from eventing.control.objects import NotOwned
 from eventing.control.plane import Plane
-
-
-@asynccontextmanager
-async def running(store):
-    """A Plane of the kinds that are registered now."""
-    plane, stopping = Plane(Config(), store), asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(plane.run(stopping))
-        await plane.started.wait()
-        yield plane
-        stopping.set()
+from tests.cluster import running
 
 
 def toy(name="bear", **spec):
@@ -54,7 +43,7 @@ async def test_a_change_while_it_is_reconciled_is_not_lost(store, behave, eventu
         resource.status(one)["seen"] = one["spec"]["size"]
 
     kind = behave(slow)
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         await plane.objects.create(kind, "default", toy(size=1))
         for size in range(2, 8):
             await plane.objects.patch(kind, "default", "bear",
@@ -73,14 +62,14 @@ async def test_a_world_at_rest_writes_nothing(store, behave, eventually):
         await context.project("toys", resource.name(one), {"size": one["spec"]["size"]})
 
     kind = behave(steady)
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         for name in "abc":
             await plane.objects.create(kind, "default", toy(name, size=1))
         await eventually(lambda: all(map(resource.is_ready, plane.store.list(kind))))
         await eventually(lambda: not len(plane.reconciler.queue))
         version = plane.store.version
     assert sorted(rounds) == ["a", "b", "c"]
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         await eventually(lambda: len(rounds) == 6)
         await eventually(lambda: not len(plane.reconciler.queue))
         assert plane.store.version == version
@@ -99,7 +88,7 @@ async def test_what_fails_is_asked_again_and_says_what_it_found(store, behave, e
         resource.status(one)["done"] = True
 
     kind = behave(third_time)
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         await plane.objects.create(kind, "default", toy())
         await eventually(lambda: plane.store.get(kind, "default", "bear").get("status", {}).get("done"))
         assert plane.store.get(kind, "default", "bear")["status"]["tries"] >= 3
@@ -115,7 +104,7 @@ async def test_one_that_hangs_or_fails_holds_up_nobody(store, behave, eventually
         resource.status(one)["done"] = True
 
     kind = behave(some)
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         await plane.objects.create(kind, "default", toy("stuck"))
         await plane.objects.create(kind, "default", toy("free"))
         await eventually(lambda: plane.store.get(kind, "default", "free").get("status"))
@@ -134,7 +123,7 @@ async def test_what_is_tracked_wakes_its_tracker(store, behave, eventually):
         resource.status(one)["url"] = url
 
     kind, blocks = behave(follow), named("Block.toys.knative.dev")
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         def url():
             return plane.store.get(kind, "default", "bear").get("status", {}).get("url")
 
@@ -162,7 +151,7 @@ async def test_children_are_made_kept_and_taken_along(store, behave, eventually)
             failures.append(str(error))
 
     kind, blocks = behave(parent), named("Block.toys.knative.dev")
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         await plane.objects.create(kind, "default", toy())
         child = await eventually(lambda: plane.store.get(blocks, "default", "bear"))
         assert child["metadata"]["ownerReferences"][0]["controller"] is True
@@ -183,7 +172,7 @@ async def test_children_are_made_kept_and_taken_along(store, behave, eventually)
 async def test_deletion_policies(store, toys, eventually, policy, child_stays):
     """Background and foreground take dependents along; orphan leaves them, without their owner."""
     blocks = named("Block.toys.knative.dev")
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         owner = await plane.objects.create(toys, "default", toy())
         reference = resource.controller_reference(owner)
         child = {"metadata": {"name": "cube", "ownerReferences": [reference]}}
@@ -205,7 +194,7 @@ async def test_orphans_of_an_earlier_life_are_found(store, toys, eventually):
     orphan = {"apiVersion": "toys.knative.dev/v1", "kind": "Block", "metadata": {
         "name": "cube", "namespace": "default", "uid": "u", "ownerReferences": [reference]}}
     await plane.store.put(blocks, orphan, None)
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         await eventually(lambda: plane.store.get(blocks, "default", "cube") is None)
 
 
@@ -223,7 +212,7 @@ async def test_an_object_stays_until_it_is_finalized(store, behave, eventually):
         await context.project("toys", "bear", None)
 
     kind = behave(reconcile, finalize)
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         made = await plane.objects.create(kind, "default", toy())
         assert resource.finalizers(made) == ["toys.toys.knative.dev"]
         dying = await plane.objects.delete(kind, "default", "bear")
@@ -245,7 +234,7 @@ async def test_reports_and_wishes_wake_an_object(store, behave, eventually):
             context.requeue(0.01)
 
     kind = behave(tell, reports="toy-states")
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         await plane.objects.create(kind, "default", toy())
         def status():
             return plane.store.get(kind, "default", "bear").get("status", {})
@@ -258,7 +247,7 @@ async def test_reports_and_wishes_wake_an_object(store, behave, eventually):
 async def test_a_namespace_takes_its_content_along(store, toys, eventually):
     """A deleted namespace is Terminating, takes nothing new, is emptied, and goes."""
     namespaces, blocks = named("Namespace"), named("Block.toys.knative.dev")
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         await plane.objects.create(namespaces, "", {"metadata": {"name": "shop"}})
         held = {"metadata": {"name": "held", "finalizers": ["x.io/wait"]}}
         await plane.objects.create(blocks, "shop", held)
@@ -277,7 +266,7 @@ async def test_a_namespace_takes_its_content_along(store, toys, eventually):
 async def test_settings_reach_the_data_plane(store, toys, eventually):
     """A ConfigMap of a system namespace is a `configs` record, and goes with it."""
     maps, seen = named("ConfigMap"), {}
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         name = {"metadata": {"name": "config-autoscaler"}, "data": {"stable-window": "60s"}}
         await plane.objects.create(maps, "knative-serving", name)
         await plane.objects.create(maps, "default", name)
@@ -314,10 +303,10 @@ async def test_only_one_process_reconciles(store, behave, eventually):
         who.append(context.objects)
 
     kind = behave(tell)
-    async with running(store) as second:
+    async with running(Plane(Config(), store)) as second:
         async with asyncio.TaskGroup():
             await eventually(lambda: not len(second.reconciler.queue))
-        async with running(store) as first:
+        async with running(Plane(Config(), store)) as first:
             await second.objects.create(kind, "default", toy())
             await eventually(lambda: first.store.get(kind, "default", "bear") is not None)
         await eventually(lambda: len(who) >= 1)
@@ -334,7 +323,7 @@ async def test_who_loses_the_lease_waits_for_it_anew(store, behave, eventually):
         ended.append(one)
 
     kind = behave(tell)
-    async with running(store) as plane:
+    async with running(Plane(Config(), store)) as plane:
         await plane.objects.create(kind, "default", toy())
         await eventually(lambda: len(began) == 1)
         await store.set(keys.CONTROL_LEASE, "elsewhere 1 other")

@@ -1,13 +1,12 @@
 """Connections to one address: how many are begun at once, and what the others do meanwhile."""
 
 import asyncio
-import http.server
-import threading
 
 import pytest
 
 from eventing.http.client import Client, ClientLimits
 from eventing.http.pool import Pool
+from tests.listener import listening
 
 
 @pytest.fixture
@@ -18,27 +17,9 @@ async def pool():
 
 @pytest.fixture
 def plain_server():
-    """Python's own server: its socket holds 5 connections that are not accepted, and each gets a thread."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(202)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *arguments):
-            """Say nothing."""
-
-    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    """As Python's own is: its socket holds 5 connections that are not accepted, and each gets a thread."""
+    with listening(lambda _: 202, backlog=5) as server:
+        yield server
 
 
 async def test_newcomers_wait_for_each_other(pool):
@@ -83,7 +64,7 @@ async def test_a_waiter_that_left_takes_no_turn(pool):
 async def test_a_burst_to_a_server_with_a_short_queue(plain_server):
     """Two hundred requests at once to Python's own server are all answered, over a few connections."""
     client = Client(limits=ClientLimits(connections=64, newcomers=4))
-    url = f"http://127.0.0.1:{plain_server.server_port}/"
+    url = plain_server.url
     answers = await asyncio.gather(*(
         client.request("POST", url, [], b"{}", timeout_s=60, max_answer_bytes=100) for _ in range(200)))
     await client.close()

@@ -2,8 +2,6 @@
 
 import http.client
 import json
-import urllib.error
-import urllib.request
 
 import pytest
 
@@ -106,14 +104,8 @@ class Api:
 
     def call(self, method, path, body=None, type_="application/json"):
         """(status, answer) of a request below namespace default of Knative Serving v1."""
-        url = f"{self._instance.control_url}/apis/serving.knative.dev/v1/namespaces/default/{path}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, {"content-type": type_}, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+        path = f"/apis/serving.knative.dev/v1/namespaces/default/{path}"
+        return self._instance.call(method, path, body, type_)
 
     def get(self, path):
         """An object that is there."""

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.conftest import Instance
+from tests.instance import Instance
 from tests.serving.race.race import ROLLOUTS, Race
 
 

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 from eventing.http.client import Client, ClientLimits, NoAnswer
-from tests.conftest import Instance
+from tests.instance import Instance
 
 _STEP_S = 0.005
 _LIMIT_S = 60

@@ -1,85 +1,28 @@
-"""A real Kubernetes API, and a sink that can go away."""
+"""ApiServerSources as their reconciler projects them, and a sink of what they tell."""
 
 import asyncio
 import itertools
 import uuid
-from collections import Counter
 
 import pytest
 
-from eventing import binding, projection
-from eventing.http import server as http
+from eventing import projection
+from tests.sources.sink import Sink
 
 
-class Sink:
-    """An HTTP server that can stop and come back; `answers` are the statuses that it gives first."""
-
-    def __init__(self):
-        self.events = []
-        self.answers = []
-        self.refused = 0
-        self._changed = asyncio.Event()
-        self._port = 0
-        self._server = None
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self._port}/"
-
-    async def start(self):
-        """Listen, on the same port as before."""
-        self._server = await http.serve(self._handle, host="127.0.0.1", port=self._port)
-        self._port = self._server.port
-
-    async def stop(self):
-        """Refuse connections."""
-        await self._server.close(0)
-
-    def _handle(self, exchange):
-        exchange.collect(1 << 20, lambda body: self._take(exchange, body))
-
-    def _take(self, exchange, body):
-        status = self.answers.pop(0) if self.answers else 202
-        if status == 202:
-            self.events.append(binding.from_http(exchange.headers, body))
-        else:
-            self.refused += 1
-        exchange.respond(status)
-        self._changed.set()
-
-    def told(self, *attributes):
-        """Those attributes of every event, in order."""
-        return [tuple(event.attributes.get(each) for each in attributes) for event in self.events]
+class Changes(Sink):
+    """A sink of what was done to objects."""
 
     def changes(self):
         """(add|update|delete, name) of every event, in order."""
-        return [(event.attributes["type"].rpartition(".")[2], event.attributes["name"])
-                for event in self.events]
-
-    @property
-    def repeats(self):
-        """How many events more than different ones were accepted."""
-        seen = Counter(event.attributes["id"] for event in self.events)
-        return seen.total() - len(seen)
-
-    async def until(self, condition, timeout_s=40):
-        """Return once *condition* holds of the sink."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not condition(self):
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            pytest.fail(f"{len(self.events)} events, the last ones {self.changes()[-5:]}")
+        return [(type_.rpartition(".")[2], name) for type_, name in self.told("type", "name")]
 
 
 @pytest.fixture
 async def sink():
     """A sink that listens."""
-    made = Sink()
-    await made.start()
-    yield made
-    await made.stop()
+    async with Changes() as made:
+        yield made
 
 
 class Flow:
@@ -168,7 +111,5 @@ async def flow(store, kubernetes, sink):
 @pytest.fixture
 async def neighbour(store, kubernetes):
     """A second ApiServerSource, with a sink of its own."""
-    sink = Sink()
-    await sink.start()
-    yield Flow(store, kubernetes, sink)
-    await sink.stop()
+    async with Changes() as sink:
+        yield Flow(store, kubernetes, sink)

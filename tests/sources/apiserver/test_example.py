@@ -12,12 +12,9 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "kubernetes"
 
 
 @pytest.fixture(scope="module")
-def instance(instances):
+def options():
     """The example as it is."""
-    made = instances("-f", str(EXAMPLE))
-    made.start()
-    yield made
-    made.stop()
+    return "-f", str(EXAMPLE)
 
 
 def changes(instance, **environment):

@@ -6,10 +6,8 @@ import base64
 import pytest
 
 from eventing import projection
-from eventing.config import Config
 from eventing.control import resource
 from eventing.control.core import SECRET
-from eventing.control.plane import Plane
 from sources.apiserver.kind import KIND, KUBECONFIG, KUBECONFIG_SECRET
 
 EVENTS = {"apiVersion": "v1", "kind": "Event"}
@@ -80,18 +78,6 @@ def test_defaults(admit):
     """Knative's defaults are filled in."""
     made, _, _ = admit(source())
     assert (made["spec"]["mode"], made["spec"]["serviceAccountName"]) == ("Reference", "default")
-
-
-@pytest.fixture
-async def plane(store):
-    """A running control plane."""
-    made = Plane(Config(), store)
-    stopping = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(made.run(stopping))
-        await made.started.wait()
-        yield made
-        stopping.set()
 
 
 async def reconciled(plane, condition):

@@ -10,12 +10,9 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "container"
 
 
 @pytest.fixture(scope="module")
-def instance(instances):
-    """The example, as it is."""
-    made = instances("-f", str(EXAMPLE))
-    made.start()
-    yield made
-    made.stop()
+def options():
+    """The example as it is."""
+    return "-f", str(EXAMPLE)
 
 
 def test_heartbeat(instance, until):

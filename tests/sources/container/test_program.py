@@ -1,14 +1,14 @@
 """The program of a ContainerSource: kept running through crashes, edits and deaths; gone with its source."""
 
 import contextlib
-import http.server
 import json
 import os
 import signal
-import threading
 from pathlib import Path
 
 import pytest
+
+from tests.listener import listening
 
 PROGRAM = """
 import json, os, resource, signal, sys, threading, time, urllib.request
@@ -53,25 +53,16 @@ spec:
 
 
 class Sink:
-    """An HTTP server that keeps what programs say, by path."""
+    """Keeps what programs say, by path."""
 
     def __init__(self):
         self.said = {}
-        sink = self
+        self.url = ""
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                facts = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                sink.said.setdefault(self.path, []).append(facts)
-                self.send_response(202)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *arguments):
-                """Say nothing."""
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+    def take(self, request):
+        """One saying."""
+        self.said.setdefault(request.path, []).append(json.loads(request.body))
+        return 202
 
     def pids(self, path, what="runs"):
         """Processes that said so, in that order."""
@@ -82,12 +73,9 @@ class Sink:
 def sink():
     """What all programs of this file talk to."""
     made = Sink()
-    thread = threading.Thread(target=made.server.serve_forever)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
+    with listening(made.take) as server:
+        made.url = server.url
+        yield made
 
 
 @pytest.fixture

@@ -6,10 +6,8 @@ import json
 import pytest
 
 from eventing import projection
-from eventing.config import Config
 from eventing.control import resource
 from eventing.control.kind import lookup
-from eventing.control.plane import Plane
 from sources.kafka import KIND
 
 SINK = {"uri": "http://sink.example/"}
@@ -72,17 +70,6 @@ def test_both_versions():
 
     assert len({kind.resource_name for kind in kinds if kind is not None}) == 1
     assert None not in kinds
-
-
-@pytest.fixture
-async def plane(store):
-    """A control plane that runs."""
-    plane, stopping = Plane(Config(), store), asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(plane.run(stopping))
-        await plane.started.wait()
-        yield plane
-        stopping.set()
 
 
 async def condition(plane, type_, status):

@@ -1,16 +1,14 @@
-"""A real RabbitMQ, a publisher that is not ours, and a sink that can go away."""
+"""A publisher that is not ours, and RabbitmqSources as their reconciler projects them."""
 
 import asyncio
 import contextlib
 import uuid
-from collections import Counter
 
 import pika
 import pika.exceptions
 import pytest
 
-from eventing import binding, projection
-from eventing.http import server as http
+from eventing import projection
 
 UID = "3f1cbb7c-6d0a-4f6e-9d52-0d4f8f2f9a10"
 
@@ -58,75 +56,6 @@ def publisher(rabbitmq):
     made = Publisher(rabbitmq)
     yield made
     made.close()
-
-
-class Sink:
-    """An HTTP server that can stop and come back; `answers` are the statuses that it gives first."""
-
-    def __init__(self):
-        self.events = []
-        self.seen = Counter()  # how often each id was accepted
-        self.answers = []
-        self.delay_s = 0.0
-        self.spread = None  # a random.Random: delays are between none and delay_s
-        self.most_at_once = 0
-        self._now = 0
-        self._changed = asyncio.Event()
-        self._port = 0
-        self._server = None
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self._port}/"
-
-    async def start(self):
-        """Listen, on the same port as before."""
-        self._server = await http.serve(self._handle, host="127.0.0.1", port=self._port)
-        self._port = self._server.port
-
-    async def stop(self):
-        """Refuse connections."""
-        await self._server.close(0)
-
-    def _handle(self, exchange):
-        self._now += 1
-        self.most_at_once = max(self.most_at_once, self._now)
-        exchange.collect(1 << 20, lambda body: self._later(exchange, body))
-
-    def _later(self, exchange, body):
-        delay_s = self.delay_s if self.spread is None else self.spread.uniform(0, self.delay_s)
-        asyncio.get_running_loop().call_later(delay_s, self._take, exchange, body)
-
-    def _take(self, exchange, body):
-        self._now -= 1
-        status = self.answers.pop(0) if self.answers else 202
-        if status == 202:
-            event = binding.from_http(exchange.headers, body)
-            self.events.append(event)
-            self.seen[event.attributes["id"]] += 1
-        exchange.respond(status)
-        self._changed.set()
-
-    @property
-    def repeats(self):
-        """How many events more than different ones were accepted."""
-        return self.seen.total() - len(self.seen)
-
-    async def until(self, condition):
-        """Return once *condition* holds of the sink."""
-        async with asyncio.timeout(40):
-            while not condition(self):
-                self._changed.clear()
-                await self._changed.wait()
-
-
-@pytest.fixture
-async def sink():
-    """A sink that listens."""
-    made = Sink()
-    await made.start()
-    yield made
-    await made.stop()
 
 
 class Flow:

@@ -133,7 +133,7 @@ async def test_refused_goes_to_the_dead_letter_exchange(flow, sources, sink, pub
 
 async def test_refused_goes_to_the_dead_letter_sink(flow, sources, sink, publisher):
     """With a dead letter sink the event goes there, and the message is acknowledged."""
-    flow.record["delivery"] = {"dead_letter_url": f"{sink.url}dead", "retry": None}
+    flow.record["delivery"] = {"dead_letter_url": f"{sink.url}/dead", "retry": None}
     sink.answers = [400]
     await flow.apply()
 

@@ -14,18 +14,14 @@ URL = "amqp://guest:guest@localhost:5672/"
 
 
 @pytest.fixture(scope="module")
-def instance(tmp_path_factory, rabbitmq, instances):
+def options(tmp_path_factory, rabbitmq):
     """The example, with our server's address."""
     folder = tmp_path_factory.mktemp("example") / "rabbitmq"
     shutil.copytree(EXAMPLE, folder)
     text = (folder / "rabbitmq.yaml").read_text()
     assert URL in text
-    text = text.replace(URL, rabbitmq.url)
-    (folder / "rabbitmq.yaml").write_text(text)
-    made = instances("-f", str(folder))
-    made.start()
-    yield made
-    made.stop()
+    (folder / "rabbitmq.yaml").write_text(text.replace(URL, rabbitmq.url))
+    return "-f", str(folder)
 
 
 def test_late_parcels(instance, rabbitmq, until):

@@ -6,10 +6,8 @@ import base64
 import pytest
 
 from eventing import projection
-from eventing.config import Config
 from eventing.control import resource
 from eventing.control.core import SECRET
-from eventing.control.plane import Plane
 from sources.rabbitmq import topology
 from sources.rabbitmq.kind import KIND
 
@@ -86,17 +84,6 @@ def test_topology(spec, expected):
     found = topology.of({**SPEC, **spec})
 
     assert (found.exchange_type, found.queue_arguments["x-queue-type"], found.routing_keys) == expected
-
-
-@pytest.fixture
-async def plane(store):
-    """A control plane that runs."""
-    plane, stopping = Plane(Config(), store), asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(plane.run(stopping))
-        await plane.started.wait()
-        yield plane
-        stopping.set()
 
 
 async def conditions(plane, expected):
