@@ -63,6 +63,19 @@ READY_COLUMNS = (
 )
 
 
+@dataclass(frozen=True)
+class View:
+    """
+    Whose objects a kind shows: none of it is stored, and each is made from one of kind *of* as it is read.
+
+    *show* gets the stored object, to change or to take apart, and (namespace, name) -> a ConfigMap's data.
+    What it makes has the same namespace, name and resourceVersion.
+    """
+
+    of: "Kind"
+    show: Callable[[Resource, Callable[[str, str], Mapping[str, str]]], Resource]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """
@@ -79,6 +92,7 @@ class Kind:
     appear     another role reports on an object, (namespace, name), that is not there
     reports    projection table in which another role reports on objects of this kind (`Context.projected`);
                members are named ns/name, ns/name/... or Kind/ns/name, and a change reconciles that object
+    view       where its objects are not stored, but shown: such a kind can be read, and not be written
     """
 
     group: str
@@ -99,6 +113,7 @@ class Kind:
     fields: Mapping[str, Shape] | None = field(default=None, hash=False)
     annotations: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     reports: str | None = None
+    view: View | None = None
 
     def __repr__(self) -> str:
         """The kind's full name."""
@@ -108,6 +123,11 @@ class Kind:
     def api_version(self) -> str:
         """`group/version`, or the version alone in the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def stored(self) -> "Kind":
+        """The kind whose objects are stored: this one, unless it is a view."""
+        return self if self.view is None else self.view.of
 
     @property
     def resource_name(self) -> str:

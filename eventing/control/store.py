@@ -126,13 +126,29 @@ class Store:
 
     def get(self, kind: Kind, namespace_: str, name_: str) -> Resource | None:
         """A copy of one object, or None."""
-        return self.mirror.get(Key(kind.resource_name, namespace_ if kind.namespaced else "", name_))
+        found = self.mirror.get(Key(kind.stored.resource_name, namespace_ if kind.namespaced else "", name_))
+        return None if found is None else self.shown(kind, found)
+
+    def shown(self, kind: Kind, found: Resource) -> Resource:
+        """What an object that is stored looks like to whoever asked for *kind*."""
+        return found if kind.view is None else kind.view.show(found, self.config)
+
+    def select(self, kind: Kind, namespace_: str | None, passes: Callable[[Mapping[str, str]], bool],
+               after: tuple[str, str] = ("", "")) -> Iterator[Resource]:
+        """Copies of the objects whose labels pass, by namespace and name, those after *after*."""
+        if kind.view is None:
+            yield from self.mirror.select(kind.resource_name, namespace_, passes, after)
+            return
+        for found in self.mirror.select(kind.stored.resource_name, namespace_, lambda _: True, after):
+            shown = self.shown(kind, found)
+            if passes(labels(shown)):
+                yield shown
 
     def list(self, kind: Kind, namespace_: str | None = None, *, labels: str | None = None,
              fields: str | None = None) -> Resources:
         """Copies of the objects that both selectors pass, by namespace and name."""
         passes = selector.fields(fields)
-        found = self.mirror.select(kind.resource_name, namespace_ or None, selector.labels(labels))
+        found = self.select(kind, namespace_ or None, selector.labels(labels))
         return [resource for resource in found if passes(resource)]
 
     def config(self, namespace_: str, name_: str) -> Mapping[str, str]:

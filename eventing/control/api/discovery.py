@@ -10,6 +10,7 @@ from eventing.control.kind import Kind, every
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _STATUS_VERBS = ["get", "patch", "update"]
+_READ = frozenset({"get", "list", "watch"})  # all that may be done to what is only shown
 
 # What clients compare themselves with; the API here is Kubernetes' of that version.
 VERSION = {"major": "1", "minor": "32", "gitVersion": "v1.32.0", "gitCommit": "", "gitTreeState": "clean",
@@ -41,8 +42,8 @@ def _group(group: str, kinds: Iterable[Kind]) -> dict[str, Any]:
 
 def _aggregated_resource(kind: Kind) -> dict[str, Any]:
     response = {"group": kind.group, "version": kind.version, "kind": kind.kind}
-    status = {"subresource": "status", "responseKind": response, "verbs": _STATUS_VERBS}
-    return {"resource": kind.plural, "responseKind": response, "verbs": _VERBS,
+    status = {"subresource": "status", "responseKind": response, "verbs": _allowed(kind, _STATUS_VERBS)}
+    return {"resource": kind.plural, "responseKind": response, "verbs": _allowed(kind, _VERBS),
             "scope": "Namespaced" if kind.namespaced else "Cluster", "singularResource": kind.singular,
             "shortNames": list(kind.short_names), "categories": list(kind.categories),
             "subresources": [status] if kind.has_status else []}
@@ -91,7 +92,12 @@ def resources(group: str, version: str) -> dict[str, Any]:
 def _legacy_resources(kind: Kind) -> list[dict[str, Any]]:
     names = {"shortNames": list(kind.short_names), "categories": list(kind.categories)}
     entry = {"name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
-             "kind": kind.kind, "verbs": _VERBS, **{key: value for key, value in names.items() if value}}
+             "kind": kind.kind, "verbs": _allowed(kind, _VERBS),
+             **{key: value for key, value in names.items() if value}}
     status = {"name": f"{kind.plural}/status", "singularName": "", "namespaced": kind.namespaced,
-              "kind": kind.kind, "verbs": _STATUS_VERBS}
+              "kind": kind.kind, "verbs": _allowed(kind, _STATUS_VERBS)}
     return [entry, status] if kind.has_status else [entry]
+
+
+def _allowed(kind: Kind, verbs: list[str]) -> list[str]:
+    return verbs if kind.view is None else [verb for verb in verbs if verb in _READ]

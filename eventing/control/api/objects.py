@@ -45,6 +45,7 @@ def answer(found: Any, status: int = 200, warnings: list[str] | None = None) -> 
 async def collection(request: Request, objects: Objects, target: Target) -> Response:
     """A request for all objects of a kind."""
     wanted = options(request.query_params)
+    _check_verb(request, target)
     if request.method == "POST":
         return await _create(request, objects, target, wanted)
     if request.method == "DELETE":
@@ -59,6 +60,7 @@ async def collection(request: Request, objects: Objects, target: Target) -> Resp
 async def item(request: Request, objects: Objects, target: Target) -> Response:
     """A request for one object."""
     wanted = options(request.query_params)
+    _check_verb(request, target)
     if request.method == "GET":
         if wanted.is_watch:
             return await _watch(request, objects, target, wanted)
@@ -71,6 +73,14 @@ async def item(request: Request, objects: Objects, target: Target) -> Response:
     if request.method == "DELETE" and not target.subresource:
         return await _delete(request, objects, target, wanted)
     raise _not_allowed()
+
+
+def _check_verb(request: Request, target: Target) -> None:
+    """Failure 405 for a change of what is only shown."""
+    kind = target.kind
+    if kind.view is not None and request.method != "GET":
+        raise Failure(405, "MethodNotAllowed", f"{kind.resource_name} can be read, and not be written: each "
+                      f"is made from the {kind.stored.kind} of its name, so change that")
 
 
 def _not_allowed() -> Failure:
@@ -88,11 +98,10 @@ def _table(objects: Objects, target: Target, wanted: Options, rows: list[Resourc
 
 
 def _list(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
-    store, kind = objects.store, target.kind
+    store = objects.store
     version = store.version
     passes = selector.fields(wanted.fields)
-    chosen = store.mirror.select(kind.resource_name, target.namespace or None, selector.labels(wanted.labels),
-                                 wanted.after)
+    chosen = store.select(target.kind, target.namespace or None, selector.labels(wanted.labels), wanted.after)
     found = (one for one in chosen if passes(one))
     rows = list(islice(found, wanted.limit or None))
     meta: dict[str, Any] = {"resourceVersion": str(version), "continue": ""}

@@ -10,7 +10,7 @@ A change of labels can bring an object into a selection or take it out: the watc
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -32,27 +32,39 @@ Shape = Callable[[Resource], Any]  # an object as the client asked to see it: it
 class Selection:
     """Which changes a watch shows, and as what."""
 
-    def __init__(self, target: Target, options: Options) -> None:
+    def __init__(self, store: Store, target: Target, options: Options) -> None:
         """Compile the selectors; SelectorInvalid when they do not parse."""
+        self._store = store
         self._target = target
+        self._resource_name = target.kind.stored.resource_name
         self._passes_labels = selector.labels(options.labels)
         self._passes_fields = selector.fields(options.fields)
 
-    def type_of(self, change: Change) -> str | None:
-        """ADDED, MODIFIED or DELETED as this watch sees it; None where it is none of its business."""
+    def seen(self, change: Change) -> tuple[str, Resource] | None:
+        """ADDED, MODIFIED or DELETED as this watch sees it, and what; None where it is not its business."""
         key, target = change.key, self._target
-        if key.resource_name != target.kind.resource_name or target.namespace not in ("", key.namespace):
+        if key.resource_name != self._resource_name or target.namespace not in ("", key.namespace):
             return None
-        found = change.resource()
+        found = self._store.shown(target.kind, change.resource())
         if target.name not in ("", key.name) or not self._passes_fields(found):
             return None
+        type_ = self._type_of(change, found)
+        return None if type_ is None else (type_, found)
+
+    def _type_of(self, change: Change, found: Resource) -> str | None:
         is_in = self._passes_labels(labels(found))
-        was_in = is_in if change.labels_before is None else self._passes_labels(change.labels_before)
+        was_in = is_in if change.labels_before is None else self._passes_labels(self._before(change))
         if change.type == DELETED or (was_in and not is_in):
             return DELETED if was_in else None
         if not is_in:
             return None
         return change.type if was_in else ADDED
+
+    def _before(self, change: Change) -> Mapping[str, str]:
+        """The labels that the object had, as this watch sees them."""
+        before = change.resource()
+        before["metadata"]["labels"] = dict(change.labels_before or {})
+        return labels(self._store.shown(self._target.kind, before))
 
     def bookmark(self, version: int) -> Resource:
         """An object that says nothing but how far the watch is."""
@@ -74,7 +86,7 @@ async def lines(store: Store, target: Target, options: Options, shape: Shape) ->
     The first item is always empty: once it has come the watch is established, and what is wrong with the
     request (410, a bad selector) has been raised. Later trouble becomes an ERROR line.
     """
-    selection = Selection(target, options)
+    selection = Selection(store, target, options)
     with store.watching() as watch:
         last = int(options.resource_version or 0)
         if last:
@@ -103,9 +115,9 @@ async def _follow(watch: Watch, selection: Selection, options: Options, last: in
             if change.version <= last:
                 continue  # replayed from the log already
             last = change.version
-            type_ = selection.type_of(change)
-            if type_ is not None:
-                yield type_, change.resource()
+            found = selection.seen(change)
+            if found is not None:
+                yield found
         now = loop.time()
         if options.wants_bookmarks and (now >= bookmark_at or now >= deadline):
             bookmark_at = now + _BOOKMARK_S
