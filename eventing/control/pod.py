@@ -28,6 +28,12 @@ _SECURITY = {
     "seccompProfile": {"type": str, "localhostProfile": str},
     "appArmorProfile": ANY, "procMount": str, "seLinuxOptions": ANY, "windowsOptions": ANY,
 }
+_POD_SECURITY = {
+    **{name: _SECURITY[name] for name in ("runAsUser", "runAsGroup", "runAsNonRoot", "seccompProfile",
+                                          "appArmorProfile", "seLinuxOptions", "windowsOptions")},
+    "fsGroup": int, "supplementalGroups": [int], "fsGroupChangePolicy": str, "supplementalGroupsPolicy": str,
+    "seLinuxChangePolicy": str, "sysctls": ANY,
+}
 CONTAINER = {
     "name": str, "image": str, "command": [str], "args": [str], "workingDir": str, "imagePullPolicy": str,
     "terminationMessagePolicy": str, "terminationMessagePath": str,
@@ -47,10 +53,11 @@ CONTAINER = {
 }
 _ITEMS = [{"key": str, "path": str, "mode": int}]
 _FILES = {"items": _ITEMS, "optional": bool, "defaultMode": int}
+_DOWNWARD = {"items": [{"path": str, "mode": int, "fieldRef": ANY, "resourceFieldRef": ANY}]}
 _PROJECTED = {"name": str, "items": _ITEMS, "optional": bool}
 _VOLUME = {
     "name": str, "secret": {"secretName": str, **_FILES}, "configMap": {"name": str, **_FILES},
-    "projected": {"sources": [{"secret": _PROJECTED, "configMap": _PROJECTED, "downwardAPI": ANY,
+    "projected": {"sources": [{"secret": _PROJECTED, "configMap": _PROJECTED, "downwardAPI": _DOWNWARD,
                                "serviceAccountToken": {"path": str, "audience": str,
                                                        "expirationSeconds": int},
                                "clusterTrustBundle": ANY, "podCertificate": ANY}],
@@ -74,7 +81,8 @@ _RARE = (
     "readinessGates", "schedulingGates", "resourceClaims", "resources",
 )
 POD: dict[str, Any] = {
-    "containers": [CONTAINER], "initContainers": [CONTAINER], "volumes": [_VOLUME], "securityContext": ANY,
-    "serviceAccountName": str, "imagePullSecrets": [{"name": str}], "enableServiceLinks": bool,
-    "automountServiceAccountToken": bool, **dict.fromkeys(_RARE, ANY),
+    "containers": [CONTAINER], "initContainers": [CONTAINER], "volumes": [_VOLUME],
+    "securityContext": _POD_SECURITY, "serviceAccountName": str,
+    "imagePullSecrets": [{"name": str}], "enableServiceLinks": bool, "automountServiceAccountToken": bool,
+    **dict.fromkeys(_RARE, ANY),
 }

@@ -51,6 +51,9 @@ def template_errors(parent: Resource, old: Resource | None, admission: Defaults)
     insecure = field.via_field(template.insecure(found, admission), "spec", "template", "spec")
     if insecure:
         admission.warnings.append(field.render(insecure))
+    if not errors:
+        for warning in template.unserved(found):
+            admission.warn(warning)
     if old is not None:
         errors += template.name_change_errors(found, resource.spec(old).get("template") or {})
     return field.via_field(errors, "spec", "template")

@@ -19,6 +19,8 @@ CONFIGURATION = f"{GROUP}/configuration"
 CONFIGURATION_UID = f"{GROUP}/configurationUID"
 CONFIGURATION_GENERATION = f"{GROUP}/configurationGeneration"
 ROUTING_STATE = f"{GROUP}/routingState"
+REVISION = f"{GROUP}/revision"  # of what belongs to a Revision
+REVISION_UID = f"{GROUP}/revisionUID"
 
 # Annotations.
 CREATOR = f"{GROUP}/creator"
@@ -26,11 +28,13 @@ LAST_MODIFIER = f"{GROUP}/lastModifier"
 ROUTES = f"{GROUP}/routes"
 ROUTING_STATE_MODIFIED = f"{GROUP}/routingStateModified"
 NO_GC = f"{GROUP}/no-gc"
+LAST_PINNED = f"{GROUP}/lastPinned"
 ROLLOUT_DURATION = (f"{GROUP}/rollout-duration", f"{GROUP}/rolloutDuration")  # either spelling
 PROGRESS_DEADLINE = (f"{GROUP}/progress-deadline", f"{GROUP}/progressDeadline")
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 ENTRY = "clarion.dev/entry"  # "module:name" of a bundle's function
 PRELOAD = "clarion.dev/preload"  # comma-separated modules that the zygote imports
+CLUSTER_LOCAL_TAGS = "clarion.dev/cluster-local-tags"  # comma-separated
 
 VISIBILITY = "networking.knative.dev/visibility"
 CLUSTER_LOCAL = "cluster-local"  # its only value
@@ -44,6 +48,11 @@ _DNS_1035_WRONG = (
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
     "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
     "validation is '[a-z]([-a-z0-9]*[a-z0-9])?')")
+_SUBDOMAIN_LIMIT = 253  # RFC 1123
+_SUBDOMAIN_WRONG = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
+    "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')")
 _QUALIFIED_WRONG = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
     "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
@@ -64,6 +73,14 @@ def not_dns_1035(name: str) -> list[str]:
 def is_dns_1123(name: str) -> bool:
     """Whether *name* is a DNS-1123 label, as the names of volumes are."""
     return len(name) <= _NAME_LIMIT and _DNS_1123.fullmatch(name) is not None
+
+
+def not_dns_1123_subdomain(name: str) -> list[str]:
+    """What keeps *name* from being a DNS-1123 subdomain, in Kubernetes' words; empty if it is one."""
+    too_long = f"must be no more than {_SUBDOMAIN_LIMIT} characters"
+    complaints = [too_long] if len(name) > _SUBDOMAIN_LIMIT else []
+    is_right = all(_DNS_1123.fullmatch(part) for part in name.split("."))
+    return complaints + ([] if is_right else [_SUBDOMAIN_WRONG])
 
 
 def not_qualified(name: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from eventing.control import field
 from eventing.control.field import FieldError
-from serving.objects import probes, quantity, volumes
+from serving.objects import names, probes, quantity, security, volumes
 from serving.objects.probes import not_allowed
 from serving.objects.settings import Features
 
@@ -22,7 +22,6 @@ DEFAULT_PORT = 8080
 _RESERVED_PORTS = {8008, 8012, 8013, 8022, 9090, 9091}
 _RESERVED_ENV = {"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"}
 _PORT_NAMES = {"", "h2c", "http1"}
-_ID_LIMIT = 2**31 - 1  # user and group ids
 
 _POD = {"serviceAccountName", "containers", "volumes", "imagePullSecrets", "enableServiceLinks"}
 # Fields of a pod that a feature allows: field -> feature.
@@ -30,7 +29,7 @@ _FEATURED = {
     "affinity": "affinity", "topologySpreadConstraints": "topologyspreadconstraints",
     "hostAliases": "hostaliases",
     "nodeSelector": "nodeselector", "runtimeClassName": "runtimeclassname", "tolerations": "tolerations",
-    "securityContext": "securitycontext", "shareProcessNamespace": "shareprocessnamespace",
+    "shareProcessNamespace": "shareprocessnamespace",
     "priorityClassName": "priorityclassname", "schedulerName": "schedulername",
     "initContainers": "init-containers", "dnsPolicy": "dnspolicy", "dnsConfig": "dnsconfig",
     "hostIPC": "hostipc",
@@ -42,10 +41,7 @@ _CONTAINER = {
     "readinessProbe", "resources", "securityContext", "startupProbe", "terminationMessagePath",
     "terminationMessagePolicy", "volumeMounts",
 }
-_SECURITY = {"capabilities", "readOnlyRootFilesystem", "runAsUser", "runAsGroup", "runAsNonRoot",
-             "allowPrivilegeEscalation", "seccompProfile", "privileged"}
 NEGATIVE = "must be greater than or equal to 0"  # Kubernetes' words
-_INSECURE = "Kubernetes default value is insecure, Knative may default this to secure in a future release"
 _INIT_DISALLOWED = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
 # registry (with a dot, a port, or localhost), repository, tag and digest, each where it belongs.
 _IMAGE = re.compile(
@@ -57,23 +53,40 @@ def validate(pod: Mapping[str, Any], features: Features) -> list[FieldError]:
     """What is wrong with *pod*, the spec of a revision without Knative's own fields."""
     allowed = _POD | {name for name, feature in _FEATURED.items()
                       if features.allowed(f"kubernetes.podspec-{feature}")}
+    if security.is_allowed_to_pods(features):
+        allowed.add("securityContext")
     errors = not_allowed(pod, allowed)
+    errors += field.via_field(security.of_pod(pod.get("securityContext"), features), "securityContext")
     containers, inits = list(pod.get("containers") or ()), list(pod.get("initContainers") or ())
     mounted = {mount.get("name", "") for container in (*containers, *inits)
                for mount in container.get("volumeMounts") or ()}
     found = list(pod.get("volumes") or ())
     errors += field.via_field(volumes.validate(found, mounted, features), "volumes")
     by_name = {volume.get("name") or "": volume for volume in found}
-    if inits and features.enabled("kubernetes.podspec-init-containers"):
-        for index, container in enumerate(inits):
-            wrong = [field.generic("field not allowed in an init container", name)
-                     for name in _INIT_DISALLOWED if container.get(name)]
-            wrong += _container(container, by_name, features, _RESERVED_ENV - {"PORT"})
-            errors += field.via_field(field.via_index(wrong, index), "initContainers")
-    elif inits:
-        errors.append(field.generic("pod spec support for init-containers is off, but found "
-                                    f"{len(inits)} init containers", ""))
-    return errors + _ports_of_all(containers) + _containers(containers, by_name, features)
+    errors += _init_containers(inits, {each.get("name") for each in containers}, by_name, features)
+    return [*errors, *_ports_of_all(containers), *_containers(containers, by_name, features),
+            *_service_account(pod.get("serviceAccountName") or "")]
+
+
+def _service_account(name: str) -> list[FieldError]:
+    wrong = names.not_dns_1123_subdomain(name) if name else []
+    return [field.invalid_value(name, "serviceAccountName", each) for each in wrong]
+
+
+def _init_containers(inits: list[Mapping[str, Any]], taken: set[Any], by_name: Mapping[str, Any],
+                     features: Features) -> list[FieldError]:
+    if inits and not features.enabled("kubernetes.podspec-init-containers"):
+        return [field.generic("pod spec support for init-containers is off, but found "
+                              f"{len(inits)} init containers", "")]
+    errors: list[FieldError] = []
+    for index, container in enumerate(inits):
+        name = container.get("name") or ""
+        wrong = [field.generic(f'duplicate container name "{name}"', "name")] if name in taken else []
+        wrong += [field.generic("field not allowed in an init container", disallowed)
+                  for disallowed in _INIT_DISALLOWED if container.get(disallowed)]
+        wrong += _container(container, by_name, features, _RESERVED_ENV - {"PORT"})
+        errors += field.via_field(field.via_index(wrong, index), "initContainers")
+    return errors
 
 
 def _ports_of_all(containers: list[Mapping[str, Any]]) -> list[FieldError]:
@@ -132,7 +145,8 @@ def _container(
     errors += _image(container.get("image") or "")
     errors += field.via_field(_port(container.get("ports") or []), "ports")
     errors += field.via_field(_resources(container.get("resources") or {}), "resources")
-    errors += field.via_field(_security(container.get("securityContext"), features), "securityContext")
+    wrong = security.of_container(container.get("securityContext"), features)
+    errors += field.via_field(wrong, "securityContext")
     policy = container.get("terminationMessagePolicy") or ""
     if policy not in {"File", "FallbackToLogsOnError", ""}:
         errors.append(field.invalid_value(policy, "terminationMessagePolicy"))
@@ -209,34 +223,3 @@ def _port(ports: list[Mapping[str, Any]]) -> list[FieldError]:
         errors.append(FieldError(f"Port name {port['name']} is not allowed", ("",),
                                  "Name must be empty, or one of: 'h2c', 'http1'"))
     return errors
-
-
-def insecure(container: Mapping[str, Any], pod: Mapping[str, Any]) -> list[FieldError]:
-    """Fields of a container's securityContext whose default is Kubernetes' and not a safe one."""
-    own, all_ = container.get("securityContext") or {}, pod.get("securityContext") or {}
-    profile = (own.get("seccompProfile") or {}).get("type") or (all_.get("seccompProfile") or {}).get("type")
-    said = {
-        "runAsNonRoot": own.get("runAsNonRoot", all_.get("runAsNonRoot")),
-        "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation"),
-        "seccompProfile": profile,
-        "capabilities": own.get("capabilities"),
-    }
-    return [field.generic(_INSECURE, f"securityContext.{name}")
-            for name, value in said.items() if value is None]
-
-
-def _security(security: Mapping[str, Any] | None, features: Features) -> list[FieldError]:
-    if not security:
-        return []
-    errors = not_allowed(security, _SECURITY)
-    if security.get("privileged"):
-        errors.append(field.disallowed_fields("privileged"))
-    capabilities, allowed = security.get("capabilities") or {}, {"drop"}
-    is_bounded = (features.value("secure-pod-defaults") in {"enabled", "allowrootbounded"}
-                  and capabilities.get("add") == ["NET_BIND_SERVICE"])
-    if features.enabled("kubernetes.containerspec-addcapabilities") or is_bounded:
-        allowed.add("add")
-    errors += field.via_field(not_allowed(capabilities, allowed), "capabilities")
-    return errors + [field.out_of_bounds(security[name], 0, _ID_LIMIT, name)
-                     for name in ("runAsUser", "runAsGroup")
-                     if security.get(name) is not None and not 0 <= security[name] <= _ID_LIMIT]

@@ -83,7 +83,7 @@ def _probe(probe: Mapping[str, Any], port_name: str | None) -> list[FieldError]:
     if not present:
         errors.append(field.one_of_neither(*HANDLERS))
     elif len(present) > 1:
-        errors.append(field.one_of_both(*present))
+        errors.append(field.one_of_both(*("gRPC" if name == "grpc" else name for name in present)))
     return errors
 
 

@@ -8,24 +8,38 @@ The template of a revision, which Services and Configurations share: defaults, e
 Pure. Source: Knative Serving's `pkg/apis/serving/v1/revision_{defaults,validation}.go`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from eventing.control import field, resource
 from eventing.control.field import FieldError
 from eventing.control.kind import Defaults
-from serving.objects import autoscaling, metadata, names, podspec, probes, quantity, settings, volumes
+from serving.objects import (
+    autoscaling,
+    metadata,
+    names,
+    podspec,
+    probes,
+    quantity,
+    security,
+    settings,
+    volumes,
+    workload,
+)
 from serving.objects.settings import Features, RevisionDefaults
 
 _OWN = {"containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds", "idleTimeoutSeconds"}
 _QUEUE = "queue.sidecar.serving.knative.dev"
 _QUEUE_QUANTITIES = tuple(f"{_QUEUE}/{kind}-resource-{side}"
                           for kind in ("cpu", "memory", "ephemeral-storage") for side in ("request", "limit"))
-_PERCENTAGE = f"{_QUEUE}/resource-percentage"
+_PERCENTAGE = (f"{_QUEUE}/resource-percentage", f"{_QUEUE}/resourcePercentage")  # either spelling
+_NETWORKING = "networking.knative.dev"
+_NETWORKING_ANNOTATIONS = frozenset(f"{_NETWORKING}/{name}" for name in (
+    "ingress.class", "ingress-class", "certificate.class", "certificate-class", "disableAutoTLS",
+    "disable-auto-tls", "disable-external-domain-tls", "httpOption", "http-protocol"))
 _LEAST_PERCENT, _MOST_PERCENT = 0.1, 100.0
 # What annotations of a template may mean something, of Clarion's own and of the autoscaler's.
 ANNOTATIONS = (names.ENTRY, names.PRELOAD, *autoscaling.ANNOTATIONS)
-_SECURED = frozenset({"enabled", "allowrootbounded"})  # modes of the feature secure-pod-defaults
 _LOW_PORTS = 1024  # below, Linux wants a capability
 
 
@@ -87,18 +101,18 @@ def _default_resources(container: dict[str, Any], defaults: RevisionDefaults) ->
 def _default_security(container: dict[str, Any], pod: Mapping[str, Any], features: Features) -> None:
     """The `restricted` profile of Kubernetes, where the feature secure-pod-defaults asks for it."""
     mode = features.value("secure-pod-defaults")
-    if mode not in _SECURED:
+    if mode not in security.SECURED:
         return
-    security = container.setdefault("securityContext", {})
-    security.setdefault("allowPrivilegeEscalation", False)
+    own = container.setdefault("securityContext", {})
+    own.setdefault("allowPrivilegeEscalation", False)
     if not (pod.get("seccompProfile") or {}).get("type"):
-        security["seccompProfile"] = {"type": "RuntimeDefault", **(security.get("seccompProfile") or {})}
-    if security.get("capabilities") is None:
-        security["capabilities"] = {"drop": ["ALL"]}
+        own["seccompProfile"] = {"type": "RuntimeDefault", **(own.get("seccompProfile") or {})}
+    if own.get("capabilities") is None:
+        own["capabilities"] = {"drop": ["ALL"]}
         if any((port.get("containerPort") or 0) < _LOW_PORTS for port in container.get("ports") or ()):
-            security["capabilities"]["add"] = ["NET_BIND_SERVICE"]
+            own["capabilities"]["add"] = ["NET_BIND_SERVICE"]
     if mode == "enabled" and pod.get("runAsNonRoot") is None:
-        security.setdefault("runAsNonRoot", True)
+        own.setdefault("runAsNonRoot", True)
 
 
 def errors_of(
@@ -108,6 +122,8 @@ def errors_of(
     annotations = resource.annotations(template)
     wrong = annotation_errors(annotations, admission)
     wrong += metadata.duration_errors(annotations, names.PROGRESS_DEADLINE)
+    wrong += [field.invalid_key_name(key, "") for key in annotations
+              if key.startswith(_NETWORKING) and key not in _NETWORKING_ANNOTATIONS]
     return [*field.via_field(spec_errors(resource.spec(template), admission), "spec"),
             *field.via_field(wrong, "metadata", "annotations"),
             *_name_errors(template, parent)]
@@ -119,14 +135,41 @@ def insecure(template: Mapping[str, Any], admission: Defaults) -> list[FieldErro
 
     A function's bundle is no container, so its worker is not meant.
     """
-    if settings.of_features(admission).value("secure-pod-defaults") in _SECURED:
+    if settings.of_features(admission).value("secure-pod-defaults") in security.SECURED:
         return []
     pod = resource.spec(template)
     found: list[FieldError] = []
-    for index, container in enumerate(pod.get("containers") or ()):
-        if not (container.get("image") or "").startswith(podspec.BUNDLE):
-            found += field.via_index(podspec.insecure(container, pod), index)
-    return field.via_field(found, "containers")
+    for member in ("containers", "initContainers"):
+        for index, container in enumerate(pod.get(member) or ()):
+            if not (container.get("image") or "").startswith(podspec.BUNDLE):
+                wrong = field.via_index(security.insecure(container, pod), index)
+                found += field.via_field(wrong, member)
+    return found
+
+
+def unserved(template: Mapping[str, Any]) -> Iterator[str]:
+    """
+    What the *template* asks for that is not done here, a sentence each; paths begin at the object.
+
+    It is judged and stored all the same, so that one YAML serves here and in a cluster.
+    """
+    spec, path = resource.spec(template), "spec.template.spec"
+    serving = workload.serving_container(spec)
+    for index, _ in enumerate(spec.get("initContainers") or ()):
+        yield f"{path}.initContainers[{index}]: init containers are not run here"
+    for index, container in enumerate(spec.get("containers") or ()):
+        where = f"{path}.containers[{index}]"
+        if container is not serving:
+            yield f"{where}: only the container that has a port is run here"
+            continue
+        if container.get("volumeMounts"):
+            yield f"{where}.volumeMounts: nothing is mounted here, a worker sees the files of this machine"
+        if container.get("startupProbe"):
+            yield f"{where}.startupProbe: it is not run here, the readinessProbe is"
+        for name in ("readinessProbe", "livenessProbe"):
+            for handler in ("exec", "grpc"):
+                if (container.get(name) or {}).get(handler) is not None:
+                    yield f"{where}.{name}.{handler}: whether the port is open is what is looked at here"
 
 
 def spec_errors(spec: Mapping[str, Any], admission: Defaults) -> list[FieldError]:
@@ -146,10 +189,11 @@ def spec_errors(spec: Mapping[str, Any], admission: Defaults) -> list[FieldError
 def annotation_errors(annotations: Mapping[str, str], admission: Defaults) -> list[FieldError]:
     """What is wrong with a revision's annotations; paths are the keys."""
     errors = autoscaling.annotation_errors(annotations, settings.of_autoscaling(admission))
-    if _PERCENTAGE in annotations:
+    percentage = names.first(annotations, _PERCENTAGE)
+    if percentage is not None:
         admission.warnings.append("Queue proxy resource percentage annotation is deprecated. Please use the "
                                   "available annotations to explicitly set resource values per service")
-        errors += _percentage_errors(annotations[_PERCENTAGE])
+        errors += _percentage_errors(*percentage)
     for key in _QUEUE_QUANTITIES:
         try:
             quantity.parse(annotations.get(key, "0"))
@@ -158,20 +202,24 @@ def annotation_errors(annotations: Mapping[str, str], admission: Defaults) -> li
     return errors
 
 
-def _percentage_errors(text: str) -> list[FieldError]:
+def _percentage_errors(key: str, text: str) -> list[FieldError]:
     try:
         value = float(text)
     except ValueError:
-        return [field.invalid_value(text, f"[{_PERCENTAGE}]")]
+        return [field.invalid_value(text, f"[{key}]")]
     if _LEAST_PERCENT <= value <= _MOST_PERCENT:
         return []
     least, most = f"{_LEAST_PERCENT:g}", f"{_MOST_PERCENT:g}"
-    return [field.out_of_bounds(f"{value:g}", least, most, f"[{_PERCENTAGE}]")]
+    return [field.out_of_bounds(f"{value:g}", least, most, f"[{key}]")]
 
 
 def _name_errors(template: Mapping[str, Any], parent: Mapping[str, Any]) -> list[FieldError]:
     """A name of one's own is a DNS label that begins with the parent's."""
     name, owner = resource.name(template), resource.name(parent)
+    prefix = resource.meta(template).get("generateName") or ""
+    if prefix and (wrong := names.not_dns_1035(prefix.rstrip("-"))):
+        return [field.invalid_value(f"not a DNS 1035 label prefix: [{' '.join(wrong)}]",
+                                    "metadata.generateName")]
     if not name:
         return []
     if wrong := names.not_dns_1035(name):

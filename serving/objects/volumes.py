@@ -26,6 +26,10 @@ _FEATURED_SOURCES = {
     "ephemeral": ("kubernetes.podspec-volumes-ephemeral", "Ephemeral"),
     "image": ("kubernetes.podspec-volumes-image", "Image"),
 }
+_CLAIM_WRITE = "kubernetes.podspec-persistent-volume-write"
+_WRITE_DISABLED = ("Persistent volume write support is disabled, but found persistent volume claim {} that "
+                   "is not read-only")
+_PROPAGATION = "kubernetes.podspec-volumes-mount-propagation"
 _PROJECTIONS = ("secret", "configMap", "serviceAccountToken", "downwardAPI")
 _WRITABLE = ("emptyDir", "persistentVolumeClaim", "ephemeral")
 
@@ -65,6 +69,9 @@ def _volume(volume: Mapping[str, Any], name: str, features: Features) -> list[Fi
                 errors.append(field.generic(f"{title} support is disabled, but found {found}", ""))
             else:
                 errors.append(field.generic(f"{title} volume support is disabled, but found {found}", ""))
+    claim = volume.get("persistentVolumeClaim")
+    if claim is not None and not claim.get("readOnly") and not features.enabled(_CLAIM_WRITE):
+        errors.append(field.generic(_WRITE_DISABLED.format(claim.get("claimName", "")), ""))
     allowed = {"name", *_PLAIN_SOURCES, *(source for source, (feature, _) in _FEATURED_SOURCES.items()
                                           if features.allowed(feature))}
     errors += not_allowed(volume, allowed)
@@ -116,7 +123,21 @@ def _projection(projection: Mapping[str, Any]) -> list[FieldError]:
     token = projection.get("serviceAccountToken")
     if token is not None and not token.get("path"):
         errors.append(field.missing_field("serviceAccountToken.path"))
+    for index, item in enumerate((projection.get("downwardAPI") or {}).get("items") or ()):
+        wrong = field.via_index(_downward(item), index)
+        errors += field.via_field(field.via_field(wrong, "items"), "downwardAPI")
     return errors
+
+
+def _downward(item: Mapping[str, Any]) -> list[FieldError]:
+    """What is wrong with one file of a downwardAPI projection."""
+    errors = not_allowed(item, {"fieldRef", "resourceFieldRef", "path", "mode"})
+    present = [name for name in ("fieldRef", "resourceFieldRef") if item.get(name) is not None]
+    if not present:
+        errors.append(field.one_of_neither("fieldRef", "resourceFieldRef"))
+    elif len(present) > 1:
+        errors.append(field.generic("Within a single item, cannot set both", "resourceFieldRef", "fieldRef"))
+    return errors if item.get("path") else [*errors, field.missing_field("path")]
 
 
 def validate_mounts(
@@ -125,7 +146,7 @@ def validate_mounts(
     """What is wrong with the mounts of one container of a pod with *volumes* (by name)."""
     errors: list[FieldError] = []
     seen: set[str] = set()
-    propagates = features.allowed("kubernetes.podspec-volumes-mount-propagation")
+    propagates = features.allowed(_PROPAGATION)
     allowed = {"name", "readOnly", "mountPath", "subPath", *(["mountPropagation"] if propagates else [])}
     for index, mount in enumerate(mounts):
         volume = volumes.get(mount.get("name") or "")
@@ -136,7 +157,23 @@ def validate_mounts(
         is_writable = volume is not None and any(volume.get(source) is not None for source in _WRITABLE)
         if not is_writable and not mount.get("readOnly"):
             wrong.append(field.generic("volume mount should be readOnly for this type of volume", "readOnly"))
+        wrong += _propagation(mount, features)
+        claim = (volume or {}).get("persistentVolumeClaim") or {}
+        if claim.get("readOnly") and not mount.get("readOnly"):
+            wrong.append(field.generic("volume is readOnly but volume mount is not", "readOnly"))
         errors += field.via_index(wrong, index)
+    return errors
+
+
+def _propagation(mount: Mapping[str, Any], features: Features) -> list[FieldError]:
+    said = mount.get("mountPropagation")
+    errors: list[FieldError] = []
+    if said is not None and not features.enabled(_PROPAGATION):
+        errors.append(field.generic("Volume Mount Propagation support is disabled, but found volume mount "
+                                    f"{mount.get('name', '')} with mount propagation", ""))
+    if said not in {None, "None", "HostToContainer"}:
+        errors.append(field.generic("mount propagation should be set to None or HostToContainer",
+                                    "mountPropagation"))
     return errors
 
 

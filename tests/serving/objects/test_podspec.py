@@ -36,6 +36,19 @@ POD = [
         f"{container()}\nnodeSelector: {{a: b}}\nhostNetwork: true",
         "must not set the field(s): hostNetwork, nodeSelector",
     ),
+    (f"{container()}\nserviceAccountName: a.b", ""),
+    (
+        f"{container()}\nserviceAccountName: A_b",
+        ("invalid value: A_b: serviceAccountName\n"
+         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and "
+         "must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation "
+         "is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"),
+    ),
+    (
+        f"{container()}\nsecurityContext: {{runAsUser: -1}}",
+        ("expected 0 <= -1 <= 2147483647: securityContext.runAsUser\n"
+         "must not set the field(s): securityContext, securityContext.runAsUser"),
+    ),
     (f"{container()}\nrestartPolicy: Never", "must not set the field(s): restartPolicy"),
     (
         f"{container()}\ninitContainers: [{{image: a}}]",
@@ -150,7 +163,7 @@ PROBES = [
     ),
     (
         "startupProbe: {exec: {command: [a]}, grpc: {port: 1}}",
-        "expected exactly one, got both: HERE.startupProbe.exec, HERE.startupProbe.grpc",
+        "expected exactly one, got both: HERE.startupProbe.exec, HERE.startupProbe.gRPC",
     ),
     (
         "readinessProbe: {httpGet: {port: other}, successThreshold: 1}",
@@ -220,7 +233,28 @@ VOLUMES = [
         "[{name: v, mountPath: /a}]",
         (
             "Persistent volume claim support is disabled, but found persistent volume claim c: volumes[0]\n"
+            "Persistent volume write support is disabled, but found persistent volume claim c that is not "
+            "read-only: volumes[0]\n"
             "must not set the field(s): volumes[0].persistentVolumeClaim"
+        ),
+    ),
+    (
+        "volumes: [{name: v, projected: {sources: [{downwardAPI: {items: [{path: a}, {fieldRef: {}}]}}]}}]",
+        "[{name: v, mountPath: /a, readOnly: true}]",
+        (
+            "expected exactly one, got neither: volumes[0].projected[0].downwardAPI.items[0].fieldRef, "
+            "volumes[0].projected[0].downwardAPI.items[0].resourceFieldRef\n"
+            "missing field(s): volumes[0].projected[0].downwardAPI.items[1].path"
+        ),
+    ),
+    (
+        SECRET,
+        "[{name: v, mountPath: /a, readOnly: true, mountPropagation: Bidirectional}]",
+        (
+            "Volume Mount Propagation support is disabled, but found volume mount v with mount propagation: "
+            "MOUNTS[0]\n"
+            "mount propagation should be set to None or HostToContainer: MOUNTS[0].mountPropagation\n"
+            "must not set the field(s): MOUNTS[0].mountPropagation"
         ),
     ),
     (
@@ -316,6 +350,29 @@ def test_image_is_wanted():
             {"init_containers": "Enabled"},
             f"{container()}\ninitContainers: [{{image: a, livenessProbe: {{exec: {{}}}}}}]",
             "field not allowed in an init container: initContainers[0].livenessProbe",
+        ),
+        (
+            {"init_containers": "Enabled"},
+            "containers: [{image: a, name: x}]\ninitContainers: [{image: a, name: x}]",
+            'duplicate container name "x": initContainers[0].name',
+        ),
+        (
+            {"securitycontext": "Allowed"},
+            f"{container()}\nsecurityContext: {{runAsUser: 7, fsGroup: -1, supplementalGroups: [1, -2]}}",
+            ("expected 0 <= -1 <= 2147483647: securityContext.fsGroup\n"
+             "expected 0 <= -2 <= 2147483647: securityContext.supplementalGroups[1]"),
+        ),
+        (
+            {"volumes_mount_propagation": "Enabled"},
+            (f"{container('volumeMounts: [{name: v, mountPath: /a, mountPropagation: None}]')}\n"
+             "volumes: [{name: v, emptyDir: {}}]"),
+            "",
+        ),
+        (
+            {"persistent_volume_claim": "Enabled"},
+            (f"{container('volumeMounts: [{name: v, mountPath: /a}]')}\n"
+             "volumes: [{name: v, persistentVolumeClaim: {claimName: c, readOnly: true}}]"),
+            "volume is readOnly but volume mount is not: containers[0].volumeMounts[0].readOnly",
         ),
         ({"fieldref": "enabled"}, container("env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]"), ""),
         (

@@ -37,8 +37,10 @@ INSECURE = (
     (service(), {}, {"allowPrivilegeEscalation", "capabilities", "runAsNonRoot", "seccompProfile"}),
     (service("securityContext: {runAsNonRoot: true, capabilities: {drop: [ALL]}}"), {},
      {"allowPrivilegeEscalation", "seccompProfile"}),
-    (service("securityContext: {runAsNonRoot: true, capabilities: {}, allowPrivilegeEscalation: false, "
-             "seccompProfile: {type: RuntimeDefault}}"), {}, set()),
+    (service("securityContext: {runAsNonRoot: true, capabilities: {drop: []}, "
+             "allowPrivilegeEscalation: false, seccompProfile: {type: RuntimeDefault}}"), {}, set()),
+    (service("securityContext: {runAsNonRoot: true, capabilities: {drop: [all]}, seccompProfile: {}}"), {},
+     {"allowPrivilegeEscalation", "capabilities", "seccompProfile"}),
     (service(spec="securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}"),
      {"kubernetes.podspec-securitycontext": "enabled"}, {"allowPrivilegeEscalation", "capabilities"}),
     (service(), {"secure-pod-defaults": "AllowRootBounded"}, set()),
@@ -244,6 +246,12 @@ def test_secure_pod_defaults(admit):
         ),
         (
             "",
+            "{annotations: {networking.knative.dev/http-protocl: x, networking.knative.dev/httpOption: x}}",
+            "{}",
+            'invalid key name "networking.knative.dev/http-protocl": spec.template.metadata.annotations',
+        ),
+        (
+            "",
             "{}",
             '{autoscaling.knative.dev/min-scale: "1"}',
             (
@@ -273,9 +281,10 @@ def test_validation(admit, spec, meta, said, expected):
     assert admit(service(spec=spec, meta=meta, said=said))[1] == expected
 
 
-def test_queue_percentage(admit):
+@pytest.mark.parametrize("spelling", ["resource-percentage", "resourcePercentage"])
+def test_queue_percentage(admit, spelling):
     """The deprecated percentage of queue-proxy warns, and has bounds."""
-    key = "queue.sidecar.serving.knative.dev/resource-percentage"
+    key = f"queue.sidecar.serving.knative.dev/{spelling}"
     _, errors, warnings = admit(service(meta=f'{{annotations: {{{key}: "0.01"}}}}'))
 
     assert errors == f"expected 0.1 <= 0.01 <= 100: spec.template.metadata.annotations[{key}]"
@@ -328,3 +337,26 @@ def test_creator_cannot_be_forged(admit):
     del left_out["metadata"]["annotations"]
     made, errors, _ = admit(left_out, old=old)
     assert (resource.annotations(made), errors) == (resource.annotations(old), "")
+
+
+def test_what_is_not_done_here_is_told(admit):
+    """Whoever applies a template hears what of it nobody does anything about here, by path."""
+    text = service(
+        "ports: [{containerPort: 8080}], volumeMounts: [{name: v, mountPath: /v}], "
+        "startupProbe: {tcpSocket: {}}, livenessProbe: {exec: {command: [a]}}",
+        "volumes: [{name: v, emptyDir: {}}], initContainers: [{image: a}]").replace(
+            "]}\n", ", {image: sidecar}]}\n")
+    _, errors, warnings = admit(text, configs={"config-features": {
+        "kubernetes.podspec-init-containers": "enabled"}})
+
+    assert errors == ""
+    said = [each.removeprefix("spec.template.spec.") for each in warnings if "here" in each]
+    assert said == [
+        "initContainers[0]: init containers are not run here",
+        "containers[0].volumeMounts: nothing is mounted here, a worker sees the files of this machine",
+        "containers[0].startupProbe: it is not run here, the readinessProbe is",
+        "containers[0].livenessProbe.exec: whether the port is open is what is looked at here",
+        "containers[1]: only the container that has a port is run here",
+    ]
+    _, _, warnings = admit(service())
+    assert not [each for each in warnings if "here" in each]
