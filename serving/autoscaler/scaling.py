@@ -7,18 +7,16 @@ with a default is better than none. Spec: Knative's annotations `autoscaling.kna
 spellings are its own aliases.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from serving import duration
-from serving.objects.autoscaling import Settings
+from serving.objects.autoscaling import Settings, windows
 from serving.objects.settings import PROGRESS_DEADLINE_S
 
 PREFIX = "autoscaling.knative.dev/"
 _LEAST_TARGET = 0.01  # Knative's floor: below it one request would ask for hundreds of workers
-_LEAST_WINDOW_S, _MOST_WINDOW_S = 6.0, 3600.0  # Knative's bounds of a stable window
 _RPS_FRACTION = 0.7  # Knative's constant; container-concurrency-target-percentage is not for requests/s
 
 Value = TypeVar("Value", int, float, str)
@@ -58,9 +56,7 @@ class Scaling:
 def effective(record: Mapping[str, Any], settings: Settings) -> Scaling:
     """The numbers of a revision, from its *record* of table `revisions` and the *settings* for all."""
     said = _Said(record.get("annotations") or {})
-    window_s = said.of("window", duration.parse_s, settings.stable_window_s)
-    window_s = math.ceil(min(max(window_s, _LEAST_WINDOW_S), _MOST_WINDOW_S))
-    panic_share = said.of("panic-window-percentage", float, settings.panic_window_percentage) / 100
+    window_s, panic_window_s = windows(record.get("annotations") or {}, settings)
     metric = "rps" if said.of("metric", str, "concurrency") == "rps" else "concurrency"
     total = _total(said, settings, metric, record.get("container_concurrency") or 0)
     usual = _RPS_FRACTION if metric == "rps" else settings.container_concurrency_target_fraction
@@ -71,7 +67,7 @@ def effective(record: Mapping[str, Any], settings: Settings) -> Scaling:
         target=max(_LEAST_TARGET, total * utilisation),
         burst_capacity=said.of("target-burst-capacity", float, settings.target_burst_capacity),
         window_s=window_s,
-        panic_window_s=max(1, math.floor(window_s * panic_share + 0.5)),
+        panic_window_s=panic_window_s,
         panic_threshold=said.of("panic-threshold-percentage", float,
                                 settings.panic_threshold_percentage) / 100,
         weighted=said.of("metric-aggregation-algorithm", str, "linear").startswith("weighted"),

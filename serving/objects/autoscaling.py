@@ -9,6 +9,7 @@ float seconds; the utilisation is a fraction (0.7), the windows' percentages sta
 Knative Serving's `pkg/autoscaler/config` and `pkg/apis/autoscaling`.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 
@@ -187,6 +188,22 @@ def annotation_errors(annotations: Annotations, defaults: Settings) -> list[Fiel
         *_metric_errors(annotations, defaults),
         *_initial_scale_errors(annotations, defaults),
     ]
+
+
+def windows(annotations: Annotations, defaults: Settings) -> tuple[int, int]:
+    """Seconds of the stable and of the panic window of a revision; what cannot be read counts as absent."""
+    stable_s = _read(annotations, "window", duration.parse_s, defaults.stable_window_s)
+    stable_s = math.ceil(min(max(stable_s, _WINDOW_MIN_S), _WINDOW_MAX_S))
+    share = _read(annotations, "panic-window-percentage", float, defaults.panic_window_percentage) / _ALL
+    return stable_s, max(1, math.floor(stable_s * share + 0.5))
+
+
+def _read(annotations: Annotations, dashed: str, parse: Callable[[str], float], default: float) -> float:
+    found = _annotated(annotations, dashed)
+    try:
+        return default if found is None else parse(found[1])
+    except ValueError:
+        return default
 
 
 def misplaced_errors(annotations: Annotations) -> list[FieldError]:
