@@ -12,6 +12,7 @@ have shown that they can start (table `scales`, same uid) are not asked to show 
 """
 
 import asyncio
+from collections.abc import Mapping
 
 from eventing.http.client import Client, ClientLimits
 from eventing.http.server import Limits, serve
@@ -43,8 +44,13 @@ async def run(runtime: Runtime) -> None:
         keeper = Keeper(backend, runtime.store, tasks)
         tasks.create_task(backend.run())
         await scaler.recall()
+
+        def configured(name: str, data: Mapping[str, str] | None) -> None:
+            scaler.config(name, data)
+            activator.config(name, data)
+
         follower = Follower(runtime.store, {
-            "configs": scaler.config, "revisions": scaler.revision, "routes": activator.route,
+            "configs": configured, "revisions": scaler.revision, "routes": activator.route,
             "deployments": keeper.deployment})
         owned = [tasks.create_task(follower.run())]
         await follower.loaded.wait()

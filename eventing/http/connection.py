@@ -225,8 +225,8 @@ class Connection(Reader):
         return not (self._server.closing or self._half_closed or self._lost)
 
     def hand_over(self, exchange: Exchange, give: Callable[[int, bytes], bool]) -> bool:
-        """Part with the connection, if *exchange* is all that there is; see Exchange.hand_over."""
-        data = self.read_of(exchange)
+        """Part with the connection, and what was read of it and not answered; see Exchange.hand_over."""
+        data = self.read_of(exchange) or self._written_anew(exchange)
         if data is None or self._lost or self._half_closed or self._transport.get_write_buffer_size():
             return False
         # From here to `abort` nothing is read: what comes next is for whoever has the connection then.
@@ -236,6 +236,12 @@ class Connection(Reader):
         self._transport.abort()  # closes our descriptor; the connection is open as long as the other one is
         self._lost = True  # at once: nothing may be written any more, nor its end be shut down
         return True
+
+    def _written_anew(self, exchange: Exchange) -> bytes | None:
+        """*exchange* and those behind it, which came in one read with one before; None: one is half read."""
+        if self._unfinished or self._incoming is not None or self._held is not None or self._bad is not None:
+            return None
+        return b"".join([each.written() for each in (exchange, *self._queue)])
 
     def begin_answer(self, exchange: Exchange, status: int, headers: list[Header]) -> None:
         """Write the head of an answer whose body follows."""

@@ -15,6 +15,7 @@ An exchange knows nothing of sockets and parsers: connection.py moves the bytes.
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from eventing.http import wire
 from eventing.http.wire import Header
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ Handler = Callable[["Exchange"], None]
 
 # What a body may fill before its handler decides what to do with it; a read is up to 256 KiB anyway.
 _UNASKED_BYTES = 64 * 1024
+
+
+_REFRAMED = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BodyReceiver(Protocol):
@@ -173,6 +177,15 @@ class Exchange:
         more to the connection than that, or *give* said so; then the request is still to be answered here.
         """
         return not self.started and self._connection.hand_over(self, give)
+
+    def written(self) -> bytes:
+        """The request once more, as bytes; it is complete, and nobody has asked for its body."""
+        body = b"".join(self._chunks or ())
+        headers = [header for header in self.headers if header[0] not in _REFRAMED]
+        if self.has_body:
+            headers.append((b"content-length", b"%d" % len(body)))
+        return b"%b %b HTTP/1.%d\r\n%b\r\n%b" % (
+            self.method, self.target, 0 if self.old else 1, wire.encode(headers), body)
 
     def start(self, status: int, headers: Iterable[Header]) -> None:
         """Begin an answer whose body follows: as long as its Content-Length says, else chunked."""

@@ -23,6 +23,7 @@ in `passage.py`; how many workers there are is the scaler's affair. This room on
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -35,13 +36,16 @@ from eventing.http.client import Client
 from eventing.http.exchange import Exchange
 from eventing.http.proxy import came_from, forwarded
 from eventing.http.wire import Header
+from serving.activator import requestlog
 from serving.activator.breaker import Slot
 from serving.activator.coldstart import ColdStarts
 from serving.activator.passage import Passage
 from serving.activator.pool import Pool
+from serving.activator.requestlog import RequestLog
 from serving.activator.router import DEFAULT_ROUTE, TAG, Route
 from serving.activator.wheel import Wheel
 from serving.autoscaler.scaler import Scaler
+from serving.objects import observability
 
 _CHOSEN = frozenset({b"knative-serving-revision", b"knative-serving-namespace"})
 _NETWORK_PROBE, _KUBELET_PROBE = b"k-network-probe", b"k-kubelet-probe"
@@ -88,6 +92,7 @@ class Activator:
         self.wheel = Wheel(self.loop)
         self.answers: Counter[int] = Counter()  # by status
         self.cold_starts = cold_starts
+        self.request_log: RequestLog | None = None
         self._scaler = scaler
         self._routes: dict[bytes, Route] = {}
         self._aliases: dict[bytes, bytes] = {}  # a domain, and the host that it stands for
@@ -115,6 +120,13 @@ class Activator:
             self._aliases[name] = record["alias"].encode()
         elif record is not None:
             self._routes[name] = Route(record)
+
+    def config(self, name: str, data: Mapping[str, str] | None) -> None:
+        """A ConfigMap has changed."""
+        if name == requestlog.CONFIG:
+            with contextlib.suppress(ValueError):  # admission refuses such a one; the last good one stays
+                template = observability.read(data or {})
+                self.request_log = None if template is None else RequestLog(template, self._scaler.note)
 
     def serves(self, host: bytes) -> bool | None:
         """
@@ -245,7 +257,7 @@ class Activator:
 
     def expired(self, pool: Pool, slot: Slot, line: str) -> None:
         """A request ran out of time at *slot*, which may keep its place for ever where there is a limit."""
-        self._scaler.note(slot, line)
+        self._scaler.note(pool, slot, line)
         if pool.breaker.limit:
             self._scaler.retire(pool, slot)
             self._scaler.look(pool, time.monotonic())

@@ -5,12 +5,13 @@ Names and labels are Knative's (`kn.revision.pods.desired` and so on) in Prometh
 zero has only its number of workers; what is measured second by second is given for those that are awake.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from serving.activator.door import Activator
+from serving.activator.durations import cumulative
 from serving.activator.pool import Pool
 from serving.autoscaler.kpa import Decision
 from serving.autoscaler.scaler import Scaler
@@ -19,21 +20,32 @@ _LABELS = ("k8s_namespace_name", "kn_service_name", "kn_configuration_name", "kn
 
 _COUNTS: tuple[tuple[str, str, Callable[[Pool], float]], ...] = (
     ("kn_revision_pods_desired", "Workers that the autoscaler wants", lambda pool: pool.autoscaler.desired),
+    ("kn_revision_pods_requested", "Workers that were asked for",
+     lambda pool: len(pool.staying) + pool.starting),
     ("kn_revision_pods_count", "Workers that are ready", lambda pool: pool.ready),
 )
 _LOADS: tuple[tuple[str, str, Callable[[Pool], float]], ...] = (
     ("kn_revision_pods_not_ready_count", "Workers that are starting",
      lambda pool: len(pool.staying) + pool.starting - pool.ready),
+    ("kn_revision_pods_pending_count", "Workers that are no process yet", lambda pool: pool.starting),
     ("kn_revision_pods_terminating_count", "Workers that finish what they have",
      lambda pool: len(pool.slots) - len(pool.staying)),
     ("kn_revision_request_concurrency", "Requests open now", lambda pool: pool.meter.inside),
     ("kn_revision_request_queued", "Requests that wait for a worker", lambda pool: pool.breaker.waiting),
+    ("kn_revision_request_active", "Requests that a worker has",
+     lambda pool: sum(slot.inside for slot in pool.slots)),
+    ("kn_serving_queue_depth", "Requests that wait for a worker", lambda pool: pool.breaker.waiting),
 )
 _DECISIONS: tuple[tuple[str, str, Callable[[Decision], float]], ...] = (
     ("kn_revision_panic_mode", "1 while the panic window decides", lambda decision: decision.panicking),
     ("kn_revision_capacity_excess", "Excess burst capacity", lambda decision: decision.excess_burst),
-    ("kn_revision_load_stable", "Average over the stable window", lambda decision: decision.stable),
-    ("kn_revision_load_panic", "Average over the panic window", lambda decision: decision.panic),
+)
+# In what the revision is scaled by: `kn_revision_concurrency_stable`, `kn_revision_rps_stable` and so on.
+_METRICS = ("concurrency", "rps")
+_AVERAGES: tuple[tuple[str, str, Callable[[Pool, Decision], float]], ...] = (
+    ("stable", "Average over the stable window", lambda _, decision: decision.stable),
+    ("panic", "Average over the panic window", lambda _, decision: decision.panic),
+    ("target", "What one worker shall have", lambda pool, _: pool.autoscaler.scaling.target),
 )
 
 
@@ -54,8 +66,9 @@ class Gauges(Collector):
             yield _family(name, text, [(pool, read(pool)) for pool in awake])
         for name, text, weigh in _DECISIONS:
             yield _family(name, text, [(pool, weigh(pool.decision)) for pool in awake if pool.decision])
-        yield _family("kn_revision_load_target", "Load that one worker shall have",
-                      [(pool, pool.autoscaler.scaling.target) for pool in awake])
+        for metric in _METRICS:
+            yield from _averages(metric, awake)
+        yield _durations(self._scaler.pools.values())
         requests = CounterMetricFamily("kn_revision_requests", "Requests so far", labels=_LABELS)
         for pool in self._scaler.pools.values():
             if pool.meter.total:
@@ -71,6 +84,23 @@ def _family(name: str, text: str, samples: list[tuple[Pool, float]]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=_LABELS)
     for pool, value in samples:
         family.add_metric(_labels(pool), value)
+    return family
+
+
+def _averages(metric: str, awake: list[Pool]) -> Iterator[Metric]:
+    decided = [(pool, pool.decision) for pool in awake
+               if pool.decision and pool.autoscaler.scaling.metric == metric]
+    for name, text, read in _AVERAGES:
+        yield _family(f"kn_revision_{metric}_{name}", text,
+                      [(pool, read(pool, decision)) for pool, decision in decided])
+
+
+def _durations(pools: Iterable[Pool]) -> Metric:
+    family = HistogramMetricFamily("kn_serving_invocation_duration_seconds", "From a request to its answer's "
+                                   "end", labels=(*_LABELS, "http_response_status_code"))
+    for pool in pools:
+        for status, buckets in pool.durations.items():
+            family.add_metric((*_labels(pool), str(status)), cumulative(buckets), buckets[-1])
     return family
 
 

@@ -21,6 +21,9 @@ from serving.activator.door import Activator
 # What waits for a worker is a connection each: two and a half seconds' worth at 3,000 requests/s.
 _CONNECTIONS = 8000
 _SOON = (b"retry-after", b"1")
+# A client takes its answers within milliseconds; one that does not for a second, or sends half a request
+# behind one for the ingress, is asked to come again.
+_AGAIN_S, _TRIES = 0.01, 100
 
 
 class Outer:
@@ -29,6 +32,7 @@ class Outer:
     def __init__(self, activator: Activator, path: Path, tasks: asyncio.TaskGroup) -> None:
         """Take them at the unix socket *path*. Raises OSError where that cannot be had."""
         self._activator = activator
+        self._loop = asyncio.get_running_loop()
         self._tasks = tasks
         self._server = Server(self.handle, Limits(connections=_CONNECTIONS))
         self._taker = Taker(path, self._take)
@@ -45,7 +49,16 @@ class Outer:
             self._activator.handle(exchange)
         elif is_served is False:
             self._activator.refuse(exchange, 404, f"no Service answers at {host.decode('latin-1')}")
-        elif not exchange.hand_over(self._taker.give):
+        else:
+            self._give_back(exchange, _TRIES)
+
+    def _give_back(self, exchange: Exchange, tries: int) -> None:
+        """Let the ingress have the connection, once what was answered on it has left this process."""
+        if exchange.hand_over(self._taker.give):
+            return
+        if tries:
+            self._loop.call_later(_AGAIN_S, self._give_back, exchange, tries - 1)
+        else:
             exchange.keep_alive = False  # a new connection meets the ingress
             self._activator.refuse(exchange, 503, "this connection is for Services; ask again on a new one",
                                    (_SOON,))

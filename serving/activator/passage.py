@@ -36,6 +36,8 @@ from eventing.http.wire import Header
 from serving.activator import verbatim
 from serving.activator.breaker import Slot
 from serving.activator.pool import Pool
+from serving.activator.requestlog import Answered
+from serving.activator.upload import Upload
 
 if TYPE_CHECKING:
     from serving.activator.door import Activator, Addition
@@ -66,11 +68,13 @@ class Passage:
     _request = b""  # all of it, unless it is streamed
     _streams = False  # the body crosses as it comes and cannot be sent again
     _cold = False
+    _asked = _sent = 0.0  # since when it wants a worker, and when a body that is streamed began to cross
     _left = False  # nobody waits for the answer any longer
     _over = False
     _again = False  # it was sent again once
     _status = 0  # of the worker's answer, once its head has come
     _answer_headers: Sequence[Header] = ()
+    _answer_bytes = 0
     _answer_body: list[bytes] | None = None  # None: it is streamed
 
     def __init__(self, activator: "Activator", pool: Pool, exchange: Exchange, headers: list[Header],
@@ -90,8 +94,7 @@ class Passage:
 
     def __repr__(self) -> str:
         """Where it is."""
-        where = "waiting" if self._slot is None else repr(self._slot)
-        return f"<Passage to {self._pool.name} [{where}]>"
+        return f"<Passage to {self._pool.name} [{self._slot or 'waiting'!r}]>"
 
     # -- to the worker
 
@@ -135,6 +138,7 @@ class Passage:
             return
         now = monotonic()
         self._cold = pool.ready == 0
+        self._asked = now
         if slot is not None:
             self.admitted(slot)
         elif (refusal := pool.refusal(now)) is not None:
@@ -181,7 +185,8 @@ class Passage:
             upstream.abort()
         elif self._streams:
             self._upstream = upstream
-            exchange.stream(_Body(self, exchange, upstream))
+            self._sent = monotonic()
+            exchange.stream(Upload(self, exchange, upstream))
         else:
             self._put(upstream)
 
@@ -197,12 +202,14 @@ class Passage:
     # -- from the worker (WholeReceiver)
 
     def takes(self, status: int, headers: list[Header], answer: bytes) -> bool:
-        """Whether the client may have the bytes of the answer as they are."""
-        return not self._left and self._exchange.can_relay and verbatim.is_answer(status, headers, answer)
+        """Whether the client may have the bytes of the answer as they are. A log wants to know how many."""
+        can_relay = not self._left and self._activator.request_log is None and self._exchange.can_relay
+        return can_relay and verbatim.is_answer(status, headers, answer)
 
     def whole(self, status: int, answer: bytes) -> None:
         """Pass it on."""
         self._upstream = None
+        self._status = status
         self._activator.answers[status] += 1
         if self._slot is not None:
             self._slot.has_answered = True
@@ -213,12 +220,12 @@ class Passage:
         """The answer starts."""
         self._status = status
         self._last = now = monotonic()
-        cold_s = now - self._begun if self._cold else None
+        cold_s = now - self._asked if self._cold else None
         self._activator.answers[status] += 1
         if self._slot is not None:
             self._slot.has_answered = True
             if self._cold:
-                self._activator.cold_starts.answered(self._slot.worker, self._begun, now)
+                self._activator.cold_starts.answered(self._slot.worker, self._asked, now)
         if self._left:
             return
         upstream = self._upstream
@@ -227,7 +234,7 @@ class Passage:
             kept = [header for header in headers if header[0] not in {b"connection", b"upgrade"}]
             offer = wire.find(headers, b"upgrade") or b""
             kept += [(b"connection", b"upgrade"), (b"upgrade", offer)]
-            self._exchange.upgrade(kept, _Body(self, self._exchange, upstream))
+            self._exchange.upgrade(kept, Upload(self, self._exchange, upstream))
         else:
             headers = wire.end_to_end(headers)
             if cold_s is not None:
@@ -248,12 +255,18 @@ class Passage:
         if self._left:
             return
         self._last = monotonic()
+        self._answer_bytes += len(chunk)
         if self._answer_body is not None:
             self._answer_body.append(chunk)
             return
         self._exchange.write(chunk)
         if not self._exchange.writable and self._upstream is not None:
             self._upstream.pause()
+
+    def uploaded(self) -> None:
+        """A body that was streamed has ended: how long a worker was awaited does not depend on its length."""
+        if self._cold and not self._status:
+            self._asked += monotonic() - self._sent
 
     def end(self) -> None:
         """The answer is whole."""
@@ -358,6 +371,7 @@ class Passage:
         self._finish()
 
     def _answer(self, status: int, text: bytes, headers: Iterable[Header] = _PLAIN) -> None:
+        self._status, self._answer_bytes = status, len(text) + 1
         self._activator.answers[status] += 1
         self._exchange.respond(status, headers, text + b"\n")
         self._finish()
@@ -372,28 +386,13 @@ class Passage:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.abort()
-        self._pool.meter.leave(monotonic())
+        pool, now = self._pool, monotonic()
+        pool.meter.leave(now)
         slot, self._slot = self._slot, None
+        if self._status:
+            pool.durations.add(self._status, now - self._begun)
+            if (log := self._activator.request_log) is not None:
+                log.add(Answered(self._exchange, pool, slot, self._status, self._answer_bytes,
+                                 now - self._begun))
         if slot is not None:
-            self._pool.breaker.give_back(slot)
-
-
-class _Body:
-    """The client's bytes on their way to the worker: a body, or both sides' own protocol after a 101."""
-
-    def __init__(self, passage: Passage, exchange: Exchange, upstream: Upstream) -> None:
-        self._passage = passage
-        self._exchange = exchange
-        self._upstream = upstream
-        upstream.on_drain = exchange.resume_body
-
-    def data(self, chunk: bytes) -> None:
-        self._upstream.write(chunk)
-        if not self._upstream.writable:
-            self._exchange.pause_body()
-
-    def end(self) -> None:
-        self._upstream.end()
-
-    def aborted(self) -> None:
-        self._passage.give_up()
+            pool.breaker.give_back(slot)

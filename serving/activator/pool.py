@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serving.activator.breaker import Breaker, Slot
+from serving.activator.durations import Durations
 from serving.autoscaler.kpa import Autoscaler, Decision
 from serving.autoscaler.metrics import Meter
 from serving.autoscaler.scaling import effective
@@ -37,9 +38,9 @@ Record = dict[str, Any]
 class Pool:
     """One revision."""
 
-    __slots__ = ("autoscaler", "breaker", "decision", "failures", "healthy", "idle_timeout_s", "message",
-                 "meter", "name", "reason", "record", "reported", "retry_at", "slots", "start_timeout_s",
-                 "starting", "timeout_s", "uid")
+    __slots__ = ("autoscaler", "breaker", "decision", "durations", "failures", "healthy", "idle_timeout_s",
+                 "message", "meter", "name", "reason", "record", "reported", "retry_at", "slots",
+                 "start_timeout_s", "starting", "timeout_s", "uid")
 
     def __init__(self, name: str, record: Record, settings: Settings, now: float, *, healthy: bool) -> None:
         """Begin at zero workers; *healthy*: this revision has shown before that it can start."""
@@ -48,6 +49,7 @@ class Pool:
         self.autoscaler = Autoscaler(effective(record, settings), now, initialized=healthy)
         self.breaker = Breaker(int(record.get("container_concurrency") or 0))
         self.meter = Meter(now)
+        self.durations = Durations()
         self.slots: list[Slot] = []  # every worker that exists, retired ones too
         self.starting = 0  # workers asked for that are no slot yet
         self.healthy: bool | None = True if self.autoscaler.initialized else None
@@ -72,6 +74,12 @@ class Pool:
         self.start_timeout_s: float | None = record.get("response_start_timeout_s")
         self.idle_timeout_s: float | None = record.get("idle_timeout_s")
         self.autoscaler.rescale(effective(record, settings))
+
+    @property
+    def liveness_grace_s(self) -> float:
+        """How long a worker whose liveness probe has failed may take to end: Kubernetes' rule."""
+        probe = self.record.get("liveness") or {}
+        return float(probe.get("terminationGracePeriodSeconds") or self.timeout_s)
 
     @property
     def ready(self) -> int:

@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import redis.asyncio
@@ -171,9 +172,9 @@ class Scaler:
         else:
             slot.on_empty = lambda: self._stop(pool, slot.worker)
 
-    def note(self, slot: Slot, line: str) -> None:
-        """Add a line of our own to the log of a worker."""
-        self._backend.note(slot.worker, line)
+    def note(self, pool: Pool, slot: Slot | None, line: str) -> None:
+        """Add a line of our own to the log of a revision, by the name of the worker in *slot*."""
+        self._backend.note(pool.name, None if slot is None else slot.worker, line)
 
     def _stop(self, pool: Pool, worker: Worker) -> None:
         # One that will not stop is killed after its revision's timeout, as Knative's pods are.
@@ -233,17 +234,32 @@ class Scaler:
             self._look_again(pool, slot.ready_since)
         if worker.state == "failed":
             await self._backend.stop(worker, 0.0)
-        await asyncio.wait([worker.exited])
+        await self._watch(pool, slot)
         pool.breaker.close(slot)
         pool.slots.remove(slot)
         self._ended(pool, slot)
+
+    async def _watch(self, pool: Pool, slot: Slot) -> None:
+        """Return when the worker is gone. One whose liveness fails is replaced, and finishes what it has."""
+        worker = slot.worker
+        failing = asyncio.get_running_loop().create_future()
+        worker.on_failing = partial(failing.set_result, None)
+        await asyncio.wait([worker.exited, failing], return_when=asyncio.FIRST_COMPLETED)
+        if failing.done() and not slot.is_retired:
+            self.retire(pool, slot)
+            if self._is_ours(pool):
+                assert worker.cause is not None
+                self._failed(pool, worker.cause)
+            await asyncio.wait([worker.exited], timeout=pool.liveness_grace_s)
+            await self._backend.stop(worker, 0.0)
+        await asyncio.wait([worker.exited])
 
     def _ended(self, pool: Pool, slot: Slot) -> None:
         """The worker is gone: by our will, by its own, or at its start."""
         now = time.monotonic()
         lasted = slot.is_ready and (slot.has_answered or now - slot.ready_since >= STABLE_S)
         lasted = lasted and slot.worker.cause is None
-        if lasted or (slot.is_ready and slot.is_retired):
+        if lasted or (slot.is_ready and slot.is_retired and slot.worker.cause is None):
             pool.recovered()
         if slot.is_retired or not self._is_ours(pool):
             self._look_again(pool, now)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from eventing.control import settings
 from eventing.control.kind import Defaults
 from serving import duration
-from serving.objects import autoscaling, garbage, hosts, quantity
+from serving.objects import autoscaling, garbage, hosts, observability, quantity
 
 NAMESPACE = "knative-serving"
 PROGRESS_DEADLINE_S = 600.0  # Knative's default
@@ -197,6 +197,7 @@ settings.register(NAMESPACE, "config-features", _check_features, _FLAGS)
 settings.register(NAMESPACE, "config-gc", garbage.check, garbage.KEYS)
 settings.register(NAMESPACE, "config-domain", hosts.check_domains)
 settings.register(NAMESPACE, "config-network", _check_network)
+settings.register(NAMESPACE, "config-observability", observability.check, observability.KEYS)
 
 
 def of_revisions(defaults: Defaults) -> RevisionDefaults:

@@ -8,6 +8,8 @@ one, and says truthfully what became of each.
     start(name, record) -> Worker      at once, unless its environment has to be built first; not ready yet
     worker.ready                       done: it accepts requests; StartFailed: it never will
     worker.exited                      done, with its exit status, when it is gone for whatever reason
+    worker.on_failing                  called once, when its liveness probe has failed: it runs, and is to be
+                                       replaced and stopped, which is for who asked for it to do
     stop(worker, grace_s)              returns when it is gone
 
 A worker with `takes_early` has its listening socket already: a request that is sent before `ready` waits
@@ -28,6 +30,10 @@ Progress = Callable[[str, str], None]  # reason (one word) and message of what a
 
 def silent(_reason: str, _message: str) -> None:
     """A Progress that nobody looks at."""
+
+
+def _nothing() -> None:
+    """What happens by default when a liveness probe has failed."""
 
 
 class StartFailed(ClarionError):
@@ -75,8 +81,9 @@ class Worker:
     ready: asyncio.Future[None]
     # Resolves with the exit status: >= 0 as given to exit(), negative: the signal that ended it.
     exited: asyncio.Future[int]
-    # Why we ended it, where it was not `stop` that did: its liveness, its processes.
+    # Why it ends, where that is not the will of who asked for it: its liveness, its processes.
     cause: StartFailed | None = None
+    on_failing: Callable[[], None] = _nothing
     times: Times = field(default_factory=Times)
     last_words: str = ""  # the last lines that it printed, once it has exited
 
@@ -119,8 +126,8 @@ class Backend(Protocol):
     async def stop(self, worker: Worker, grace_s: float) -> None:
         """Let *worker* finish what it has within *grace_s*, then kill it; returns when it is gone."""
 
-    def note(self, worker: Worker, line: str) -> None:
-        """Add a *line* to what *worker* has printed; nothing happens if it is gone."""
+    def note(self, name: str, worker: Worker | None, line: str) -> None:
+        """Add a *line* to the log of revision *name*, as one of *worker*'s, if it is still there."""
 
     async def close(self) -> None:
         """End every worker at once and everything that belongs to them."""

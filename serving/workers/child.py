@@ -170,7 +170,12 @@ class Child:
 
     async def _await_death(self, probe: Probe) -> None:
         await probing.until_dead(self._client, self.worker.address, probe)
-        self._kill("LivenessFailed", "its liveness probe failed: it is killed")
+        if self.is_stopping:  # it accepts nothing any more, as it was told
+            return
+        message = "its liveness probe failed: it gets no more requests, and another worker takes its place"
+        self.worker.cause = StartFailed("LivenessFailed", message)
+        self.note(message)
+        self.worker.on_failing()
 
     def _too_late(self) -> None:
         asks = probing.needs_asking(self._readiness)

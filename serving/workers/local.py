@@ -199,11 +199,13 @@ class LocalBackend:
             return record
         return {**record, "env": {**env, _SINK: self._outer_url(env[_SINK])}}
 
-    def note(self, worker: Worker, line: str) -> None:
+    def note(self, name: str, worker: Worker | None, line: str) -> None:
         """See Backend.note."""
-        child = self._children.get(worker.id)
+        child = None if worker is None else self._children.get(worker.id)
         if child is not None:
             child.note(line)
+        else:
+            self._note(name, line)
 
     def _child(self, name: str, record: Mapping[str, Any], zygote: Zygote, address: tuple[str, int]) -> Child:
         assert self._tasks is not None

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 import pytest
 from prometheus_client import generate_latest
@@ -53,6 +54,25 @@ async def test_request_wakes_a_worker_from_zero(house):
     assert warm.header(b"clarion-cold-start") is None
     assert json.loads(warm.body)["pid"] == json.loads(cold.body)["pid"]
     assert b"clarion_cold_start_seconds_count 1.0" in generate_latest(house.metrics)
+
+
+@pytest.mark.parametrize("size", [1_000, 100_000], ids=["gathered", "streamed"])
+async def test_cold_start_is_not_the_upload(house, size):
+    """How long a client takes to send its body is no part of the cold start that it is told."""
+    await house.revision("a")
+    reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
+    writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size + bytes(size - 1))
+    began = time.monotonic()
+    if size > 64 * 1024:  # a worker is asked for before all of it is here
+        await house.scale("a", lambda record: record["actual"] == 1)
+    there = time.monotonic()
+    await asyncio.sleep(0.3)
+    ended = time.monotonic()
+    writer.write(b"x")
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    told_s = float(head.lower().partition(b"clarion-cold-start: ")[2].split()[0]) / 1000
+    assert 0 <= told_s <= time.monotonic() - began - (ended - there)
+    writer.close()
 
 
 async def test_cold_start_is_told_stage_by_stage(house):

@@ -168,7 +168,7 @@ async def given(house, asked):
         accepted, _ = listener.accept()
         with accepted:
             socket.send_fds(channel, [asked], [accepted.fileno()])
-        yield reader, writer
+        yield reader, writer, channel
         writer.close()
 
 
@@ -181,7 +181,7 @@ async def test_data_port_connections_say_where_they_come_from(house, warm):
 
     await house.until(is_known)
     asked = b"GET /asked HTTP/1.1\r\nhost: b.default.localhost\r\n\r\n"
-    async with given(house, asked) as (reader, writer):
+    async with given(house, asked) as (reader, writer, _):
         async with asyncio.timeout(10):
             seen = await reader.readuntil(b"x-forwarded-host: b.default.localhost\r\n\r\n")
         assert b"x-forwarded-for: 127.0.0.1\r\n" in seen
@@ -202,7 +202,7 @@ async def test_data_port_connections_that_send_no_more(house, warm):
 
         await house.until(is_known)
         asked = b"GET /%b HTTP/1.1\r\nhost: %b.default.localhost\r\n\r\n" % (query, host.encode())
-        async with given(house, asked) as (reader, writer):
+        async with given(house, asked) as (reader, writer, _):
             writer.write_eof()
             async with asyncio.timeout(10):
                 answer = await reader.read()
@@ -210,16 +210,40 @@ async def test_data_port_connections_that_send_no_more(house, warm):
 
 
 async def test_what_is_for_others_behind_a_request(house, warm):
-    """What a connection of Services cannot pass on is to be sent again, on another connection."""
+    """What came in one read behind a request for a Service goes back to the ingress, whole and in order."""
     await house.route("b.default.localhost", {"a": 100})
 
     async def is_known():
         return (await house.ask("b.default.localhost")).status == 200
 
     await house.until(is_known)
-    event = b"POST /default/default HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
     asked = b"GET /asked HTTP/1.1\r\nhost: b.default.localhost\r\n\r\n"
-    async with given(house, asked + event) as (reader, _), asyncio.timeout(10):
+    event = b"POST /default/default HTTP/1.1\r\nHost: localhost\r\nCe-Id: 1\r\ncontent-length: 2\r\n\r\n{}"
+    chunked = (b"POST / HTTP/1.1\r\nhost: b2\r\ntransfer-encoding: chunked\r\n\r\n"
+               b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
+    async with given(house, asked + event + chunked + asked) as (reader, _, channel):
+        async with asyncio.timeout(10):
+            await reader.readuntil(b"x-forwarded-host: b.default.localhost\r\n\r\n")
+        data, (descriptor,), *_ = await asyncio.to_thread(socket.recv_fds, channel, 65536, 1)
+        assert data.lower() == event.lower() + (
+            b"post / http/1.1\r\nhost: b2\r\ncontent-length: 3\r\n\r\nabc") + asked.lower()
+        with socket.socket(fileno=descriptor) as connection:
+            connection.sendall(b"it is the client's")
+        async with asyncio.timeout(10):
+            assert await reader.read() == b"it is the client's"
+
+
+async def test_half_a_request_for_others(house, warm):
+    """One that is for the ingress, and of which a part is still to come, is to be sent again elsewhere."""
+    await house.route("b.default.localhost", {"a": 100})
+
+    async def is_known():
+        return (await house.ask("b.default.localhost")).status == 200
+
+    await house.until(is_known)
+    event = b"POST /default/default HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{"
+    asked = b"GET /asked HTTP/1.1\r\nhost: b.default.localhost\r\n\r\n"
+    async with given(house, asked + event) as (reader, *_), asyncio.timeout(10):
         refused = (await reader.read()).partition(b"HTTP/1.1 503 ")[2]
     assert b"\r\nretry-after: 1\r\n" in refused
     assert b"\r\nconnection: close\r\n" in refused

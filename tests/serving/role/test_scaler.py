@@ -145,6 +145,24 @@ async def test_metrics_tell_workers_and_load(house):
               'kn_service_name="%s"}')
     for name, workers in (("a", 1.0), ("b", 0.0)):
         assert f"kn_revision_pods_count{labels % (name, name, name)} {workers}" in text
-    assert f"kn_revision_load_target{labels % (('a',) * 3)} 70.0" in text
-    assert f"kn_revision_load_target{labels % (('b',) * 3)}" not in text
+    assert f"kn_revision_concurrency_target{labels % (('a',) * 3)} 70.0" in text
+    assert f"kn_revision_concurrency_target{labels % (('b',) * 3)}" not in text
+    for name in ("pods_requested", "pods_desired"):
+        assert f"kn_revision_{name}{labels % (('a',) * 3)} 1.0" in text
+    labelled = {"k8s_namespace_name": "default", "kn_configuration_name": "a", "kn_revision_name": "a",
+                "kn_service_name": "a", "http_response_status_code": "200"}
+    name = "kn_serving_invocation_duration_seconds"
+    assert house.metrics.get_sample_value(f"{name}_count", labelled) == 1
+    assert house.metrics.get_sample_value(f"{name}_bucket", {**labelled, "le": "+Inf"}) == 1
+    assert house.metrics.get_sample_value(f"{name}_sum", labelled) > 0
     assert 'clarion_activator_answers_total{status="200"} 1.0' in text
+
+
+async def test_metrics_of_requests_per_second(house):
+    """Who is scaled by requests a second has their averages under that name, and no other."""
+    await house.revision("a", annotations={"metric": "rps"})
+    await house.ask("a")
+    labels = {"k8s_namespace_name": "default", "kn_configuration_name": "a", "kn_revision_name": "a",
+              "kn_service_name": "a"}
+    assert house.metrics.get_sample_value("kn_revision_rps_target", labels) == 140
+    assert house.metrics.get_sample_value("kn_revision_concurrency_target", labels) is None

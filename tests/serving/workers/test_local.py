@@ -428,19 +428,30 @@ async def test_readiness_probe(stage):
 
 
 async def test_liveness_probe(stage):
-    """A worker that fails its liveness probe is killed."""
+    """A worker that fails its liveness probe says so once and goes on; nobody asks one that is ending."""
     worker = await stage.start(
         """
+        import asyncio
         class Function:
             def alive(self): return False, "stuck"
+            async def stop(self): await asyncio.sleep(0.2)
             async def handle(self, scope, receive, send): pass
         def new(): return Function()
         """,
         liveness={"httpGet": {"path": "/health/liveness"}, "periodSeconds": 0.02},
     )
-    assert await stage.within(asyncio.shield(worker.exited)) == -signal.SIGKILL
-    assert "liveness" in stage.log()[-2]
-    assert stage.log()[-1] == "it has ended: SIGKILL"
+    calls = []
+    worker.on_failing = lambda: calls.append(worker.state)
+    await stage.until(lambda: calls)
+    assert calls == ["ready"]
+    assert worker.cause.reason == "LivenessFailed"
+    assert "liveness" in stage.log()[-1]
+
+    other = await stage.start("def handle(event): pass\n", liveness={"tcpSocket": {}, "periodSeconds": 0.02,
+                                                                     "failureThreshold": 1})
+    for each in (worker, other):
+        await stage.backend.stop(each, 5)
+    assert other.cause is None
 
 
 async def test_a_talkative_worker(stage):
