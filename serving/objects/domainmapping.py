@@ -29,7 +29,8 @@ from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, registe
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
 from serving.objects import metadata, names, settings, shape
 from serving.objects.domainclaim import CLUSTER_DOMAIN_CLAIM
-from serving.objects.route import port_of
+from serving.objects.hosts import served_url
+from serving.objects.route import naming
 
 _CONDITIONS = ("CertificateProvisioned", "DomainClaimed", "IngressReady", "ReferenceResolved")
 _NAME_LIMIT = 255  # RFC 1035, section 2.3.4
@@ -87,7 +88,7 @@ async def reconcile(mapping: Resource, context: Context) -> None:
     """Claim the domain, and let it lead to what it refers to."""
     status, now, name = resource.status(mapping), context.now, resource.name(mapping)
     resource.initialize_conditions(status, _CONDITIONS, now=now)
-    status["url"] = f"http://{name}{port_of(context.config)}"
+    status["url"] = naming(context).outer_url(name, context.config.port)
     resource.set_condition(status, "CertificateProvisioned", TRUE, "TLSNotEnabled",
                            "external-domain-tls is not enabled", now=now)
     resource.set_condition(status, "IngressReady", UNKNOWN, "IngressNotConfigured",
@@ -96,7 +97,7 @@ async def reconcile(mapping: Resource, context: Context) -> None:
         alias = await _target(mapping, context)
         await context.project("routes", name, alias)
         if alias is not None:
-            status["address"] = {"url": status["url"]}
+            status["address"] = {"url": served_url(name, context.config.port)}
             resource.set_condition(status, "IngressReady", TRUE, now=now)
     resource.compute_ready(status, _CONDITIONS, now=now)
 

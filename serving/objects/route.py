@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from eventing.config import Config
 from eventing.control import field, resource
 from eventing.control.context import Context
 from eventing.control.field import FieldError
@@ -27,11 +26,10 @@ from eventing.control.resource import TRUE, UNKNOWN, Resource
 from serving import duration
 from serving.objects import metadata, names, rollout, settings, shape, traffic
 from serving.objects.configuration import CONFIGURATION
-from serving.objects.hosts import Naming
+from serving.objects.hosts import Naming, local_tags_errors
 from serving.objects.revision import REVISION
 
 _CONDITIONS = ("AllTrafficAssigned", "IngressReady", "CertificateProvisioned")
-_HTTP_PORT = 80  # the one that URLs leave out
 _INNER = {"visibility": names.CLUSTER_LOCAL}  # of a host that the data port does not serve
 _ROLLING = (UNKNOWN, "RolloutInProgress", "A gradual rollout of the latest revision(s) is in progress.")
 
@@ -49,6 +47,7 @@ def validate(route: Resource, old: Resource | None, _admission: Defaults) -> lis
     wrong = metadata.errors_of(route) + metadata.owner_errors(route, names.SERVICE, "Service")
     targets = traffic.errors_of(resource.spec(route).get("traffic") or [], is_service=False)
     errors = field.via_field(wrong, "metadata") + field.via_field(targets, "spec", "traffic")
+    errors += local_tags_errors(route)
     return errors + (metadata.user_errors(route, old) if old else [])
 
 
@@ -58,23 +57,12 @@ def naming(context: Context) -> Naming:
                   context.config_data(settings.NAMESPACE, "config-network"))
 
 
-def url(route: Resource, named: Naming, config: Config, tag: str = "") -> str:
-    """URL of *route*, or of one of its tags."""
-    port = "" if named.is_local(route) else port_of(config)
-    return f"http://{named.host(route, tag)}{port}"
-
-
-def port_of(config: Config) -> str:
-    """The data port as URLs have it: `:8080`, or nothing where it is HTTP's own."""
-    return "" if config.port == _HTTP_PORT else f":{config.port}"
-
-
 async def reconcile(route: Resource, context: Context) -> None:
     """Assign the traffic and tell the ingress, or say why not."""
     status, now, named = resource.status(route), context.now, naming(context)
     resource.initialize_conditions(status, _CONDITIONS, now=now)
     if "address" not in status:  # else it is served at what its status says, until that is served instead
-        status["url"] = url(route, named, context.config)
+        status["url"] = named.url(route, context.config.port)
     if status.get("observedGeneration") != resource.generation(route):
         resource.set_condition(status, "IngressReady", UNKNOWN, "IngressNotConfigured",
                                "Ingress has not yet been reconciled.", now=now)
@@ -154,13 +142,13 @@ def _ns(unix_s: float) -> int:
 async def _project(route: Resource, assigned: list[traffic.Assignment], rollouts: list[rollout.Rollout],
                    named: Naming, context: Context) -> None:
     """Write the hosts that are, drop those that were, and say so in the status."""
-    status, config = resource.status(route), context.config
+    status, port = resource.status(route), context.config.port
     shares = traffic.shares(assigned, rollouts)
     hosts = {named.host(route, tag): tag for tag in shares}
     aliases = {named.inner(route, tag): name for name, tag in hosts.items() if named.needs_alias(route, tag)}
-    by_header = _by_header(shares, resource.namespace(route)) if _routes_by_header(context) else None
+    by_header = _by_header(route, shares, named) if _routes_by_header(context) else None
     for name, tag in hosts.items():
-        record = _record(route, tag, shares[tag], is_local=named.is_local(route))
+        record = _record(route, tag, shares[tag], is_local=named.is_local(route, tag))
         if by_header is not None:  # at the host of a tag, a header changes nothing
             record["tags"] = {} if tag else by_header
         await context.project("routes", name, record)
@@ -168,8 +156,8 @@ async def _project(route: Resource, assigned: list[traffic.Assignment], rollouts
         await context.project("routes", inner, {"service": _service_of(route), "alias": name, **_INNER})
     for old in _hosts(route, named) - hosts.keys() - aliases.keys():  # at last: no name ever leads nowhere
         await context.project("routes", old, None)
-    status["url"], status["address"] = url(route, named, config), {"url": f"http://{named.inner(route)}"}
-    status["traffic"] = [_entry(each, url(route, named, config, each.tag))
+    status["url"], status["address"] = named.url(route, port), {"url": f"http://{named.inner(route)}"}
+    status["traffic"] = [_entry(each, named.url(route, port, each.tag))
                          for each in traffic.spread(assigned, rollouts)]
 
 
@@ -196,9 +184,11 @@ def _routes_by_header(context: Context) -> bool:
     return settings.Features(flags).enabled("tag-header-based-routing")
 
 
-def _by_header(shares: Mapping[str, list[rollout.Share]], namespace: str) -> dict[str, Any]:
-    """Targets by the value of header Knative-Serving-Tag."""
-    return {tag: _targets_of(targets, tag, namespace) for tag, targets in shares.items() if tag}
+def _by_header(route: Resource, shares: Mapping[str, list[rollout.Share]], named: Naming) -> dict[str, Any]:
+    """Targets by the value of header Knative-Serving-Tag; none leads from outside to an inner tag."""
+    is_local = named.is_local(route)
+    return {tag: _targets_of(targets, tag, resource.namespace(route)) for tag, targets in shares.items()
+            if tag and named.is_local(route, tag) == is_local}
 
 
 def _hosts(route: Resource, named: Naming) -> set[str]:

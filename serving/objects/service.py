@@ -17,6 +17,7 @@ from eventing.control.objects import NotOwned
 from eventing.control.resource import FALSE, READY, TRUE, UNKNOWN, Resource
 from serving.objects import metadata, names, shape, template, traffic
 from serving.objects.configuration import default_template, is_taken, template_errors
+from serving.objects.hosts import local_tags_errors
 from serving.objects.revision import REVISION
 
 _CONDITIONS = ("ConfigurationsReady", "RoutesReady")
@@ -41,7 +42,7 @@ def validate(service: Resource, old: Resource | None, admission: Defaults) -> li
     errors = field.via_field(metadata.errors_of(service), "metadata")
     errors += template_errors(service, old, admission)
     targets = traffic.errors_of(resource.spec(service).get("traffic") or [], is_service=True)
-    errors += field.via_field(targets, "spec", "traffic")
+    errors += field.via_field(targets, "spec", "traffic") + local_tags_errors(service)
     return errors + (metadata.user_errors(service, old) if old else [])
 
 
@@ -166,5 +167,5 @@ SERVICE = register(Kind(
     columns=(Column("URL", ".status.url"), Column("LatestCreated", ".status.latestCreatedRevisionName"),
              Column("LatestReady", ".status.latestReadyRevisionName"), *READY_COLUMNS),
     default=default, validate=validate, reconcile=reconcile, fields={"spec": shape.SERVICE_SPEC},
-    annotations={"metadata": (), "spec.template.metadata": template.ANNOTATIONS},
+    annotations={"metadata": (names.CLUSTER_LOCAL_TAGS,), "spec.template.metadata": template.ANNOTATIONS},
 ))

@@ -55,6 +55,18 @@ async def test_leads_to_a_route(cluster, route):
     assert "shop.example.com" not in await cluster.projected("routes")
 
 
+async def test_scheme_of_a_proxy(cluster, route):
+    """The URL has the scheme of the proxy; the address, for this machine's own roles, has not."""
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-network, namespace: "
+                        "knative-serving}, data: {default-external-scheme: https}}")
+    await route()
+    await cluster.apply(mapping())
+    await cluster.until_condition(MAPPING, "shop.example.com", "Ready", status="True")
+    found = cluster.get(MAPPING, "shop.example.com")["status"]
+    assert (found["url"], found["address"]["url"]) == (
+        "https://shop.example.com", "http://shop.example.com:8080")
+
+
 async def test_oldest_has_the_domain(cluster, route):
     """A second one of the same name waits until the first one goes."""
     await cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: other}}")

@@ -50,6 +50,23 @@ def test_host(domains, network, tag, expected):
     assert naming.is_local(route()) == ("svc.cluster.local" in domains)
 
 
+@pytest.mark.parametrize(("labels", "network", "tag", "port", "expected"), [
+    ({}, {}, "", 8080, "http://shop.prod.localhost:8080"),
+    ({}, {}, "v2", 80, "http://v2-shop.prod.localhost"),
+    ({}, {"default-external-scheme": "HTTPS"}, "v2", 8080, "https://v2-shop.prod.localhost"),
+    ({}, {"default-external-scheme": "http"}, "", 8080, "http://shop.prod.localhost:8080"),
+    ({}, {"default-external-scheme": "https"}, "canary", 8080,
+     "http://canary-shop.prod.svc.cluster.local"),
+    ({"networking.knative.dev/visibility": "cluster-local"}, {"default-external-scheme": "https"}, "", 8080,
+     "http://shop.prod.svc.cluster.local"),
+])
+def test_url(labels, network, tag, port, expected):
+    """A URL has the scheme that a proxy before us may have; what is for inner use is plain HTTP."""
+    made = route(labels, {"clarion.dev/cluster-local-tags": "old, canary"})
+
+    assert Naming("localhost", {}, network).url(made, port, tag) == expected
+
+
 @pytest.mark.parametrize(("data", "words"), [
     ({"domain-template": "{{.Name}}"}, "without {{.Namespace}} two Routes would share a host"),
     ({"domain-template": "{{.Name}}_{{.Namespace}}"}, "makes 'foo_bar', which is no host name"),

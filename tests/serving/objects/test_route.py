@@ -124,6 +124,46 @@ async def test_cluster_local(cluster, configuration, healthy):
         "r.default.localhost", "t-r.default.localhost"})
 
 
+async def test_a_tag_that_is_for_inner_use(cluster, configuration, healthy):
+    """Such a tag has an inner name only, also by header, and the Route is open all the same."""
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-features, namespace: "
+                        "knative-serving}, data: {tag-header-based-routing: enabled}}")
+    await cluster.apply(configuration())
+    await healthy("c-00001")
+    await cluster.apply(route(annotations="{clarion.dev/cluster-local-tags: t}"))
+    await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
+
+    status = cluster.get(f"Route.{GROUP}", "r")["status"]
+    assert [each["url"] for each in status["traffic"]] == ["http://t-r.default.svc.cluster.local"]
+    assert status["url"] == f"http://r.default.localhost:{cluster.config.port}"
+    routes = await cluster.projected("routes")
+    assert {host: (record.get("visibility"), record["tags"]) for host, record in routes.items()} == {
+        "r.default.localhost": (None, {}), "t-r.default.svc.cluster.local": ("cluster-local", {})}
+
+    await cluster.apply(route())
+    await cluster.until_projected("routes", lambda routes: set(routes) == {
+        "r.default.localhost", "t-r.default.localhost"})
+
+
+async def test_scheme_of_a_proxy(cluster, configuration, healthy):
+    """Where a proxy ends TLS, URLs say so; addresses, which this machine's roles use, stay as they are."""
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-network, namespace: "
+                        "knative-serving}, data: {default-external-scheme: https}}")
+    await cluster.apply(configuration())
+    await healthy("c-00001")
+    await cluster.apply(route())
+    await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
+
+    status = cluster.get(f"Route.{GROUP}", "r")["status"]
+    assert (status["url"], status["traffic"][0]["url"]) == (
+        "https://r.default.localhost", "https://t-r.default.localhost")
+    assert status["address"]["url"] == "http://r.default.svc.cluster.local"
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-network, namespace: "
+                        "knative-serving}, data: {}}")
+    url = f"http://r.default.localhost:{cluster.config.port}"
+    await cluster.until(lambda: cluster.get(f"Route.{GROUP}", "r")["status"]["url"] == url)
+
+
 async def test_domain_of_ones_own(cluster, configuration, healthy):
     """Domain and template make hosts; the inner names lead there; a change leaves nothing behind."""
     await cluster.apply(configuration())

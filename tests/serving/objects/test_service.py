@@ -344,3 +344,14 @@ def test_visibility_is_judged(admit):
     assert admit(text.replace("VALUE", "cluster-local"))[1] == ""
     assert admit(text.replace("VALUE", "local"))[1] == (
         "invalid value: local: metadata.labels.networking.knative.dev/visibility")
+
+
+def test_tags_for_inner_use_are_judged(admit):
+    """A misspelt tag is told, and does not open to everybody what was meant for inner use."""
+    said = "{name: hello, annotations: {clarion.dev/cluster-local-tags: 'VALUE'}}"
+    text = service().replace("{name: hello}", said)
+    key = "metadata.annotations.clarion.dev/cluster-local-tags"
+
+    assert admit(text.replace("VALUE", ""))[1] == ""
+    assert admit(text.replace("VALUE", "canary"))[1] == (
+        f"invalid value: canary: {key}\nno target of spec.traffic has that tag")

@@ -29,6 +29,8 @@ def wish(kind, spec, **metadata):
 SERVICE = "Service.serving.knative.dev/v1"
 TRIGGER = "Trigger.eventing.knative.dev/v1"
 PING = "PingSource.sources.knative.dev/v1"
+DEPLOYMENT = ("{selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, "
+              "spec: {containers: [{name: c, image: i, command: [a]}]}}}")
 POD = "{template: {spec: {containers: [{image: 'func://x', %s}]}}}"
 
 
@@ -186,8 +188,8 @@ async def test_many_and_strange_fields(api, validation):
     pytest.param(SERVICE, POD % "", "template", "autoscaling.knative.dev/min-scal",
                  'unknown annotation "autoscaling.knative.dev/min-scal" in spec.template.metadata.'
                  "annotations: did you mean autoscaling.knative.dev/min-scale?", id="the autoscaler's"),
-    pytest.param(SERVICE, POD % "", "metadata", "clarion.dev/rate",
-                 'unknown annotation "clarion.dev/rate" in metadata.annotations: a Service has none '
+    pytest.param("Deployment.apps/v1", DEPLOYMENT, "metadata", "clarion.dev/rate",
+                 'unknown annotation "clarion.dev/rate" in metadata.annotations: a Deployment has none '
                  "of clarion.dev there", id="where there is none"),
     pytest.param("Broker.eventing.knative.dev/v1", {}, "metadata", "example.com/any", "", id="of others"),
     pytest.param(SERVICE, POD % "", "template", "autoscaling.knative.dev/maxScale", "", id="camel case"),
