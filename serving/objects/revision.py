@@ -31,10 +31,12 @@ from eventing.control import field, resource
 from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
-from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
+from eventing.control.resource import FALSE, READY, TRUE, UNKNOWN, Resource
 from serving.objects import autoscaling, holders, images, metadata, names, settings, shape, template, workload
 
 _CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
+_LOG_URL = "logging.revision-url-template"
+_STATUSES = {"containerStatuses": "containers", "initContainerStatuses": "initContainers"}
 _DEPLOYING = (UNKNOWN, "Deploying", "")
 # Of a worker's start: what the revision lacks, and not what its code does.
 _LACKING = frozenset({"ProgressDeadlineExceeded", "EnvironmentFailed", "MemoryLimitTooSmall"})
@@ -63,7 +65,9 @@ def validate(revision: Resource, old: Resource | None, admission: Defaults) -> l
 async def reconcile(revision: Resource, context: Context) -> None:
     """Hand the Revision to the serving role, and tell how it is there."""
     status, now = resource.status(revision), context.now
+    before = {type_: resource.condition(status, type_) for type_ in (*_CONDITIONS, READY)}
     resource.initialize_conditions(status, _CONDITIONS, now=now)
+    _set_log_url(revision, context)
     container, namespace = workload.serving_container(resource.spec(revision)), resource.namespace(revision)
     try:
         image = _image(revision, container, context)
@@ -76,17 +80,55 @@ async def reconcile(revision: Resource, context: Context) -> None:
     else:
         found = record(revision, code, environment, _deadline_s(revision, context))
         await context.project("revisions", _member(revision), found)
-        status["containerStatuses"] = [{"name": container.get("name", ""), "imageDigest": image}]
+        _set_images(revision, context)
         _report(revision, context.projected("scales", _member(revision)), now)
     resource.compute_ready(status, _CONDITIONS, now=now)
+    await _tell(revision, before, context)
+
+
+def _set_log_url(revision: Resource, context: Context) -> None:
+    """Where the lines of its workers can be read, if somebody collects them: `config-observability` says."""
+    status = resource.status(revision)
+    template = context.config_data(settings.NAMESPACE, "config-observability").get(_LOG_URL)
+    if template:
+        status["logUrl"] = template.replace("${REVISION_UID}", resource.uid(revision))
+    else:
+        status.pop("logUrl", None)
 
 
 def _image(revision: Resource, container: Mapping[str, Any], context: Context) -> str:
     """What the image stands for; once it was found it stays that, as Knative pins a tag's digest."""
     written: str = container.get("image") or ""
     mapping = context.config_data(settings.NAMESPACE, images.CONFIG)
-    known = resource.status(revision).get("containerStatuses") or [{}]
-    return known[0].get("imageDigest") or images.mapped(written, mapping) or written
+    status = resource.status(revision)
+    known = {each.get("name"): each.get("imageDigest") for member in _STATUSES
+             for each in status.get(member) or ()}
+    return known.get(container.get("name", "")) or images.mapped(written, mapping) or written
+
+
+def _set_images(revision: Resource, context: Context) -> None:
+    """Tell what the image of each container stands for, also of those that are not run here."""
+    spec = resource.spec(revision)
+    found = {member: [{"name": each.get("name", ""), "imageDigest": _image(revision, each, context)}
+                      for each in spec.get(containers) or ()] for member, containers in _STATUSES.items()}
+    resource.status(revision).update({member: named for member, named in found.items() if named})
+
+
+async def _tell(revision: Resource, before: Mapping[str, Any], context: Context) -> None:
+    """Record an Event when the Revision has become ready, and one for each new reason why it is not well."""
+    status = resource.status(revision)
+    if resource.condition_status(status, READY) == TRUE and (before[READY] or {}).get("status") != TRUE:
+        await context.event(revision, "Normal", "RevisionReady",
+                            "Revision becomes ready upon all resources being ready")
+    for type_ in _CONDITIONS:
+        found = resource.condition(status, type_) or {}
+        if found.get("status") == FALSE and _said(found) != _said(before[type_] or {}):
+            *_, last = (found.get("message") or "").splitlines() or [""]  # a traceback's says what happened
+            await context.event(revision, "Warning", found.get("reason", ""), last.strip())
+
+
+def _said(condition: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(condition.get(member) for member in ("status", "reason", "message"))
 
 
 def _deadline_s(revision: Resource, context: Context) -> float:

@@ -6,6 +6,7 @@ import pytest
 
 from eventing.control import resource
 from eventing.control.failure import Failure
+from eventing.control.kind import named
 
 REVISION = "Revision.serving.knative.dev"
 DIGEST = "ab" * 32
@@ -211,6 +212,76 @@ async def test_failures(cluster, reason, message, type_, expected):
 
     assert (found["reason"], found["message"]) == expected
     assert (ready["reason"], ready["message"]) == expected
+
+
+def events(cluster):
+    """(type, reason, message) of the Events about Revisions."""
+    found = cluster.plane.store.list(named("Event"), "default")
+    return {(each["type"], each["reason"], each["message"]) for each in found
+            if each["involvedObject"]["kind"] == "Revision"}
+
+
+async def test_events(cluster):
+    """Becoming ready is an Event, and so is each new reason why it is not well, in its last line."""
+    ready = ("Normal", "RevisionReady", "Revision becomes ready upon all resources being ready")
+    crash = ("Warning", "ExitCode3", "ValueError: no such model")
+    await cluster.apply(revision())
+    await cluster.report("scales", "default/r", report(cluster, healthy=True, actual=1))
+    await cluster.until(lambda: events(cluster) == {ready})
+
+    traceback = "Traceback\n  File x\nValueError: no such model\n"
+    for actual in (0, 1):  # the second report says the same of its health
+        await cluster.report("scales", "default/r", report(
+            cluster, healthy=False, reason="ExitCode3", message=traceback, actual=actual))
+        await cluster.until(lambda actual=actual: cluster.get(
+            REVISION, "r")["status"]["actualReplicas"] == actual)
+    await cluster.until(lambda: events(cluster) == {ready, crash})
+    [found] = [each for each in cluster.plane.store.list(named("Event"), "default")
+               if each["reason"] == "ExitCode3"]
+    assert found["count"] == 1
+
+
+async def test_log_url(cluster):
+    """Where somebody collects lines, the Revision says where to read its own."""
+    await cluster.apply(revision())
+    await cluster.until_condition(REVISION, "r", "Ready", status="Unknown")
+    assert "logUrl" not in cluster.get(REVISION, "r")["status"]
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-observability, namespace: "
+                        "knative-serving}, data: {logging.revision-url-template: "
+                        "'http://logs.example.com/?revisionUID=${REVISION_UID}'}}")
+    uid = resource.uid(cluster.get(REVISION, "r"))
+    await cluster.until(lambda: cluster.get(REVISION, "r")["status"].get(
+        "logUrl") == f"http://logs.example.com/?revisionUID={uid}")
+    await cluster.delete("ConfigMap", "config-observability", "knative-serving")
+    await cluster.until(lambda: "logUrl" not in cluster.get(REVISION, "r")["status"])
+
+
+async def test_images_of_all_containers(cluster):
+    """What each image stands for is told of sidecars and init containers, too, and stays that."""
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-features, namespace: "
+                        "knative-serving}, data: {kubernetes.podspec-init-containers: enabled}}")
+    mapping = ("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: clarion-images, namespace: "
+               "knative-serving}}, data: {{a: 'example.com/side = func://side@sha256:{0}'}}}}")
+    await cluster.apply(mapping.format(DIGEST))
+    await cluster.apply(f"""
+apiVersion: serving.knative.dev/v1
+kind: Revision
+metadata: {{name: r}}
+spec:
+  containers: [{{name: main, image: '{BUNDLE}', ports: [{{}}]}}, {{name: side, image: 'example.com/side:1'}}]
+  initContainers: [{{name: first, image: example.com/init}}]
+""")
+    expected = [{"name": "main", "imageDigest": BUNDLE},
+                {"name": "side", "imageDigest": f"func://side@sha256:{DIGEST}"}]
+    await cluster.until(lambda: cluster.get(REVISION, "r").get("status", {}).get(
+        "containerStatuses") == expected)
+    status = cluster.get(REVISION, "r")["status"]
+    assert status["initContainerStatuses"] == [{"name": "first", "imageDigest": "example.com/init"}]
+
+    await cluster.apply(mapping.format("cd" * 32))
+    await cluster.report("scales", "default/r", report(cluster, healthy=True, actual=1))
+    await cluster.until_condition(REVISION, "r", "Ready", status="True")
+    assert cluster.get(REVISION, "r")["status"]["containerStatuses"] == expected
 
 
 async def test_report_of_another_uid(cluster):
