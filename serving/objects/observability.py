@@ -1,8 +1,9 @@
 """
-ConfigMap config-observability: whether requests are logged, and as which line.
+ConfigMap config-observability: whether requests are logged, and as which line; where lines can be read.
 
-    logging.enable-request-log      "true"
-    logging.request-log-template    a Go template, by default Knative's
+    logging.enable-request-log       "true"
+    logging.request-log-template     a Go template, by default Knative's
+    logging.revision-url-template    what revision.py makes the logUrl of a Revision of
 
 Of Go's templates there are fields, `js` before one or behind a `|`, and `.Request.Header.Get "NAME"`. The
 fields are Knative's. Pure; where their values come from is the activator's affair (requestlog.py). Source:
@@ -14,7 +15,8 @@ from collections.abc import Callable, Mapping
 
 ENABLE, TEMPLATE = "logging.enable-request-log", "logging.request-log-template"
 PROBES = "logging.enable-probe-request-log"  # read, and without effect: probes do not pass the activator
-KEYS = (ENABLE, TEMPLATE, PROBES)
+LOG_URL = "logging.revision-url-template"  # of a Revision's status.logUrl; ${REVISION_UID} is its uid
+KEYS = (ENABLE, TEMPLATE, PROBES, LOG_URL)
 FIELDS = (".Request.Method", ".Request.RequestURI", ".Request.Host", ".Request.ContentLength",
           ".Request.UserAgent", ".Request.Referer", ".Request.RemoteAddr", ".Request.Proto", ".Response.Code",
           ".Response.Size", ".Response.Latency", ".Revision.Name", ".Revision.Namespace", ".Revision.Service",

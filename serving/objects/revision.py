@@ -32,10 +32,20 @@ from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, READY, TRUE, UNKNOWN, Resource
-from serving.objects import autoscaling, holders, images, metadata, names, settings, shape, template, workload
+from serving.objects import (
+    autoscaling,
+    holders,
+    images,
+    metadata,
+    names,
+    observability,
+    settings,
+    shape,
+    template,
+    workload,
+)
 
 _CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
-_LOG_URL = "logging.revision-url-template"
 _STATUSES = {"containerStatuses": "containers", "initContainerStatuses": "initContainers"}
 _DEPLOYING = (UNKNOWN, "Deploying", "")
 # Of a worker's start: what the revision lacks, and not what its code does.
@@ -89,7 +99,7 @@ async def reconcile(revision: Resource, context: Context) -> None:
 def _set_log_url(revision: Resource, context: Context) -> None:
     """Where the lines of its workers can be read, if somebody collects them: `config-observability` says."""
     status = resource.status(revision)
-    template = context.config_data(settings.NAMESPACE, "config-observability").get(_LOG_URL)
+    template = context.config_data(settings.NAMESPACE, "config-observability").get(observability.LOG_URL)
     if template:
         status["logUrl"] = template.replace("${REVISION_UID}", resource.uid(revision))
     else:

@@ -177,6 +177,7 @@ def _check_network(data: Mapping[str, str]) -> None:
                              "such as 2m")
     settings.one_of(data, "http-protocol", ("enabled", "disabled", "redirected"))
     settings.one_of(data, _AUTOCREATE, ("true", "false"))
+    settings.one_of(data, hosts.SCHEME, hosts.SCHEMES)
     hosts.check_templates(data)
 
 

@@ -228,6 +228,8 @@ async def test_annotations(api, kind, spec, place, annotation, told):  # noqa: P
      "min-non-active-revisions = -1, must be a whole number, 0 or more"),
     ("serving/config-gc", {"min-non-active-revisions": "9", "max-non-active-revisions": "5"},
      "min-non-active-revisions(9) must be <= max-non-active-revisions(5)"),
+    ("serving/config-network", {"default-external-scheme": "ftp"},
+     "default-external-scheme = ftp, must be one of http, https"),
     ("serving/config-network", {"rollout-duration": "soon"},
      "rollout-duration = soon, must be whole seconds, 0 or more, or a duration such as 2m"),
     ("eventing/config-features", {"delivery-timeout": "yes"},
