@@ -32,7 +32,8 @@ _AWAY_S = 0.2  # the store restarts in about 50 ms
 
 # An entry fills that at least: the store's own figure of a stream's size is an estimate, a count is not.
 _ENTRY_LEAST_BYTES = 256
-RETAIN_BATCH_ENTRIES = 10_000  # removing that many takes the store a few ms
+_RETAIN_BATCH_ENTRIES = 10_000  # removing that many takes the store a few ms
+_RETAIN_BATCHES = 100  # of one pass, so that the owner comes back in time to renew its lease
 
 
 class Entry(NamedTuple):
@@ -133,9 +134,15 @@ async def retain(
     """
     Remove what is older than *age_s* or more than *size_bytes*, but nothing at or after id *needed*.
 
-    Returns how many entries; RETAIN_BATCH_ENTRIES is the most in one call. Raises what redis-py raises.
+    Returns how many entries, a million at the most. Raises what redis-py raises.
     """
-    removed: int = await functions.call(store, "clarion_retain", [keys.events(broker, partition)], [
-        needed, id_at(now - age_s), size_bytes // _ENTRY_LEAST_BYTES, size_bytes,
-        RETAIN_BATCH_ENTRIES])
+    arguments = [
+        needed, id_at(now - age_s), size_bytes // _ENTRY_LEAST_BYTES, size_bytes, _RETAIN_BATCH_ENTRIES]
+    removed = 0
+    for _ in range(_RETAIN_BATCHES):
+        batch = await functions.call(store, "clarion_retain", [keys.events(broker, partition)], arguments)
+        removed += batch
+        # Only whole nodes of the stream go, so a batch with more behind it is seldom quite full.
+        if batch < _RETAIN_BATCH_ENTRIES // 2:
+            break
     return removed

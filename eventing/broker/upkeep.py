@@ -81,11 +81,9 @@ class Upkeep:
         """Remove what is too old or too much, but nothing that anybody waits for."""
         needed = [entry_id.decode() for entry_id in await self._call("clarion_needed")]
         oldest = min(needed, key=archive.order_of)
-        removed = archive.RETAIN_BATCH_ENTRIES
-        while removed >= archive.RETAIN_BATCH_ENTRIES:
-            removed = await archive.retain(
-                self._store, self._broker, self._partition, needed=oldest, now=time.time(),
-                age_s=self.settings.retention_age_s, size_bytes=self.settings.retention_bytes)
+        await archive.retain(
+            self._store, self._broker, self._partition, needed=oldest, now=time.time(),
+            age_s=self.settings.retention_age_s, size_bytes=self.settings.retention_bytes)
 
     async def _call(self, name: str) -> Any:
         return await functions.call(

@@ -123,6 +123,18 @@ async def test_too_much_goes_but_never_what_is_needed(store):
     assert 20 < await store.xlen(KEY) < 50
 
 
+async def test_as_many_go_as_there_are_too_many(store):
+    """However far a partition has grown past what its broker keeps, one pass brings it back."""
+    async with store.pipeline(transaction=False) as pipe:
+        for number in range(1, 30_001):
+            pipe.xadd(KEY, {"a": b"{}", "d": b"x" * 1000}, id=f"{number}-0")
+        await pipe.execute()
+
+    await archive.retain(store, BROKER, 0, needed="30001-0", now=0, size_bytes=1_000_000)
+
+    assert 500 < await store.xlen(KEY) < 1500
+
+
 async def test_a_broker_says_how_old_its_events_may_be(store):
     """With an age of its own, a partition loses what is older, and keeps what is younger."""
     await fill(store, 100)
