@@ -1,5 +1,5 @@
 """
-How long a CEL expression with macros may take, known before it is evaluated: the library cannot be stopped.
+How long a CEL expression may take, known before it is evaluated: the library cannot be stopped.
 
 A macro (`all exists exists_one map filter`) evaluates its parentheses once for each element of a list or map;
 one inside another multiplies. What that comes to at most is counted in steps, a token being one:
@@ -8,29 +8,33 @@ one inside another multiplies. What that comes to at most is counted in steps, a
     how often            as often as what it stands in, times the length of the longest list or map; but what
                          is in a list of the variable around it (`order.lines` in `data.orders.all(order,
                          ...)`) is reached no more often than the data has elements
-    more than a step     `in` and `contains`, which look through a list; `+`, which copies a text; `map` and
-                         `filter`, which copy what they have made with each element; `matches`, which
-                         compiles a pattern (one with `{}` takes 10 ms) and reads a text
+    more than a step     `in`, which looks through a list; `+`, which copies a text; `contains` and `matches`,
+                         which read one (those of the elements of one list of the data are not longer
+                         together than the data); `matches`, which compiles its pattern first, each time
+                         (patterns.py); `map` and `filter`, which copy what they have made with each element;
+                         outside of macros `==` and `!=` between what both may be lists
 
 A step takes 0.1 to 0.35 us, so that STEPS_MOST are 10 to 35 ms.
 
 A list that the expression makes longer itself (`+` before a macro, copies in `map`) counts by what it is made
-of. To compare two lists with `==` is taken for one step. Pure; nothing here knows the library.
+of. Inside of a macro `==` is taken for one step. Pure; nothing here knows the library.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from eventing.broker import patterns
+
 STEPS_MOST = 100_000
 DEPTH_MOST = 3
 _GROWTH_MOST = 100  # times a list or text of the data: more is memory, not only time
 _MACROS = frozenset({"all", "exists", "exists_one", "map", "filter"})
-_PATTERN_STEPS = 100
-_LARGE_PATTERN_STEPS = 50_000  # one that repeats, or that nobody knows before
-_SCANNED = 8  # elements that are looked at in a step
-_READ_BYTES = 1024  # of a text, by a pattern
+_UNKNOWN_PATTERN_STEPS = 40_000  # of one that the data brings
+_SCANNED = 4  # elements that are looked at in a step
+_READ_BYTES = 128  # of a text
 _COPIED_BYTES = 8192
+_SMALL_BYTES = 4096  # of data that is gone through in no time worth counting, where no macro repeats it
 
 _TOKEN = re.compile(r'''
     (?P<space>\s+|//[^\n\r]*)
@@ -81,8 +85,10 @@ class _Macro:
     is_owned: bool = False  # its list belongs to the variable of the macro that it stands in
     steps: int = 0
     scans: int = 0
+    comparisons: int = 0
     additions: int = 0
-    patterns: int = 0
+    reads: int = 0  # of texts; and of those that its own list's elements have
+    own_reads: int = 0
     pattern_steps: int = 0
     makes_list: bool = False
 
@@ -105,6 +111,7 @@ class Macros:
 
     def __init__(self, text: str) -> None:
         """Find them in *text*."""
+        self.known_patterns: list[str] = []  # of `matches`, as they stand there
         self._macros = [_Macro(0, 0)]
         self._longest = 0  # list or map that stands in the expression
         self._growth = 1
@@ -112,15 +119,24 @@ class Macros:
                     if match.lastgroup != "space"])
         deepest = max(self._macros, key=lambda macro: macro.depth)
         self.depth = deepest.depth
-        line_start = text.rfind("\n", 0, deepest.position)
-        self._place = f"{text.count(chr(10), 0, deepest.position) + 1}:{deepest.position - line_start}"
+        self._place = place(text, deepest.position)
+        outside = self._macros[0]
+        self._goes_through_data = bool(
+            outside.scans or outside.comparisons or outside.additions or outside.reads)
 
     def __repr__(self) -> str:
         """Number and depth."""
         return f"<Macros [{len(self._macros) - 1} | {self.depth} deep]>"
 
+    def needs_size(self, length_bytes: int) -> bool:
+        """Whether data of *length_bytes* may be too much, so that `excess` has to be asked."""
+        return self.depth > 0 or (self._goes_through_data and length_bytes > _SMALL_BYTES)
+
     def complaint(self) -> str:
         """What is too much for any event, with its position; "" if nothing is."""
+        if max(macro.pattern_steps for macro in self._macros) > STEPS_MOST:
+            return ("the patterns of matches take too long to compile, which is done for every event: write "
+                    r"[0-9] for \d and [A-Za-z0-9_] for \w, repeat less, or use startsWith or contains")
         if self.depth > DEPTH_MOST:
             return f"at {self._place}: macros {self.depth} deep, at most {DEPTH_MOST} may be in one another"
         if self._growth > _GROWTH_MOST:
@@ -133,18 +149,23 @@ class Macros:
     def excess(self, size: Size) -> str:
         """Why data of *size* is too much; "" if it is not."""
         steps = self._excess(size)
-        return steps and f"{max(size.longest, self._longest)} elements, {steps}"
+        if not steps or not self.depth:
+            return steps and f"{size.length_bytes} bytes of data: {steps}"
+        return f"{max(size.longest, self._longest)} elements, {steps}"
 
     def _excess(self, size: Size) -> str:
         if self._steps(size) <= STEPS_MOST:
             return ""
-        return f"macros {self.depth} deep: more than {STEPS_MOST} steps"
+        deep = f"macros {self.depth} deep: " if self.depth else ""
+        return f"{deep}more than {STEPS_MOST} steps"
 
     def _steps(self, size: Size) -> int:
         """How many there are at most; see the module's docstring."""
         longest = max(size.longest, self._longest) * self._growth
         elements = size.elements * self._growth
-        steps = 0
+        outside = self._macros[0]
+        steps = _each(outside, longest, size.length_bytes) + outside.comparisons * (
+            elements // _SCANNED + size.length_bytes // _COPIED_BYTES)
         reached, alone = [1], [1]  # how often each macro is; and the first of those whose list it belongs to
         for macro in self._macros[1:]:
             times = reached[macro.parent] * longest
@@ -153,6 +174,7 @@ class Macros:
             reached.append(times)
             alone.append(alone[macro.parent] if macro.is_owned else reached[macro.parent])
             steps += times * _each(macro, longest, size.length_bytes)
+            steps += alone[-1] * macro.own_reads * size.length_bytes // _READ_BYTES
         return steps
 
     def _read(self, tokens: list[_Token]) -> None:
@@ -161,11 +183,16 @@ class Macros:
             group = groups[-1]
             macro = self._macros[group.macro]
             macro.steps += 1
-            macro.scans += text in {"in", "contains"}
+            macro.scans += text == "in" and not _is_sign(tokens, index + 1, "[")
             macro.additions += text == "+"
+            if text in {"==", "!="}:
+                macro.comparisons += not (_is_plain(tokens, index - 1) or _is_plain(tokens, index + 1))
+            if text in {"contains", "matches"}:
+                is_own = macro.is_plain and _root(tokens, index - 1) == macro.variable
+                macro.own_reads += is_own
+                macro.reads += not is_own
             if text == "matches":
-                macro.patterns += 1
-                macro.pattern_steps += _pattern_steps(tokens[index + 2:index + 4])
+                macro.pattern_steps += self._pattern_steps(tokens[index + 2:index + 4])
             if kind != "sign":
                 continue
             if text in "([{":
@@ -205,10 +232,20 @@ class Macros:
             outer.pluses += group.pluses
             outer.copies += group.copies
 
+    def _pattern_steps(self, tokens: list[_Token]) -> int:
+        """Steps of compiling the pattern that *tokens* are: a text and a bracket, if it is known before."""
+        if len(tokens) < 2 or tokens[0].kind != "text" or tokens[1].text != ")":  # noqa: PLR2004  these two
+            return _UNKNOWN_PATTERN_STEPS
+        self.known_patterns.append(tokens[0].text)
+        prefix, quote, text = re.split("([\"'])", tokens[0].text, maxsplit=1)
+        text = text.strip(quote)
+        is_raw = "r" in prefix.lower()
+        return patterns.steps_of(text if is_raw else re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL))
+
 
 def _each(macro: _Macro, longest: int, length_bytes: int) -> int:
     """Steps of *macro* for one element; no list is longer than *longest*, no text than *length_bytes*."""
-    steps = macro.steps + macro.pattern_steps + macro.patterns * length_bytes // _READ_BYTES
+    steps = macro.steps + macro.pattern_steps + macro.reads * length_bytes // _READ_BYTES
     steps += macro.scans * longest // _SCANNED + macro.additions * length_bytes // _COPIED_BYTES
     if macro.makes_list:
         made_bytes = length_bytes * (longest * macro.additions or 1)
@@ -216,10 +253,20 @@ def _each(macro: _Macro, longest: int, length_bytes: int) -> int:
     return steps
 
 
-def _pattern_steps(tokens: list[_Token]) -> int:
-    """Steps of compiling the pattern that *tokens* are: a text and a bracket, if it is known before."""
-    is_known = len(tokens) > 1 and tokens[0].kind == "text" and tokens[1].text == ")"
-    return _PATTERN_STEPS if is_known and "{" not in tokens[0].text else _LARGE_PATTERN_STEPS
+def _is_sign(tokens: list[_Token], index: int, sign: str) -> bool:
+    return index < len(tokens) and tokens[index].text == sign
+
+
+def _is_plain(tokens: list[_Token], index: int) -> bool:
+    """Whether the token at *index* is a value that is compared at once: no list, and no map."""
+    if not 0 <= index < len(tokens):
+        return False
+    return tokens[index].kind in {"text", "number"} or tokens[index].text in {"true", "false", "null", "-"}
+
+
+def place(text: str, position: int) -> str:
+    """Line and column of *position* in *text*, both from 1."""
+    return f"{text.count(chr(10), 0, position) + 1}:{position - text.rfind(chr(10), 0, position)}"
 
 
 def _root(tokens: list[_Token], dot: int) -> str:

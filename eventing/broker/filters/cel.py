@@ -6,8 +6,8 @@ event passes when the value is true. What cannot be evaluated - a field that is 
 that is no JSON - does not pass, and `verdict` says why; `||` and `&&` go on where the other side decides, as
 CEL has it, and `has(data.field)` asks first.
 
-A macro in a macro (`exists` in `exists`) takes the product of the lengths of their lists, and an evaluation
-cannot be stopped: what would take too long is refused, or does not pass (eventing/broker/macros.py).
+An evaluation cannot be stopped, and a macro in a macro (`exists` in `exists`) takes the product of the
+lengths of their lists: what would take too long is refused, or does not pass (broker/macros.py).
 
 The language is that of the library common-expression-language (a Rust interpreter; wheels for every platform
 that the store has one for). It is imported with the first expression: it takes 0.15 s and 20 MiB that only
@@ -34,7 +34,10 @@ _FUNCTIONS = frozenset({
     "bytes", "contains", "double", "duration", "dyn", "endsWith", "getDate", "getDayOfMonth", "getDayOfWeek",
     "getDayOfYear", "getFullYear", "getHours", "getMilliseconds", "getMinutes", "getMonth", "getSeconds",
     "int", "matches", "none", "of", "size", "startsWith", "string", "timestamp", "type", "uint"})
-_NO_DATA = "Undefined variable or function: 'data'"
+_UNDEFINED = re.compile(r"Undefined variable or function: '(\w+)'")
+# What is wanted of one type and asked of another, as those who know other languages do.
+_INSTEAD = {"contains": "; for a list write VALUE in LIST"}
+_OVERLOAD = "No such overload"
 _SYNTAX = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)")
 
 
@@ -67,6 +70,9 @@ class Expression:
         self._macros = macros.Macros(text)
         if complaint := self._macros.complaint():
             raise FilterInvalid(path, f"{text}: {complaint}")
+        for pattern in self._macros.known_patterns:
+            if wrong := _wrong_pattern(pattern):
+                raise FilterInvalid(path, f"{text}: at {macros.place(text, text.find(pattern))}: {wrong}")
         if not self._program.variables() and (reason := self.verdict({})[1]):
             raise FilterInvalid(path, f"{text}: the same for every event: {reason}")
 
@@ -81,7 +87,8 @@ class Expression:
     def verdict(self, attributes: Mapping[str, str]) -> tuple[bool, str]:
         """Whether an event passes, and if it cannot be said, why."""
         subject = attributes if isinstance(attributes, Subject) else Subject(attributes, None)
-        if self._macros.depth and (excess := self._macros.excess(subject.once(_size))):
+        if self._macros.needs_size(len(subject.data or b"")) and (
+                excess := self._macros.excess(subject.once(_size))):
             subject.unjudged = excess
             return False, excess
         try:
@@ -121,6 +128,18 @@ def _size(subject: Subject) -> macros.Size:
     return macros.size_of(subject.once(_parsed).get("data"), len(subject.data or b""))
 
 
+def _wrong_pattern(pattern: str) -> str:
+    """What is wrong with a pattern, as it stands in an expression; "" if it is one."""
+    try:
+        _library().compile(f"''.matches({pattern})").execute({})
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  a panic in Rust is no Exception
+        why = str(error).rpartition("error: ")[2].partition(". ")[0]
+        return f"no pattern that matches knows: {' '.join(why.split())}"
+    return ""
+
+
 def _complaint(text: str) -> str:
     """What the library says of an expression that does not compile, in one line."""
     found = _SYNTAX.search(text)
@@ -133,6 +152,13 @@ def _complaint(text: str) -> str:
 def _reason(error: BaseException) -> str:
     if isinstance(error, KeyError):
         return f"there is no field {error}"
-    if str(error).startswith(_NO_DATA):
-        return "the event has no JSON data"
-    return str(error).partition(". ")[0] or type(error).__name__
+    undefined = _UNDEFINED.match(str(error))
+    if undefined is not None:
+        name = undefined[1]
+        if name in _FUNCTIONS:
+            return f"{name} is not there for a value of that type{_INSTEAD.get(name, '')}"
+        return "the event has no JSON data" if name == "data" else f"the event has no attribute {name}"
+    if str(error).startswith(_OVERLOAD):
+        return ("the types do not fit, as a text beside a number, or a field of what has none; string(..), "
+                "int(..) and others convert")
+    return " ".join(str(error).partition(". ")[0].split()) or type(error).__name__

@@ -42,9 +42,12 @@ def test_values(text, expected):
 
 @pytest.mark.parametrize(("text", "data", "reason"), [
     ("data.missing > 1", DATA, "there is no field 'missing'"),
-    ("data.n > 'x'", DATA, "No such overload"),
+    ("data.n > 'x'", DATA, "the types do not fit"),
     ("data.items[7].sku == 'A1'", DATA, "index out of bounds"),
-    ("color == 'red'", DATA, "Undefined variable or function: 'color'"),
+    ("color == 'red'", DATA, "the event has no attribute color"),
+    ("data.items.contains(3)", DATA, "not there for a value of that type; for a list write VALUE in LIST"),
+    ("data.n.matches(data.note)", DATA, "matches is not there"),
+    ("type.matches(data.p)", b'{"p": "("}', "error: unclosed group"),
     ("data.n", DATA, "the value is int, not true or false"),
     ("data.n / 0 == 1", DATA, "division by zero"),
     ("data.n == 3", b"not json", "the event has no JSON data"),
@@ -67,6 +70,7 @@ def test_data_of_another_type_is_no_variable():
     ("data.amount >", "data.amount >: at 1:14: mismatched input"),
     ("a &&& b", "at 1:5:"),
     ("type.starts('x')", "at 1:6: there is no function starts"),
+    ("true ||\n type.matches('(')", "at 2:15: no pattern that matches knows: unclosed group"),
     ("x" * 2001, "longer than 2000 characters"),
     ("(" * 900 + "1" + ")" * 900, r"at 1:|cannot be compiled"),
     ("1", "1: the same for every event: the value is int, not true or false"),

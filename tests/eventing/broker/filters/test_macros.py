@@ -52,6 +52,8 @@ def test_depth(text, depth):
     ("true ||\n " + nested(4), "at 2:"),
     ("[" + "1, " * 300 + "1].all(a, [" + "1, " * 300 + "1].all(b, a == b))", "steps by its own lists"),
     ("[1].map(a, [a, a])" + ".map(a, [a, a])" * 40 + " == []", "more than 100 times as long"),
+    (r"type.matches(r'\w{1,64}@\w{1,64}')", "take too long to compile"),
+    (r'type.matches("\\w{1,64}@\\w{1,64}")', "write [0-9] for"),
     ("['x'].map(a, a + a)" + ".map(a, a + a)" * 40 + " == []", "more than 100 times as long"),
 ])
 def test_what_is_too_much_for_any_event_is_refused(text, says):
@@ -76,7 +78,12 @@ def test_what_is_too_much_for_any_event_is_refused(text, says):
     ("data.items.map(i, i + data.text) == []", Size(5000, 10_000, 100_000), True),
     ("data.items.exists(i, i.name.matches('^a'))", Size(200, 3000, 100_000), False),
     ("data.items.exists(i, data.text.matches('^a'))", Size(900, 2000, 100_000), True),
-    ("data.items.exists(i, i.name.matches('^a{1,50}$'))", Size(20, 300, 100_000), True),
+    ("data.items.exists(i, i.name.matches('^a{1,50}$'))", Size(200, 3000, 100_000), False),
+    ("data.items.exists(i, i.name.matches(r'^\\w{1,50}$'))", Size(20, 300, 100_000), True),
+    ("data.items.exists(i, i.name.contains('a'))", Size(5000, 10_000, 1_000_000), False),
+    ("data.items.exists(i, data.text.contains('a'))", Size(5000, 10_000, 1_000_000), True),
+    ("data.orders.all(o, o.lines.all(l, l.n.contains('x')))", Size(500, 4500, 1_000_000), False),
+    ("data.items.exists(i, i.sku in ['A1', 'A2'])", Size(5000, 10_000, 100_000), False),
     ("data.rules.exists(i, type.matches(i))", Size(20, 300, 100_000), True),
     ("data.items.map(i, i.name).exists(n, n == 'x')", Size(300, 3000, 100_000), False),
     ("data.items.map(i, i.name).exists(n, n == 'x')", Size(3000, 30_000, 100_000), True),
@@ -85,6 +92,33 @@ def test_what_is_too_much_for_any_event_is_refused(text, says):
 def test_steps(text, size, is_too_much):
     """What belongs to each other's lists counts once; what does not, multiplies."""
     assert bool(Macros(text).excess(size)) is is_too_much
+
+
+@pytest.mark.parametrize(("text", "length_bytes", "is_too_much"), [
+    ("data.a == data.b", 1_000_000, False),
+    ("data.a == data.b || " * 20 + "true", 1_000_000, True),
+    ("data.a == 1 && 'x' != data.b && data.c == -1 && data.d == true || " * 20 + "true", 1_000_000, False),
+    ("1 in data.a || " * 20 + "true", 1_000_000, True),
+    ("type in ['a', 'b'] || " * 20 + "true", 1_000_000, False),
+    ("data.t.contains('a') || " * 5 + "true", 1_000_000, False),
+    ("data.t.contains('a') || " * 20 + "true", 1_000_000, True),
+])
+def test_without_macros(text, length_bytes, is_too_much):
+    """What goes through all of the data counts, what looks at one value does not; nor does small data."""
+    found = Macros(text)
+
+    assert found.depth == 0
+    assert bool(found.excess(Size(100_000, 100_000, length_bytes))) is is_too_much
+    assert not found.needs_size(4000)
+    assert found.needs_size(length_bytes) or not is_too_much
+
+
+def test_a_large_event_says_that_it_is():
+    """Where nothing else would tell why it does not match."""
+    expression = cel.Expression("data.items == data.items || " * 60 + "true", "p")
+
+    assert expression.verdict(Subject(ATTRIBUTES, items(20_000))) == (
+        False, f"{len(items(20_000))} bytes of data: more than {macros.STEPS_MOST} steps")
 
 
 def test_size():
