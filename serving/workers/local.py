@@ -7,7 +7,7 @@ The backend on this machine: bundles, environments, zygotes, and the workers tha
     close                every zygote loses its socket, kills its workers and ends
 
 The listening socket is made here and kept by the worker alone: connections that nobody accepted are reset
-when it dies. A `command` gets a port that was free a moment ago instead, because it listens for itself;
+when it dies. A `command` gets a port that was free a moment ago instead (ports.py): it listens for itself;
 it runs in the bundle's folder, or in `/` where there is none, as in a container, unless `workingDir` says
 otherwise; that may be relative to there.
 """
@@ -34,7 +34,7 @@ from eventing.errors import NotFound, Rejected
 from eventing.http.client import Client
 from serving.functions import bundle
 from serving.objects.settings import PROGRESS_DEADLINE_S
-from serving.workers import logs, order, probing, users
+from serving.workers import logs, order, ports, probing, users
 from serving.workers.backend import Progress, StartFailed, Worker, silent
 from serving.workers.child import Child
 from serving.workers.environment import REASON, Environment, Environments
@@ -155,10 +155,7 @@ class LocalBackend:
             raise StartFailed("Stopped", "this backend is closing")
         zygote = self._zygotes.of(*order.zygote(record, own))
         is_command = bool(record.get("command"))
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            if not is_command:
-                listener.listen(_BACKLOG)
+        with ports.bound() if is_command else _listening() as listener:
             child = self._child(name, record, zygote, listener.getsockname())
             said = {**self._with_sink(record), "user": user, "group": group}
             spec = order.spec(name, said, child.worker, folder, own)
@@ -294,6 +291,11 @@ class LocalBackend:
         else:
             child.exited(report["status"])
             _log.debug("worker ended", worker=child.worker.id, status=report["status"])
+
+
+def _listening() -> socket.socket:
+    """A socket that listens on a free port of loopback."""
+    return socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
 
 
 def _unheard(_chunk: bytes) -> None:
