@@ -27,10 +27,11 @@ slot of a Redis Cluster and one server-side function may touch them together.
 | `{ns/broker/p}:epoch` | string | number of the present ownership: who writes with another is refused | acquire | with the broker |
 | `{ns/broker/p}:state` | hash | `floor`: id, everything at or below it is settled or held below; `commit`: `epoch/number` of the last one | commit | with the broker |
 | `{ns/broker/p}:resolved` | set | `id uid`: event and trigger, settled or held below, where the floor has not passed | commit | passed by the floor |
-| `{ns/broker/p}:lanes` | set | uid of every trigger that has, or had, one of the three next kinds | commit | with its trigger |
+| `{ns/broker/p}:lanes` | set | uid of every trigger that has, or had, a backlog, retries or dead letters | commit | with its trigger |
 | `{ns/broker/p}:backlog:UID` | sorted set | REF and attempt (`REF n`): to be sent now; `REF n MS` of an ordered trigger: not before that Unix ms; scored by PLACE | commit, draw | settled, or with its trigger |
 | `{ns/broker/p}:retries` | sorted set | `UID n REF`, scored by the Unix ms at which attempt n is due | commit, redrive | due, or with its trigger |
-| `{ns/broker/p}:waiting` | sorted set | the same members, scored by PLACE: retention needs the oldest | commit, redrive | likewise |
+| `{ns/broker/p}:waiting:UID` | sorted set | `n REF` of each of them, scored by PLACE: how many there are, and the oldest, which retention needs | commit, redrive | likewise |
+| `{ns/broker/p}:hand` | hash | what its owner has in hand: UID -> `N WHEN`, events being sent and the Unix time of the oldest; `cursor` -> id of the last entry read | owner | 5 s after it was told, every second while there is something |
 | `{ns/broker/p}:dead:UID` | stream | dead letters of a trigger: eventing/broker/deadletters.py has the fields | commit | sent to the sink, redriven, purged, or with its trigger |
 | `{ns/broker/p}:records` | stream | `r`: JSON rows, one an attempt: eventing/broker/page.py has the columns | commit | about 8192 entries later |
 

@@ -29,7 +29,7 @@ import orjson
 import redis.asyncio
 
 from eventing import keys
-from eventing.broker import functions
+from eventing.broker import functions, hand
 from eventing.broker.page import DEAD_PLACE
 from eventing.broker.stream import decode
 from eventing.errors import NotFound
@@ -55,12 +55,20 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many events wait for a trigger, and where; `held` of the backlog failed, and hold their key."""
+    """
+    How many events wait for a trigger, and where.
+
+    `held` of the backlog failed, and hold their key; `open` are being sent, as dispatchers said within the
+    last second or so, and may be in the backlog, too; `lag_s` is how old the oldest event is that is neither
+    delivered, nor given up, nor known not to match.
+    """
 
     backlog: int
     retries: int
     dead: int
-    held: int = 0
+    held: int
+    open: int
+    lag_s: float
 
 
 class DeadLetters:
@@ -108,21 +116,25 @@ class DeadLetters:
 
     async def waiting(self) -> Waiting:
         """Count what waits for the trigger; some of it one by one, so not for every second."""
-        backlog = retries = dead = held = 0
-        for partition in range(self._partitions):
-            tag = keys.partition_tag(self._broker, partition)
-            backlog += await self._store.zcard(f"{tag}:backlog:{self._uid}")
-            held += await self._count(f"{tag}:backlog:{self._uid}", "* * *")  # REF n MS: keys.py
-            dead += await self._store.xlen(self._key(partition))
-            retries += await self._count(f"{tag}:retries", f"{self._uid} *")
-        return Waiting(backlog, retries, dead, held)
+        parts = [await self._waiting(partition) for partition in range(self._partitions)]
+        return Waiting(
+            backlog=sum(part.backlog for part in parts), retries=sum(part.retries for part in parts),
+            dead=sum(part.dead for part in parts), held=sum(part.held for part in parts),
+            open=sum(part.open for part in parts), lag_s=max(part.lag_s for part in parts))
 
-    async def _count(self, key: str, pattern: str) -> int:
-        """How many members of a sorted set have names like *pattern*."""
-        count = 0
-        async for _ in self._store.zscan_iter(key, match=pattern, count=_SCAN_ENTRIES):
-            count += 1
-        return count
+    async def _waiting(self, partition: int) -> Waiting:
+        """Those of one partition."""
+        tag, held = keys.partition_tag(self._broker, partition), 0
+        async for _ in self._store.zscan_iter(f"{tag}:backlog:{self._uid}", match="* * *",
+                                              count=_SCAN_ENTRIES):  # REF n MS: keys.py
+            held += 1
+        told: Any = await self._store.hgetall(f"{tag}:hand")
+        cursor = hand.cursor_of(told)
+        answer = await functions.call(self._store, "clarion_kept", [tag], [cursor, self._uid])
+        kept = hand.kept_of(answer, cursor)
+        waits, mine = kept.lanes[self._uid], hand.hand_of(told, self._uid)
+        lag_s = hand.lag_s(time.time(), kept.unread_since, waits.since, mine.since)
+        return Waiting(waits.backlog, waits.retries, waits.dead, held, mine.open, lag_s)
 
     async def _after(self, after: str | None) -> AsyncIterator[DeadLetter]:
         first, start = (0, "-") if after is None else self._split(after)

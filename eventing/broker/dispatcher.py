@@ -26,6 +26,7 @@ import redis.exceptions
 import structlog
 
 from eventing import keys, projection
+from eventing.broker import wellbeing
 from eventing.broker.eventtypes import EventTypes
 from eventing.broker.group import OnStored
 from eventing.broker.lane import Budget
@@ -75,6 +76,7 @@ class Dispatcher:
         self._partitions: dict[Place, Partition] = {}  # that are owned
         self._owning: dict[Place, asyncio.Task[None]] = {}
         self._wanted: set[Place] = set()
+        self._unowned: dict[Place, tuple[float, str]] = {}  # since when (monotonic), and why
         self._acks: dict[str, Record | None] = {}  # to be written to `lanes`
         self._has_acks = asyncio.Event()
         self._changed = asyncio.Event()
@@ -183,17 +185,25 @@ class Dispatcher:
         """Own one partition for as long as it is ours to own."""
         try:
             while place in self._wanted:
+                self._unowned.setdefault(place, (time.monotonic(), "the store does not answer"))
                 lease = Lease(self._store, *place, self.name)
                 try:
                     left_s = await lease.acquire()
                     if lease.grant is None:
+                        self._wait_for(place, "another dispatcher keeps its lease")
                         await asyncio.sleep(min(left_s + 0.01, _ACQUIRE_S))
                         continue
                     await self._serve(place, lease)
-                except _STORE_AWAY:
+                except _STORE_AWAY as error:
+                    self._wait_for(place, str(error))
                     await asyncio.sleep(_AWAY_S)
         finally:
             del self._owning[place]
+            self._unowned.pop(place, None)
+
+    def _wait_for(self, place: Place, why: str) -> None:
+        since, _ = self._unowned.get(place, (time.monotonic(), ""))
+        self._unowned[place] = since, why  # wellbeing.py tells it
 
     async def _serve(self, place: Place, lease: Lease) -> None:
         broker, number = place
@@ -204,6 +214,7 @@ class Dispatcher:
         fresh = await self._read_triggers()
         # From here to the end of the loop nothing is awaited: what the follower tells comes before or after.
         self._partitions[place] = partition
+        self._unowned.pop(place, None)
         partition.settings = self._brokers.get(broker, Settings())
         for name, record in fresh.items():
             if record["broker"] == broker:
@@ -278,14 +289,11 @@ class Dispatcher:
     # --- health -----------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Complain when a reader has not heard from the store for too long; for ever."""
+        """Complain while nothing is read although there may be something; for ever."""
         while True:
             await asyncio.sleep(1.0)
-            now = time.monotonic()
-            stalled = [f"{partition.broker}/{partition.number}" for partition in self._partitions.values()
-                       if now - partition.read_at > _STALLED_S]
-            self._runtime.complaint = \
-                f"nothing read for {_STALLED_S:.0f} s: {', '.join(stalled)}" if stalled else ""
+            self._runtime.complaint = wellbeing.complaint(
+                list(self._partitions.values()), self._unowned, time.monotonic(), _STALLED_S)
 
 
 async def run(runtime: Runtime) -> None:

@@ -5,11 +5,14 @@ A lane counts in plain integers on its way; they become metrics when somebody as
 store (backlogs, retries, dead letters) is counted by the owner every few seconds, `Partition.upkeep`.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from eventing.broker import hand
+from eventing.broker.hand import Waits
 from eventing.broker.lane import BUCKETS_S, Lane
 from eventing.broker.partition import Partition
 from eventing.broker.queues import Keyed
@@ -33,15 +36,10 @@ class LaneMetrics(Collector):
         lag = GaugeMetricFamily(
             "clarion_partition_lag_seconds", "How much older the last entry read is than the last there is.",
             labels=("broker", "partition"))
-        retries = GaugeMetricFamily(
-            "clarion_partition_retries", "Deliveries that wait for their next attempt.",
-            labels=("broker", "partition"))
         for partition in self._partitions():
             labels = (partition.broker, str(partition.number))
             lag.add_metric(labels, partition.upkeep.kept.lag_s)
-            retries.add_metric(labels, partition.upkeep.kept.retries)
         yield lag
-        yield retries
 
     def _of_lanes(self) -> Iterator[Metric]:
         results = CounterMetricFamily(
@@ -55,20 +53,29 @@ class LaneMetrics(Collector):
             "clarion_dead_letters", "Dead letters that are kept.", labels=_LANE)
         held = GaugeMetricFamily(
             "clarion_keys_held", "Keys of an ordered trigger that wait for a failed event.", labels=_LANE)
+        retries = GaugeMetricFamily(
+            "clarion_retries", "Failed deliveries that wait for their next attempt.", labels=_LANE)
+        lag = GaugeMetricFamily(
+            "clarion_trigger_lag_seconds",
+            "How old the oldest event is that waits for a trigger, or is on its way.", labels=_LANE)
+        now = time.time()
         for partition in self._partitions():
+            kept = partition.upkeep.kept
             for lane in partition.lanes.values():
                 labels = (lane.name, str(partition.number))
                 opened.add_metric(labels, len(lane.open))
-                backlogged, letters = partition.upkeep.kept.lanes.get(lane.uid, (0, 0))
-                backlog.add_metric(labels, backlogged)
-                dead.add_metric(labels, letters)
+                waits = kept.lanes.get(lane.uid, Waits())
+                backlog.add_metric(labels, waits.backlog)
+                retries.add_metric(labels, waits.retries)
+                dead.add_metric(labels, waits.dead)
+                lag.add_metric(labels, hand.lag_s(now, kept.unread_since, waits.since, hand.oldest(lane)))
                 if isinstance(lane.queue, Keyed):
                     held.add_metric(labels, lane.queue.held_keys)
                 for result, count in lane.counts.results.items():
                     results.add_metric((*labels, result), count)
                 if lane.counts.results:
                     seconds.add_metric(labels, _cumulative(lane), lane.counts.seconds)
-        yield from (results, seconds, opened, backlog, dead, held)
+        yield from (results, seconds, opened, backlog, dead, held, retries, lag)
 
 
 def _cumulative(lane: Lane) -> list[tuple[str, float]]:

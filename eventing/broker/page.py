@@ -43,6 +43,11 @@ def place_of(ref: str) -> int:
     return place + DEAD_PLACE if is_letter else place
 
 
+def time_of(place: float) -> float:
+    """Unix time that a place of an event stands for."""
+    return int(place) / (1000 << _SEQUENCE_BITS)
+
+
 def accepted_at(ref: str) -> float:
     """Unix time at which the entry of *ref* was stored, or that dead letter."""
     return int(ref.lstrip("dr").partition("-")[0]) / 1000

@@ -119,8 +119,19 @@ class Partition:
 
     @property
     def read_at(self) -> float:
-        """When the reader last heard from the store, `time.monotonic()`."""
+        """When the store last answered the reader, `time.monotonic()`."""
         return self._reader.heard_at
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is read, if something is wrong."""
+        return self._reader.trouble or (
+            "the store does not answer" if self._has_room() else "what was read cannot be committed")
+
+    @property
+    def stuck_s(self) -> float:
+        """For how long the same entry has been the next one to be read."""
+        return self.upkeep.stuck_s
 
     @property
     def lanes(self) -> Mapping[str, Lane]:
@@ -205,7 +216,8 @@ class Partition:
                 on_decided=self._work.set)
             reader = tasks.create_task(self._reader.run())
             others = [tasks.create_task(self._until_fenced(self._keep())),
-                      tasks.create_task(self._until_fenced(self.upkeep.run(lambda: self._cursor))),
+                      tasks.create_task(self._until_fenced(
+                          self.upkeep.run(self._by_uid, lambda: self._cursor))),
                       tasks.create_task(held.release(self._store, self.broker, self.number))]
             try:
                 await self._over.wait()
@@ -361,11 +373,8 @@ class Partition:
     async def _forget(self, uids: list[str]) -> None:
         """Remove what is kept for deleted triggers; what the last page said about them has been written."""
         while uids:
-            cursor: bytes | str = "0"
-            while True:
-                cursor = await self._lease.owned("clarion_forget", uids[-1], cursor, _FORGET_ENTRIES)
-                if cursor == b"0":
-                    break
+            while await self._lease.owned("clarion_forget", uids[-1], _FORGET_ENTRIES):
+                continue
             uids.pop()
 
     def _sweep(self, now: float) -> None:

@@ -37,7 +37,8 @@ class Reader:
     def __init__(self, store: redis.asyncio.Redis, key: str, cursor: Callable[[], str],
                  take: Callable[[Entries], bool]) -> None:
         """Read what follows *cursor* in *key*; *take* says whether there is room for more."""
-        self.heard_at = time.monotonic()  # when the store last said something, or needed not
+        self.heard_at = time.monotonic()  # when the store last answered
+        self.trouble = ""  # what it said, if that was no answer
         self._store = store
         self._key = key
         self._cursor = cursor
@@ -73,10 +74,7 @@ class Reader:
         self._lost.clear()
         self.ask()
         while not self._lost.is_set():
-            now = time.monotonic()
-            if self._asked_at is None:
-                self.heard_at = now
-            elif now - self._asked_at > _BLOCK_S + _PATIENCE_S:
+            if self._asked_at is not None and time.monotonic() - self._asked_at > _BLOCK_S + _PATIENCE_S:
                 link.abort()
             try:
                 async with asyncio.timeout(_BLOCK_S):
@@ -96,12 +94,13 @@ class Reader:
 
     def _answered(self, answer: Any) -> None:
         """Hand on what came, and ask for more."""
-        self.heard_at = time.monotonic()
         self._asked_at = None
         if isinstance(answer, Exception):
+            self.trouble = str(answer)
             if self._link is not None:
                 self._link.abort()
             return
+        self.heard_at, self.trouble = time.monotonic(), ""
         for _, entries in (answer.items() if isinstance(answer, dict) else answer or ()):
             self._has_room = self._take(entries)
         if self._has_room:

@@ -1,36 +1,29 @@
 """
 Upkeep of a partition that is owned: the lease is renewed, old entries are removed, what is kept is counted.
 
-It runs beside the commits, which renew the lease too: a busy partition renews itself.
+It runs beside the commits, which renew the lease too: a busy partition renews itself. It also notices when
+entries wait and none of them is read, whatever the cause.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import redis.asyncio
 import redis.exceptions
 
 from eventing import keys
-from eventing.broker import archive, functions
+from eventing.broker import archive, functions, hand
+from eventing.broker.hand import HAND_MS, Kept
+from eventing.broker.lane import Lane
 from eventing.broker.lease import LEASE_S, RENEW_S, Lease
 from eventing.broker.settings import Settings
 
 _COUNT_S = 5.0  # more often than anybody scrapes
 _RETAIN_S = 30.0  # a partition grows by some 100 MB meanwhile, at the very most
 _STORE_AWAY = (redis.exceptions.RedisError, OSError, TimeoutError)
-
-
-@dataclass(slots=True)
-class Kept:
-    """What the store holds for a partition, counted every few seconds."""
-
-    lag_s: float = 0.0  # between the last entry that was read and the last that there is
-    retries: int = 0
-    lanes: dict[str, tuple[int, int]] = field(default_factory=dict)  # by uid: backlog, dead letters
 
 
 class Upkeep:
@@ -41,15 +34,19 @@ class Upkeep:
         on_due: Callable[[float | None], None],
     ) -> None:
         """*on_due* is told when the next retry is due, Unix ms."""
-        self.kept = Kept()
+        self.kept = Kept()  # counted every few seconds
+        self.stuck_s = 0.0  # for how long entries have waited while the cursor stood still
         self.settings = Settings()  # of the broker: how much is retained
         self._store = store
         self._broker = broker
         self._partition = partition
         self._lease = lease
         self._on_due = on_due
+        self._counted = ""  # the cursor at the last count
+        self._unread_at = 0.0
+        self._is_in_hand = False  # something was, when it was told
 
-    async def run(self, cursor: Callable[[], str]) -> None:
+    async def run(self, lanes: Mapping[str, Lane], cursor: Callable[[], str]) -> None:
         """Go on until cancelled, or Fenced; *cursor* is the id of the last entry that was read."""
         retained_at = counted_at = time.monotonic()
         while True:
@@ -57,6 +54,7 @@ class Upkeep:
             now = time.monotonic()
             with contextlib.suppress(*_STORE_AWAY):
                 await self._renew()
+                await self._tell(hand.told(lanes.values(), cursor()))
                 if now - counted_at >= _COUNT_S:
                     counted_at = now
                     await self._count(cursor())
@@ -70,12 +68,20 @@ class Upkeep:
         if grant.until - time.monotonic() < LEASE_S - RENEW_S / 2:
             self._on_due(await self._lease.renew())
 
+    async def _tell(self, fields: list[str]) -> None:
+        """Write what is in hand, or once that nothing is."""
+        if fields or self._is_in_hand:
+            await self._lease.owned("clarion_hand", HAND_MS, *fields)
+            self._is_in_hand = bool(fields)
+
     async def _count(self, cursor: str) -> None:
-        last, retries, *lanes = await self._call("clarion_kept")
-        self.kept = Kept(
-            max(0.0, archive.when_of(last.decode()) - archive.when_of(cursor)), retries,
-            {uid.decode(): (backlog, dead)
-             for uid, backlog, dead in zip(lanes[::3], lanes[1::3], lanes[2::3], strict=True)})
+        before, self.kept = self.kept, hand.kept_of(await self._call("clarion_kept", cursor), cursor)
+        now = time.monotonic()
+        is_same = (self.kept.unread_since, cursor) == (before.unread_since, self._counted)
+        if self.kept.unread_since is None or not is_same:
+            self._unread_at = now  # the same entry is the next one to be read since then
+        self.stuck_s = now - self._unread_at
+        self._counted = cursor
 
     async def _retain(self) -> None:
         """Remove what is too old or too much, but nothing that anybody waits for."""
@@ -85,6 +91,6 @@ class Upkeep:
             self._store, self._broker, self._partition, needed=oldest, now=time.time(),
             age_s=self.settings.retention_age_s, size_bytes=self.settings.retention_bytes)
 
-    async def _call(self, name: str) -> Any:
+    async def _call(self, name: str, *arguments: str) -> Any:
         return await functions.call(
-            self._store, name, [keys.partition_tag(self._broker, self._partition)], [])
+            self._store, name, [keys.partition_tag(self._broker, self._partition)], list(arguments))

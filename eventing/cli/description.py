@@ -52,7 +52,10 @@ def describe(item: Resource, events: list[Resource], waiting: Resource | None = 
 
 def _waiting(counts: Resource) -> str:
     hint = f"   (clarion dead list {counts['trigger']})" if counts["dead"] else ""
-    return (f"  in the backlog   {counts['backlog']}{_held(counts)}\n  to be retried    {counts['retries']}\n"
+    return (f"  lag              {output.length(counts['lag_s'])}\n"
+            f"  being sent       {counts['open']}\n"
+            f"  in the backlog   {counts['backlog']}{_held(counts)}\n"
+            f"  to be retried    {counts['retries']}\n"
             f"  dead letters     {counts['dead']}{hint}\n")
 
 

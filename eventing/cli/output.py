@@ -56,7 +56,12 @@ def age(timestamp: str | None, now: datetime | None = None) -> str:
     if not timestamp:
         return "<unknown>"
     then = datetime.fromisoformat(timestamp)
-    seconds = max(0, int(((now or datetime.now(UTC)) - then).total_seconds()))
+    return length(((now or datetime.now(UTC)) - then).total_seconds())
+
+
+def length(length_s: float) -> str:
+    """A length of time in kubectl's one or two largest units; none is less than nothing."""
+    seconds = max(0, int(length_s))
     if seconds < 120:  # noqa: PLR2004  kubectl counts seconds up to two minutes, and so on
         return f"{seconds}s"
     if seconds < 10 * 60:

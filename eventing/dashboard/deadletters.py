@@ -1,16 +1,18 @@
 """
 What waits for Triggers and what was given up, for commands.
 
-    GET  /dead/NAMESPACE                           [{"trigger", "backlog", "retries", "dead", "held"}]
+    GET  /dead/NAMESPACE                           [waiting, ..]
     GET  /dead/NAMESPACE/TRIGGER[?after=&limit=]   [letter, ..], oldest first
-    GET  /dead/NAMESPACE/TRIGGER/waiting           {"trigger", "backlog", "retries", "dead", "held"}
+    GET  /dead/NAMESPACE/TRIGGER/waiting           waiting
     GET  /dead/NAMESPACE/TRIGGER/ID                letter
     POST /dead/NAMESPACE/TRIGGER/redrive|purge     {"ids": [..]} -> {"count"}
 
+What waits is {"trigger", "backlog", "retries", "dead", "held", "open", "lag_s"}, as Waiting has it.
 A letter is {"id", "when", "attempts", "status", "destination", "reason", "body", "event"}: `when` in RFC
 3339, `status` 0 where there was no answer, `event` in CloudEvents' JSON form.
 """
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import redis.asyncio
@@ -34,8 +36,7 @@ def _shown(letter: DeadLetter) -> dict[str, Any]:
 
 async def _waiting(store: redis.asyncio.Redis, name: str) -> dict[str, Any]:
     found = await (await of_trigger(store, name)).waiting()
-    return {"trigger": name.partition("/")[2], "backlog": found.backlog, "retries": found.retries,
-            "dead": found.dead, "held": found.held}
+    return {"trigger": name.partition("/")[2], **asdict(found)}
 
 
 def routes(store: redis.asyncio.Redis) -> APIRouter:

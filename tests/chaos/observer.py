@@ -80,8 +80,9 @@ async def _waits(store, place):
     """{key: members} of all that should be empty at rest; above the floor: entries that are not settled."""
     tag = f"{{{place}}}"
     lanes = [uid.decode() for uid in await store.smembers(f"{tag}:lanes")]
-    found = {f"{tag}:backlog:{uid}": await store.zcard(f"{tag}:backlog:{uid}") for uid in lanes}
-    for name in ("retries", "waiting", "due"):
+    found = {f"{tag}:{name}:{uid}": await store.zcard(f"{tag}:{name}:{uid}")
+             for uid in lanes for name in ("backlog", "waiting")}
+    for name in ("retries", "due"):
         found[f"{tag}:{name}"] = await store.zcard(f"{tag}:{name}")
     found[f"{tag}:held"] = await store.xlen(f"{tag}:held")
     found[f"{tag}:resolved"] = await store.scard(f"{tag}:resolved")

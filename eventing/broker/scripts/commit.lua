@@ -55,9 +55,10 @@ local function hold(tag, page)
     redis.call('SADD', tag .. ':lanes', uid)
   end
   for _, retry in ipairs(page.retries) do
+    local uid, member = retry[3]:match('^(%S+) (.+)$')
     redis.call('ZADD', tag .. ':retries', retry[1], retry[3])
-    redis.call('ZADD', tag .. ':waiting', retry[2], retry[3])
-    redis.call('SADD', tag .. ':lanes', retry[3]:match('^%S+'))
+    redis.call('ZADD', tag .. ':waiting:' .. uid, retry[2], member)
+    redis.call('SADD', tag .. ':lanes', uid)
   end
 end
 

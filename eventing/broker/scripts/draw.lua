@@ -20,10 +20,11 @@ local function move_due(tag, now, most)
   local touched, known = {}, {}
   for _, member in ipairs(due) do
     local uid, attempt, ref = member:match('^(%S+) (%d+) (%S+)$')
-    local place = redis.call('ZSCORE', tag .. ':waiting', member)
+    local waiting = tag .. ':waiting:' .. uid
+    local place = redis.call('ZSCORE', waiting, attempt .. ' ' .. ref)
     redis.call('ZADD', tag .. ':backlog:' .. uid, place, ref .. ' ' .. attempt)
     redis.call('ZREM', tag .. ':retries', member)
-    redis.call('ZREM', tag .. ':waiting', member)
+    redis.call('ZREM', waiting, attempt .. ' ' .. ref)
     if not known[uid] then
       known[uid] = true
       touched[#touched + 1] = uid

@@ -11,24 +11,24 @@ end
 
 -- clarion_forget: remove a deleted trigger's backlog, retries and dead letters.
 -- ARGV[2]  uid of the trigger
--- ARGV[3]  where to go on: "0", then what was returned
--- ARGV[4]  about how many retries to look at in one call
--- Returns where to go on, "0" at the end.
+-- ARGV[3]  how many retries to remove in one call, at the most
+-- Returns how many are left; with the last of them everything else goes.
 redis.register_function{function_name = 'clarion_forget', flags = {'allow-oom'}, callback = function(keys, args)
   local tag, uid = keys[1], args[2]
   if fenced(tag, args[1]) then
     return redis.error_reply('FENCED another dispatcher owns this partition')
   end
-  local page = redis.call('ZSCAN', tag .. ':retries', args[3], 'MATCH', uid .. ' *', 'COUNT', args[4])
-  for i = 1, #page[2], 2 do
-    redis.call('ZREM', tag .. ':retries', page[2][i])
-    redis.call('ZREM', tag .. ':waiting', page[2][i])
+  local waiting = tag .. ':waiting:' .. uid
+  for _, member in ipairs(redis.call('ZRANGE', waiting, 0, args[3] - 1)) do
+    redis.call('ZREM', tag .. ':retries', uid .. ' ' .. member)
+    redis.call('ZREM', waiting, member)
   end
-  if page[1] == '0' then
+  local left = redis.call('ZCARD', waiting)
+  if left == 0 then
     redis.call('UNLINK', tag .. ':backlog:' .. uid, tag .. ':dead:' .. uid)
     redis.call('SREM', tag .. ':lanes', uid)
   end
-  return page[1]
+  return left
 end}
 
 -- clarion_erase: remove everything of a partition whose broker was deleted, its epoch and lease too.
@@ -38,10 +38,10 @@ redis.register_function{function_name = 'clarion_erase', flags = {'allow-oom'}, 
     return redis.error_reply('FENCED another dispatcher owns this partition')
   end
   for _, uid in ipairs(redis.call('SMEMBERS', tag .. ':lanes')) do
-    redis.call('UNLINK', tag .. ':backlog:' .. uid, tag .. ':dead:' .. uid)
+    redis.call('UNLINK', tag .. ':backlog:' .. uid, tag .. ':waiting:' .. uid, tag .. ':dead:' .. uid)
   end
   redis.call('UNLINK', tag .. ':events', tag .. ':state', tag .. ':resolved', tag .. ':retries',
-    tag .. ':waiting', tag .. ':lanes', tag .. ':records', tag .. ':seen', tag .. ':held', tag .. ':due', tag .. ':lease',
+    tag .. ':hand', tag .. ':lanes', tag .. ':records', tag .. ':seen', tag .. ':held', tag .. ':due', tag .. ':lease',
     tag .. ':epoch')
   return 1
 end}

@@ -3,8 +3,8 @@
 --
 -- KEYS[1]  {ns/broker/p}
 --
--- Returns {floor, id or "", ...}: the floor, the first entry of every backlog, the oldest that waits for a
--- retry. The least of them bounds retention. Dead letters hold their own copy of the event and need none; their
+-- Returns {floor, id, ...}: the floor, the first entry of every backlog, the oldest of each trigger that waits
+-- for a retry. The least of them bounds retention. Dead letters hold their own copy of the event and need none; their
 -- places are negative.
 
 local function first(key)
@@ -19,10 +19,10 @@ redis.register_function{function_name = 'clarion_needed', flags = {'no-writes'},
     if member then
       needed[#needed + 1] = member:match('^%S+')
     end
-  end
-  local waiting = first(tag .. ':waiting') -- "uid attempt ref"
-  if waiting then
-    needed[#needed + 1] = waiting:match('(%S+)$')
+    local waiting = first(tag .. ':waiting:' .. uid) -- "attempt ref"
+    if waiting then
+      needed[#needed + 1] = waiting:match('(%S+)$')
+    end
   end
   return needed
 end}

@@ -17,7 +17,7 @@ redis.register_function('clarion_redrive', function(keys, args)
     if redis.call('XRANGE', tag .. ':dead:' .. uid, args[i], args[i])[1] then
       if not redis.call('ZSCORE', tag .. ':backlog:' .. uid, ref .. ' 1') then
         redis.call('ZADD', tag .. ':retries', args[2], uid .. ' 1 ' .. ref)
-        redis.call('ZADD', tag .. ':waiting', args[3], uid .. ' 1 ' .. ref)
+        redis.call('ZADD', tag .. ':waiting:' .. uid, args[3], '1 ' .. ref)
       end
       count = count + 1
     end
