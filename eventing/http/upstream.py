@@ -16,7 +16,7 @@ from typing import Protocol, cast
 import httptools
 
 from eventing.errors import NoAnswer
-from eventing.http import wire
+from eventing.http import promptly, wire
 from eventing.http.wire import Header
 
 
@@ -77,6 +77,7 @@ class Upstream(asyncio.Protocol):
     on_drain: Callable[[], None] = staticmethod(_nothing)  # `writable` became true again
 
     _transport: asyncio.Transport
+    _descriptor: int
     _receiver: AnswerReceiver | None = None
     _eager: WholeReceiver | None = None  # the same one, until the answer turns out not to come at once
     _status = 0  # of the answer that may be whole
@@ -144,7 +145,7 @@ class Upstream(asyncio.Protocol):
         self._sent = True
         self._overhead_bytes = 0
         self._early = []
-        self._transport.write(request)
+        promptly.write(self._transport, self._descriptor, request)
 
     def write(self, chunk: bytes) -> None:
         """More of the request's body, or raw bytes after an upgrade."""
@@ -195,6 +196,7 @@ class Upstream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one but in name
+        self._descriptor = promptly.descriptor(self._transport)
         self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:

@@ -59,7 +59,9 @@ _NOTED = frozenset({b"host", b"user-agent", b"upgrade", b"connection", _NETWORK_
                     _FORWARDED, _SENDERS, TAG})
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive"})
 # A request without any of these goes to the worker as it is, but for the lines that are added.
-_UNUSUAL = _DROPPED | _NOTED - {b"host", b"user-agent"}
+_UNUSUAL = (_DROPPED | _NOTED) - {b"host", b"user-agent", b"connection"}
+# What Connection may say there. It goes without saying, many clients say it nevertheless, and it is left out.
+_PERSISTENT = frozenset({b"keep-alive", b"Keep-Alive"})
 _KUBELET = b"kube-probe/"
 # Hosts as clients spell them; far more than a machine has Services.
 _KNOWN_HOSTS = 10_000
@@ -146,7 +148,9 @@ class Activator:
         """Take one request as far as it gets; the server calls this with every head."""
         headers = exchange.headers
         noted = dict(headers)
+        connection = noted.get(b"connection")
         if (_UNUSUAL.isdisjoint(noted) and len(noted) == len(headers) and not exchange.old
+                and (connection is None or connection in _PERSISTENT)
                 and not noted.get(b"user-agent", b"").startswith(_KUBELET)):
             host = noted.get(b"host", b"")
             route = self._spelled.get(host) or self._spell(host)
@@ -156,6 +160,8 @@ class Activator:
                 if pool is not None:
                     peer = exchange.peer
                     added = self._addition(peer, host) if peer else _PROXIED
+                    if connection is not None:
+                        headers = [header for header in headers if header[0] != b"connection"]
                     Passage(self, pool, exchange, headers, added, plain=True).begin()
                     return
         self._look_closer(exchange)

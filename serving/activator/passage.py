@@ -123,7 +123,9 @@ class Passage:
     def _whole_request(self, body: bytes) -> bytes:
         exchange, lines = self._exchange, self._added.lines
         read = exchange.read if self._plain else None
-        as_it_is = read and verbatim.request(read, len(exchange.headers), lines, len(body))
+        headers = len(exchange.headers)
+        as_it_is = read and verbatim.request(read, headers, lines, len(body),
+                                             persists=len(self._headers) < headers)
         if as_it_is:
             return as_it_is
         return b"%b %b HTTP/1.1\r\n%b%b\r\n%b" % (

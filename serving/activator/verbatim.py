@@ -13,19 +13,24 @@ from eventing.http.wire import Header
 # Of an answer: with one of these it is written anew. (How it is framed may stay.)
 _PER_HOP = wire.HOP_BY_HOP - {b"transfer-encoding"}
 _BODYLESS = frozenset({204, 304})
-_END, _LAST_CHUNK = b"\r\n\r\n", b"\r\n0\r\n\r\n"
+_END, _LAST_CHUNK, _CONNECTION = b"\r\n\r\n", b"\r\n0\r\n\r\n", b"\r\nconnection:"
 
 
-def request(read: bytes, headers: int, lines: bytes, body_bytes: int) -> bytes | None:
+def request(read: bytes, headers: int, lines: bytes, body_bytes: int, *, persists: bool) -> bytes | None:
     """
     What *read* holds with *lines* added to its head; None if it is not one request and nothing else.
 
-    *headers* is how many the request has, *body_bytes* how long its body is.
+    *headers* is how many the request has, *body_bytes* how long its body is. *persists*: one of them is
+    Connection, which says no more than keep-alive; it is left out.
     """
     end = read.find(_END) + len(_END)
+    head = read[:end - 2]
     if end + body_bytes != len(read) or not wire.is_plain(read[:end], headers):
         return None
-    return b"%b%b%b" % (read[:end - 2], lines, read[end - 2:])
+    if persists:
+        begin = head.lower().find(_CONNECTION)
+        head = head[:begin] + head[head.find(b"\r\n", begin + 2):]
+    return b"%b%b%b" % (head, lines, read[end - 2:])
 
 
 def is_answer(status: int, headers: list[Header], answer: bytes) -> bool:

@@ -129,6 +129,17 @@ async def test_requests_pass_as_they_are(warm):
     assert b"te: x" not in seen.lower()
 
 
+@pytest.mark.parametrize("line", [b"Connection: keep-alive\r\n", b"connection:Keep-Alive \r\n"])
+@pytest.mark.parametrize("around", [(b"", b"X-Mixed:  Case \r\n"), (b"X-Mixed:  Case \r\n", b"")])
+async def test_keep_alive_is_no_reason_to_write_a_request_anew(warm, line, around):
+    """Where Connection says what goes without saying, only its own line stays behind."""
+    for _ in range(2):
+        seen = await warm.ask(b"/asked", lines=line.join(around), end=b"activator\r\n\r\n")
+        asked = seen.partition(b"\r\n\r\n")[2]
+        assert asked == (b"GET /asked HTTP/1.1\r\nhost: a\r\nX-Mixed:  Case \r\n"
+                         b"k-proxy-request: activator\r\n\r\n")
+
+
 async def test_requests_in_pieces_and_ahead(warm):
     """Several requests in one read, and one in several reads, each reach the worker once and whole."""
     post = b"POST /asked HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n%b"

@@ -8,6 +8,7 @@ import uvicorn
 
 from serving.workers.cork import Protocol
 
+SHORT_S = 0.1  # after which a connection may be idle, where a test says so
 GET = b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
@@ -16,6 +17,8 @@ async def app(scope, receive, send):
     path = scope["path"]
     size = 300_000 if path == "/large" else 2
     await send({"type": "http.response.start", "status": 200, "headers": []})
+    if path == "/long":
+        await asyncio.sleep(5 * SHORT_S)
     if path == "/slow":
         await send({"type": "http.response.body", "body": b"first", "more_body": True})
         await (await receive_all(receive))()
@@ -30,9 +33,10 @@ async def receive_all(receive):
 
 
 @pytest.fixture
-async def connect():
-    """Connections to the app."""
-    config = uvicorn.Config(app, port=0, loop="none", http=Protocol, lifespan="off", log_level="warning")
+async def connect(request):
+    """Connections to the app; the parameter is after how many seconds they are idle."""
+    config = uvicorn.Config(app, port=0, loop="none", http=Protocol, lifespan="off", log_level="warning",
+                            timeout_keep_alive=getattr(request, "param", 600))
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext
     async with asyncio.TaskGroup() as group, contextlib.AsyncExitStack() as stack:
@@ -83,3 +87,14 @@ async def test_large_and_last_answers_are_whole(connect):
     writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     async with asyncio.timeout(10):
         assert (await reader.read()).endswith(b"xx\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("connect", [SHORT_S], indirect=True)
+async def test_idle_connections_are_closed_and_busy_ones_are_not(connect):
+    """One that nobody uses ends, used before or not; one whose answer takes longer gets its answer first."""
+    fresh, _ = await connect()
+    reader, writer = await connect()
+    writer.write(GET % b"/long")
+    async with asyncio.timeout(10):
+        assert await fresh.read() == b""
+        assert (await reader.read()).endswith(b"2\r\nxx\r\n0\r\n\r\n")
