@@ -15,14 +15,14 @@ from eventing.control.failure import Failure
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, READY, TRUE, UNKNOWN, Resource
-from serving.objects import garbage, metadata, names, settings, shape, template
+from serving.objects import garbage, metadata, names, settings, shape, template, unserved
 from serving.objects.revision import REVISION
 
 _COLLECT_S = 3600.0  # retention times are hours
 
 
 def default(configuration: Resource, old: Resource | None, admission: Defaults) -> None:
-    """Fill in the template, in place; one that keeps a name of its own is left as it is."""
+    """Fill in the template, in place; one that keeps a name of its own, and changes, is left as it is."""
     configuration["spec"] = resource.spec(configuration)
     shape.check(configuration["spec"], shape.SERVICE_SPEC, "spec")
     default_template(configuration, old, admission)
@@ -31,10 +31,16 @@ def default(configuration: Resource, old: Resource | None, admission: Defaults) 
 
 def default_template(parent: Resource, old: Resource | None, admission: Defaults) -> None:
     """Fill in `spec.template` of a Service or a Configuration, in place."""
-    found = parent["spec"].setdefault("template", {})
-    name, old_name = resource.name(found), resource.name(resource.spec(old or {}).get("template") or {})
-    if not (name and name == old_name):  # else a new default would be a change without a change of name
+    found, before = parent["spec"].setdefault("template", {}), resource.spec(old or {}).get("template") or {}
+    if not resource.name(found) or resource.name(found) != resource.name(before):
         template.default(found, resource.name(parent), admission, is_new=old is None)
+        return
+    # A new default would be a change without a change of name, as on Knative. But a file that is applied
+    # again is none, although it has no defaults in it.
+    again = resource.clone(found)
+    template.default(again, resource.name(parent), admission, is_new=True)
+    if again == before:
+        parent["spec"]["template"] = before
 
 
 def validate(configuration: Resource, old: Resource | None, admission: Defaults) -> list[FieldError]:
@@ -52,7 +58,8 @@ def template_errors(parent: Resource, old: Resource | None, admission: Defaults)
     if insecure:
         admission.warnings.append(field.render(insecure))
     if not errors:
-        for warning in template.unserved(found):
+        usual = settings.of_autoscaling(admission).pod_autoscaler_class
+        for warning in unserved.of_template(found, usual):
             admission.warn(warning)
     if old is not None:
         errors += template.name_change_errors(found, resource.spec(old).get("template") or {})

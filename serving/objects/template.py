@@ -8,7 +8,7 @@ The template of a revision, which Services and Configurations share: defaults, e
 Pure. Source: Knative Serving's `pkg/apis/serving/v1/revision_{defaults,validation}.go`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from eventing.control import field, resource
@@ -24,7 +24,6 @@ from serving.objects import (
     security,
     settings,
     volumes,
-    workload,
 )
 from serving.objects.settings import Features, RevisionDefaults
 
@@ -145,31 +144,6 @@ def insecure(template: Mapping[str, Any], admission: Defaults) -> list[FieldErro
                 wrong = field.via_index(security.insecure(container, pod), index)
                 found += field.via_field(wrong, member)
     return found
-
-
-def unserved(template: Mapping[str, Any]) -> Iterator[str]:
-    """
-    What the *template* asks for that is not done here, a sentence each; paths begin at the object.
-
-    It is judged and stored all the same, so that one YAML serves here and in a cluster.
-    """
-    spec, path = resource.spec(template), "spec.template.spec"
-    serving = workload.serving_container(spec)
-    for index, _ in enumerate(spec.get("initContainers") or ()):
-        yield f"{path}.initContainers[{index}]: init containers are not run here"
-    for index, container in enumerate(spec.get("containers") or ()):
-        where = f"{path}.containers[{index}]"
-        if container is not serving:
-            yield f"{where}: only the container that has a port is run here"
-            continue
-        if container.get("volumeMounts"):
-            yield f"{where}.volumeMounts: nothing is mounted here, a worker sees the files of this machine"
-        if container.get("startupProbe"):
-            yield f"{where}.startupProbe: it is not run here, the readinessProbe is"
-        for name in ("readinessProbe", "livenessProbe"):
-            for handler in ("exec", "grpc"):
-                if (container.get(name) or {}).get(handler) is not None:
-                    yield f"{where}.{name}.{handler}: whether the port is open is what is looked at here"
 
 
 def spec_errors(spec: Mapping[str, Any], admission: Defaults) -> list[FieldError]:

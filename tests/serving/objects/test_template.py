@@ -310,11 +310,16 @@ def test_name(admit, name):
 
 
 def test_own_name_has_to_change(admit):
-    """A template with a name of its own cannot change without it; the same again is fine."""
+    """A template with a name of its own cannot change without it; the same again is fine, defaults or not."""
     old, _, _ = admit(service(meta="{name: hello-v1}"))
 
-    assert admit(service(meta="{name: hello-v1}"), old=old)[1].startswith("Saw the following changes")
+    made, errors, _ = admit(service(meta="{name: hello-v1}"), old=old)
+    assert (made["spec"], errors) == (old["spec"], "")
     assert admit(old, old=old)[1] == ""
+    configs = {"config-defaults": {"container-concurrency": "7"}}
+    assert admit(old, old=old, configs=configs)[1] == ""
+    assert admit(service(meta="{name: hello-v1}"), old=old, configs=configs)[1].startswith(
+        "Saw the following changes")
     changed = resource.clone(old)
     template_spec(changed)["timeoutSeconds"] = 10
     assert admit(changed, old=old)[1] == (
@@ -342,21 +347,27 @@ def test_creator_cannot_be_forged(admit):
 def test_what_is_not_done_here_is_told(admit):
     """Whoever applies a template hears what of it nobody does anything about here, by path."""
     text = service(
-        "ports: [{containerPort: 8080}], volumeMounts: [{name: v, mountPath: /v}], "
-        "startupProbe: {tcpSocket: {}}, livenessProbe: {exec: {command: [a]}}",
-        "volumes: [{name: v, emptyDir: {}}], initContainers: [{image: a}]").replace(
+        "ports: [{containerPort: 9001, name: h2c}], volumeMounts: [{name: v, mountPath: /v}], "
+        "startupProbe: {tcpSocket: {}}, livenessProbe: {exec: {command: [a]}}, "
+        "readinessProbe: {httpGet: {port: 8080}}",
+        "volumes: [{name: v, emptyDir: {}}], initContainers: [{image: a}]",
+        "{annotations: {autoscaling.knative.dev/class: hpa.autoscaling.knative.dev}}").replace(
             "]}\n", ", {image: sidecar}]}\n")
     _, errors, warnings = admit(text, configs={"config-features": {
         "kubernetes.podspec-init-containers": "enabled"}})
 
     assert errors == ""
-    said = [each.removeprefix("spec.template.spec.") for each in warnings if "here" in each]
+    said = [each.removeprefix("spec.template.spec.") for each in warnings if not each.startswith("Kube")]
     assert said == [
+        ("autoscaling.knative.dev/class: no hpa.autoscaling.knative.dev here, the KPA scales by requests at "
+         "once, or a second"),
         "initContainers[0]: init containers are not run here",
+        "containers[0].ports[0].name: h2c is not spoken here, requests come in HTTP/1.1",
         "containers[0].volumeMounts: nothing is mounted here, a worker sees the files of this machine",
         "containers[0].startupProbe: it is not run here, the readinessProbe is",
+        "containers[0].readinessProbe.httpGet.port: a worker is asked here at its one port, not at 8080",
         "containers[0].livenessProbe.exec: whether the port is open is what is looked at here",
         "containers[1]: only the container that has a port is run here",
     ]
-    _, _, warnings = admit(service())
-    assert not [each for each in warnings if "here" in each]
+    plain = "ports: [{containerPort: 9001}], livenessProbe: {httpGet: {path: /, port: 9001}}"
+    assert [each for each in admit(service(plain))[2] if not each.startswith("Kube")] == []

@@ -1,0 +1,55 @@
+"""
+What a revision's template may ask for, and is not done here: a sentence each, for whoever applies it.
+
+Such a template is judged and stored all the same, so that one YAML serves here and in a cluster. Pure; paths
+begin at the Service. What the feature flags of `config-features` let a pod say besides (tolerations, say) is
+not looked at: who turns such a flag on knows where he is.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from eventing.control import resource
+from serving.objects import autoscaling, podspec, workload
+
+_SPEC = "spec.template.spec"
+_CLASS = f"{autoscaling.GROUP}/class"
+
+
+def of_template(template: Mapping[str, Any], autoscaler_class: str) -> Iterator[str]:
+    """The sentences about *template*; *autoscaler_class* is that of a revision which names none."""
+    found = resource.annotations(template).get(_CLASS, autoscaler_class)
+    if found != autoscaling.KPA:
+        yield f"{_CLASS}: no {found} here, the KPA scales by requests at once, or a second"
+    spec = resource.spec(template)
+    serving = workload.serving_container(spec)
+    for index, _ in enumerate(spec.get("initContainers") or ()):
+        yield f"{_SPEC}.initContainers[{index}]: init containers are not run here"
+    for index, container in enumerate(spec.get("containers") or ()):
+        if container is serving:
+            yield from _of_container(container, f"{_SPEC}.containers[{index}]")
+        else:
+            yield f"{_SPEC}.containers[{index}]: only the container that has a port is run here"
+
+
+def _of_container(container: Mapping[str, Any], path: str) -> Iterator[str]:
+    ports: list[Mapping[str, Any]] = container.get("ports") or [{}]
+    if ports[0].get("name") == "h2c":
+        yield f"{path}.ports[0].name: h2c is not spoken here, requests come in HTTP/1.1"
+    if container.get("volumeMounts"):
+        yield f"{path}.volumeMounts: nothing is mounted here, a worker sees the files of this machine"
+    if container.get("startupProbe"):
+        yield f"{path}.startupProbe: it is not run here, the readinessProbe is"
+    for name in ("readinessProbe", "livenessProbe"):
+        yield from _of_probe(container.get(name) or {}, f"{path}.{name}", workload.port(container))
+
+
+def _of_probe(probe: Mapping[str, Any], path: str, port: int | None) -> Iterator[str]:
+    """A worker is asked at its one port, by HTTP or by TCP."""
+    for handler in ("exec", "grpc"):
+        if probe.get(handler) is not None:
+            yield f"{path}.{handler}: whether the port is open is what is looked at here"
+    for handler in ("httpGet", "tcpSocket"):
+        asked = (probe.get(handler) or {}).get("port")
+        if isinstance(asked, int) and asked not in {0, port or podspec.DEFAULT_PORT}:
+            yield f"{path}.{handler}.port: a worker is asked here at its one port, not at {asked}"
