@@ -26,6 +26,7 @@ class Options:
     resource_version: str = ""
     is_watch: bool = False
     wants_bookmarks: bool = False
+    wants_initial: bool = False  # sendInitialEvents: what there is, then a bookmark, then changes
     timeout_s: float = _WATCH_S
     is_dry_run: bool = False
     unknown_fields: str = "Warn"  # fieldValidation
@@ -42,6 +43,7 @@ def options(query: Mapping[str, str]) -> Options:
         resource_version=_version(query.get("resourceVersion", "")),
         is_watch=_flag(query, "watch"),
         wants_bookmarks=_flag(query, "allowWatchBookmarks"),
+        wants_initial=_flag(query, "sendInitialEvents"),
         timeout_s=float(_number(query, "timeoutSeconds", 0)) or _WATCH_S,
         is_dry_run=_dry_run(query.get("dryRun", "")),
         unknown_fields=_field_validation(query.get("fieldValidation") or "Warn"),

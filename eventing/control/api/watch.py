@@ -5,6 +5,7 @@ Watches: one JSON object a line, from a resourceVersion on, for as long as the c
 |---|---|
 | none or 0 | an ADDED for every object there is, then what changes |
 | N | everything that changed after N, from the log; 410 when the log does not reach back that far |
+| any, with sendInitialEvents | as with none, and a bookmark between the two (kubectl 1.36 lists so) |
 
 A change of labels can bring an object into a selection or take it out: the watch then hears ADDED or DELETED.
 """
@@ -25,6 +26,7 @@ from eventing.control.store import ADDED, DELETED, Change, Store, Watch
 # Kubernetes sends one about every minute.
 _BOOKMARK_S = 60.0
 _BOOKMARK = "BOOKMARK"
+_INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 Shape = Callable[[Resource], Any]  # an object as the client asked to see it: itself, or a table of one row
 
@@ -66,11 +68,12 @@ class Selection:
         before["metadata"]["labels"] = dict(change.labels_before or {})
         return labels(self._store.shown(self._target.kind, before))
 
-    def bookmark(self, version: int) -> Resource:
+    def bookmark(self, version: int, **annotations: str) -> Resource:
         """An object that says nothing but how far the watch is."""
         kind = self._target.kind
+        noted = {"annotations": annotations} if annotations else {}
         return {"kind": kind.kind, "apiVersion": kind.api_version,
-                "metadata": {"resourceVersion": str(version), "creationTimestamp": None}}
+                "metadata": {"resourceVersion": str(version), "creationTimestamp": None, **noted}}
 
 
 def existing(store: Store, target: Target, options: Options) -> list[Resource]:
@@ -88,16 +91,19 @@ async def lines(store: Store, target: Target, options: Options, shape: Shape) ->
     """
     selection = Selection(store, target, options)
     with store.watching() as watch:
-        last = int(options.resource_version or 0)
+        last = 0 if options.wants_initial else int(options.resource_version or 0)
+        is_anew = not last
         if last:
             replayed = [change async for change in store.since(last)]
         else:
             last, replayed = store.version, []
             initial = existing(store, target, options)
         yield b""
-        if not options.resource_version.strip("0"):
+        if is_anew:
             for found in initial:
                 yield _line(ADDED, shape(found))
+        if options.wants_initial:
+            yield _line(_BOOKMARK, selection.bookmark(last, **_INITIAL_END))
         try:
             async for type_, found in _follow(watch, selection, options, last, replayed):
                 yield _line(type_, found if type_ == _BOOKMARK else shape(found))

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from eventing import keys
 from eventing.control.store import Watch
 
@@ -20,6 +22,23 @@ async def test_a_watch_without_a_version_begins_with_what_there_is(api):
         assert (second["type"], second["object"]["spec"]) == ("MODIFIED", {"size": 2})
         await api("DELETE", BLOCKS + "/a")
         assert (await line())["type"] == "DELETED"
+
+
+@pytest.mark.parametrize("version", ["", "&resourceVersion=1"])
+async def test_a_watch_that_lists(api, version):
+    """A client that lists by watching, as kubectl does, hears where the list ends."""
+    await api("POST", BLOCKS, {"metadata": {"name": "a"}})
+    query = f"?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan{version}"
+    async with api.watch(f"{BLOCKS}{query}&allowWatchBookmarks=true") as line:
+        first, end = await line(), await line()
+        await api("POST", BLOCKS, {"metadata": {"name": "b"}})
+        live = await line()
+    assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", "a")
+    assert end["type"] == "BOOKMARK"
+    assert end["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    assert int(end["object"]["metadata"]["resourceVersion"]) >= int(
+        first["object"]["metadata"]["resourceVersion"])
+    assert (live["type"], live["object"]["metadata"]["name"]) == ("ADDED", "b")
 
 
 async def test_a_watch_replays_everything_after_its_version(api):
