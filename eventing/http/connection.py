@@ -20,6 +20,7 @@ for a while. Closing at once makes the kernel send RST, and the client may lose 
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
@@ -58,6 +59,10 @@ class Connection(Reader):
         self._since = self._server.now  # not before: the server's clock rests while there is no connection
         if not admitted:
             self._refuse(503, "too many connections", ((b"retry-after", b"1"),))
+            if self._server.is_crowded:  # too many to wait for what they still send
+                with contextlib.suppress(OSError):  # what is here and unread would make the kernel send RST
+                    os.read(self._transport.get_extra_info("socket").fileno(), _UNREAD_BYTES)
+                self._transport.close()
 
     def eof_received(self) -> bool:
         """Keep the way open for the answers to what was asked; a request that is cut off is a bad one."""
@@ -386,6 +391,8 @@ class Connection(Reader):
             self._peer = name[0] if isinstance(name, tuple) else ""
         return self._peer
 
+
+_UNREAD_BYTES = 64 * 1024  # what a client may have sent with its first request
 
 # RFC 9110, section 6.4.1: answers that never have a body. 1xx are not given as answers.
 _BODYLESS = frozenset({204, 304})

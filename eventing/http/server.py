@@ -27,7 +27,8 @@ __all__ = ["BodyReceiver", "Exchange", "Handler", "Header", "Limits", "Server", 
 _BACKLOG = 2048
 # Of the Date header, and of every time limit: nobody notices half a second in a limit of many.
 _TICK_S = 0.5
-# Connections that are told 503 beside those that are served; above that they are cut without a word.
+# Connections that are told 503 beside those that are served, and may take their time to hear it; those above
+# that are told, and closed at once.
 _REFUSALS = 128
 
 
@@ -112,9 +113,12 @@ class Server:
             if self._timer is None:
                 self._tick()
         self._connections.add(connection)
-        if len(self._connections) > self.limits.connections + _REFUSALS:
-            connection.abort()
         return len(self._connections) <= self.limits.connections
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether even those that are refused are too many."""
+        return len(self._connections) > self.limits.connections + _REFUSALS
 
     def forget(self, connection: Connection) -> None:
         """A connection is lost."""
