@@ -69,11 +69,14 @@ class View:
     Whose objects a kind shows: none of it is stored, and each is made from one of kind *of* as it is read.
 
     *show* gets the stored object, to change or to take apart, and (namespace, name) -> a ConfigMap's data.
-    What it makes has the same namespace, name and resourceVersion.
+    What it makes has the same namespace, name and resourceVersion. *take* makes what is to be stored of an
+    object as somebody wrote it, which was validated; it may warn of what gets lost. Without it the kind can
+    be read, and not be written.
     """
 
     of: "Kind"
     show: Callable[[Resource, Callable[[str, str], Mapping[str, str]]], Resource]
+    take: Callable[[Resource, Defaults], Resource] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +95,7 @@ class Kind:
     appear     another role reports on an object, (namespace, name), that is not there
     reports    projection table in which another role reports on objects of this kind (`Context.projected`);
                members are named ns/name, ns/name/... or Kind/ns/name, and a change reconciles that object
-    view       where its objects are not stored, but shown: such a kind can be read, and not be written
+    view       where its objects are not stored, but shown: those of another kind, or of another version
     """
 
     group: str
@@ -128,6 +131,11 @@ class Kind:
     def stored(self) -> "Kind":
         """The kind whose objects are stored: this one, unless it is a view."""
         return self if self.view is None else self.view.of
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether its objects follow from others, and cannot be written."""
+        return self.view is not None and self.view.take is None
 
     @property
     def resource_name(self) -> str:
@@ -172,7 +180,8 @@ _by_name: dict[str, Kind] = {}
 def register(kind: Kind) -> Kind:
     """Make *kind* known; returns it. A second one of the same group, version and plural takes its place."""
     _by_path[(kind.group, kind.version, kind.plural)] = kind
-    _by_name[kind.full_name] = kind
+    if kind.view is None or kind.full_name != kind.stored.full_name:  # a name means what is stored
+        _by_name[kind.full_name] = kind
     return kind
 
 

@@ -50,6 +50,9 @@ class Objects:
                      admission: Defaults | None = None) -> Resource:
         """Store a new object; Failure 400, 404 (its namespace), 403, 409 or 422."""
         admission = admission or self.admission()
+        if kind.view is not None:
+            wish = _taken(kind, wish, admission)
+            return self.store.shown(kind, await self.create(kind.stored, namespace_, wish, admission))
         right = known(kind, lifecycle.check_shape(kind, wish), admission)
         new = lifecycle.born(kind, right, namespace=namespace_, now=admission.now)
         home = self._home(kind, namespace_, name(new))
@@ -91,6 +94,10 @@ class Objects:
                     admission: Defaults | None = None) -> Resource:
         """Replace an object by what *change* makes of a copy of it; again when somebody else was faster."""
         admission = admission or self.admission()
+        if kind.view is not None:
+            through = self._through(kind, change, admission)
+            changed = await self.patch(kind.stored, namespace_, name_, through, admission)
+            return self.store.shown(kind, changed)
 
         def revise(old: Resource, wish: Resource) -> Resource:
             new = lifecycle.revised(kind, old, known(kind, wish, admission))
@@ -104,8 +111,22 @@ class Objects:
                            admission: Defaults | None = None) -> Resource:
         """Replace the status of an object by the one that *change* makes; nothing else changes."""
         admission = admission or self.admission()
+        if kind.view is not None:
+            changed = await self.patch_status(kind.stored, namespace_, name_,
+                                              lambda old: self._with_status(kind, old, change), admission)
+            return self.store.shown(kind, changed)
         key = Key(kind.resource_name, namespace_, name_)
         return await self._change(key, kind, change, lifecycle.restatused, admission)
+
+    def _through(self, kind: Kind, change: Change, admission: Defaults) -> Change:
+        """What *change*, of an object as *kind* shows it, makes of one that is stored."""
+        return lambda old: _taken(kind, change(self.store.shown(kind, old)), admission)
+
+    def _with_status(self, kind: Kind, old: Resource, change: Change) -> Resource:
+        """*old*, which is stored, with metadata and status as *change* makes them of what *kind* shows."""
+        wish = lifecycle.check_shape(kind, change(self.store.shown(kind, resource.clone(old))))
+        spec = {key: value for key, value in old.items() if key != "status"}
+        return {**spec, **{key: wish[key] for key in ("metadata", "status") if key in wish}}
 
     async def _change(self, key: Key, kind: Kind, change: Change,
                       revise: Callable[[Resource, Resource], Resource], admission: Defaults) -> Resource:
@@ -143,6 +164,7 @@ class Objects:
         *propagation* is Background (also None), Foreground or Orphan; *preconditions* may name `uid` and
         `resourceVersion`. Failure 404, 403 or 409.
         """
+        kind = kind.stored
         if kind.full_name == "Namespace" and name_ in LASTING_NAMESPACES:
             raise failure.forbidden(kind, name_, "this namespace may not be deleted")
         for attempt in range(1, _ATTEMPTS + 1):
@@ -208,6 +230,15 @@ class Objects:
                 await self.patch(events, home, name_, lambda found: occurrence.repeated(found, now))
         except Failure as refused:
             log.info("event_not_recorded", about=about.get("name"), reason=reason, because=str(refused))
+
+
+def _taken(kind: Kind, wish: Any, admission: Defaults) -> Resource:
+    """What is to be stored of *wish*, an object as *kind* shows it; Failure 400 where that cannot be."""
+    assert kind.view is not None
+    assert kind.view.take is not None
+    right = known(kind, lifecycle.check_shape(kind, wish), admission)
+    admit(kind, right, None, admission)
+    return kind.view.take(right, admission)
 
 
 def _kind_of(wish: Resource) -> Kind:

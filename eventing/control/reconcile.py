@@ -60,7 +60,7 @@ class Reconciler:
         self._objects = objects
         self._store = objects.store
         self._clock = clock
-        self._kinds = {kind.resource_name: kind for kind in every()}
+        self._kinds = {kind.resource_name: kind for kind in every() if kind.view is None}
         self._tracks: dict[Key, set[Key]] = {}  # object -> what it tracks
         self._trackers: dict[Key, set[Key]] = {}  # the same, backwards
         self._own_writes: dict[Key, int] = {}  # the version that our last status write made

@@ -8,7 +8,7 @@ EventType: a type of event that can be consumed somewhere; what people browse, a
 
 Behind the flag `eventtype-auto-create`. An owner gets at most OWNED_LIMIT of them: types and sources may be
 without end (an id in the source), and a list that long is read by nobody. Versions v1beta1 and v1beta2 have
-the same fields; v1beta2 is the one that is stored.
+the same fields; v1beta2 is the one that is stored, and v1beta3 a view of it (eventtype_attributes.py).
 
 Source: knative.dev/eventing `pkg/apis/eventing/v1beta2`, `pkg/eventtype`, `pkg/reconciler/eventtype`.
 """

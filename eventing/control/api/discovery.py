@@ -100,4 +100,4 @@ def _legacy_resources(kind: Kind) -> list[dict[str, Any]]:
 
 
 def _allowed(kind: Kind, verbs: list[str]) -> list[str]:
-    return verbs if kind.view is None else [verb for verb in verbs if verb in _READ]
+    return [verb for verb in verbs if verb in _READ] if kind.is_read_only else verbs

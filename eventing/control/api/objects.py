@@ -78,7 +78,7 @@ async def item(request: Request, objects: Objects, target: Target) -> Response:
 def _check_verb(request: Request, target: Target) -> None:
     """Failure 405 for a change of what is only shown."""
     kind = target.kind
-    if kind.view is not None and request.method != "GET":
+    if kind.is_read_only and request.method != "GET":
         raise Failure(405, "MethodNotAllowed", f"{kind.resource_name} can be read, and not be written: each "
                       f"is made from the {kind.stored.kind} of its name, so change that")
 
