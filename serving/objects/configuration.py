@@ -84,9 +84,10 @@ async def reconcile(configuration: Resource, context: Context) -> None:
     ready = resource.condition(revision.get("status") or {}, READY) or {}
     if ready.get("status") == FALSE:
         message = f'Revision "{name}" failed with message: {ready.get("message", "")}.'
-        if resource.condition_status(status, READY) != FALSE:
-            await context.event(configuration, "Warning", "LatestCreatedFailed",
-                                f'Latest created revision "{name}" has failed')
+        if (resource.condition(status, READY) or {}).get("message") != message:
+            which = "ready" if status.get("latestReadyRevisionName") == name else "created"
+            await context.event(configuration, "Warning", f"Latest{which.capitalize()}Failed",
+                                f'Latest {which} revision "{name}" has failed')
         resource.set_condition(status, READY, FALSE, "RevisionFailed", message, now=now)
     elif status.get("latestReadyRevisionName") != name:
         resource.set_condition(status, READY, UNKNOWN, now=now)

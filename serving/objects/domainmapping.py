@@ -33,7 +33,6 @@ from serving.objects.hosts import served_url
 from serving.objects.route import naming
 
 _CONDITIONS = ("CertificateProvisioned", "DomainClaimed", "IngressReady", "ReferenceResolved")
-_NAME_LIMIT = 255  # RFC 1035, section 2.3.4
 _TLS = "spec.tls is not looked at: the data port speaks HTTP, a proxy before it may end TLS"
 _CLAIMED = "The domain name is already in use by another DomainMapping"
 _UNCLAIMED = 'no ClusterDomainClaim found for domain "{}"'
@@ -62,11 +61,8 @@ def _name_errors(mapping: Resource) -> list[FieldError]:
     name = resource.name(mapping)
     if resource.meta(mapping).get("generateName"):
         return [field.disallowed_fields("generateName")]
-    labels = name.split(".")
-    if len(labels) == 1:
-        wrong = f'should be a domain with at least two segments separated by dots, not "{name}"'
-    elif len(name) > _NAME_LIMIT or not all(names.is_dns_1123(label) for label in labels):
-        wrong = "must be a domain name (RFC 1123): labels of lower case letters, digits and '-'"
+    if complaint := names.not_fully_qualified(name):
+        wrong = f"name: {complaint}"
     elif name.endswith(f".{CLUSTER_DOMAIN}"):
         wrong = f'must not be a subdomain of cluster local domain "{CLUSTER_DOMAIN}"'
     else:

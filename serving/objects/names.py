@@ -83,6 +83,16 @@ def not_dns_1123_subdomain(name: str) -> list[str]:
     return complaints + ([] if is_right else [_SUBDOMAIN_WRONG])
 
 
+def not_fully_qualified(name: str) -> str:
+    """What keeps *name* from being a domain name, in Kubernetes' words; "" if it is one."""
+    if wrong := not_dns_1123_subdomain(name):
+        return f'Invalid value: "{name}": {",".join(wrong)}'
+    if "." not in name:
+        return f'Invalid value: "{name}": should be a domain with at least two segments separated by dots'
+    long = next((label for label in name.split(".") if len(label) > _NAME_LIMIT), None)
+    return "" if long is None else f'Invalid value: "{long}": {_TOO_LONG}'
+
+
 def not_qualified(name: str) -> list[str]:
     """What keeps *name* from being a qualified name, in Kubernetes' words; empty if it is one."""
     complaints = [f"name part {_TOO_LONG}"] if len(name) > _NAME_LIMIT else []

@@ -22,6 +22,23 @@ async def test_makes_revisions(cluster, configuration, healthy):
     assert status["latestCreatedRevisionName"] == "c-00003"
 
 
+async def test_events_of_failures(cluster, configuration, report, healthy):
+    """A revision that fails is an Event of its Configuration: one that never was ready, and one that was."""
+    def told():
+        return {(each["reason"], each["message"]) for each in cluster.plane.store.list(_events(cluster))
+                if each["reason"].endswith("Failed")}
+
+    await cluster.apply(configuration())
+    await report("c-00001", healthy=False, reason="ExitCode1", message="no")
+    created = ("LatestCreatedFailed", 'Latest created revision "c-00001" has failed')
+    await cluster.until(lambda: told() == {created})
+    await healthy("c-00001")
+    await cluster.until_condition(f"Configuration.{GROUP}", "c", "Ready", status="True")
+    await report("c-00001", healthy=False, reason="ExitCode2", message="no more")
+    ready = ("LatestReadyFailed", 'Latest ready revision "c-00001" has failed')
+    await cluster.until(lambda: told() == {created, ready})
+
+
 def _events(cluster):
     return next(kind for kind in cluster.plane.reconciler._kinds.values() if kind.kind == "Event")
 

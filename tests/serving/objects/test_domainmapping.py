@@ -146,8 +146,13 @@ async def test_target_without_a_host(cluster):
 
 
 @pytest.mark.parametrize(("name", "wrong"), [
-    ("shop", 'should be a domain with at least two segments separated by dots, not "shop"'),
-    ("Shop.example.com", "must be a domain name (RFC 1123): labels of lower case letters, digits and '-'"),
+    ("shop", 'name: Invalid value: "shop": should be a domain with at least two segments separated by dots'),
+    ("Shop.example.com",
+     ('name: Invalid value: "Shop.example.com": a lowercase RFC 1123 subdomain must consist of lower case '
+      "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. "
+      "'example.com', regex used for validation is "
+      "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')")),
+    (f"{'a' * 64}.com", f'name: Invalid value: "{"a" * 64}": must be no more than 63 characters'),
     ("a.svc.cluster.local", 'must not be a subdomain of cluster local domain "cluster.local"'),
 ])
 def test_name_is_judged(admit, name, wrong):
