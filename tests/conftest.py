@@ -107,7 +107,8 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Which process runs which tests."""
+    """Which process runs which tests, if there are several."""
+    config.option.loadscopereorder = False  # by_length knows better than the number of tests
     return shares.Shares(config, log)
 
 
@@ -178,7 +179,9 @@ def instances():
         yield make
     finally:
         for instance in made:
-            instance.stop(signal.SIGTERM)
+            instance.begin_to_stop()
+        for instance in made:
+            instance.wait_end()
         shutil.rmtree(root)
 
 
@@ -194,7 +197,7 @@ def instance(instances, options):
     made = instances(*options)
     made.start()
     yield made
-    made.stop()
+    made.begin_to_stop()  # the next tests need not wait for it
 
 
 @pytest.fixture

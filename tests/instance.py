@@ -125,10 +125,16 @@ class Instance:
         """All that `clarion up` printed."""
         return (self.data_dir / "up.log").read_text()
 
+    def begin_to_stop(self, how=signal.SIGINT):
+        """Tell it to stop, if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(how)
+
     def stop(self, how=signal.SIGINT):
         """Stop it and return its exit status."""
-        if self.process is None:
-            return None
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        return self.process.wait(timeout=60)
+        self.begin_to_stop(how)
+        return self.wait_end()
+
+    def wait_end(self):
+        """Its exit status, once it has ended; None if it never ran."""
+        return None if self.process is None else self.process.wait(timeout=60)

@@ -132,8 +132,9 @@ class System(Instance):
 
     def strangers(self):
         """Processes that should not be there when nothing happens."""
-        extra = [name for name in self.family().values() if name not in (*ROLES, _SPARE, _ZYGOTE)]
-        names = list(self.family().values())
+        # The zygote may be called `python3`: as its virtual environment calls it.
+        names = [_ZYGOTE if name.startswith(_ZYGOTE) else name for name in self.family().values()]
+        extra = [name for name in names if name not in (*ROLES, _SPARE, _ZYGOTE)]
         return extra + [name for name in set(names) if names.count(name) > (
             self.dispatchers if name == "clarion-dispatc" else 1)]
 

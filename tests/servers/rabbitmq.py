@@ -141,7 +141,7 @@ class RabbitMQ:
 
     def close(self):
         """Stop everything and remove what was stored."""
-        self.stop()
+        self.kill()  # its data goes with it
         self._epmd.terminate()
         self._epmd.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
