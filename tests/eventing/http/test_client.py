@@ -6,6 +6,7 @@ import pytest
 
 from eventing.errors import NoAnswer
 from eventing.http.client import Client, ClientLimits
+from tests.eventing.http.wire import LOOKS_OFTEN
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -235,7 +236,7 @@ async def test_a_timeout_closes_the_connection(start, client, until):
         exchange.on_disconnect = lambda: left.append(exchange)
         exchanges.append(exchange)
 
-    server = await start(handle)
+    server = await start(handle, **LOOKS_OFTEN)
     with pytest.raises(NoAnswer, match=r"^timeout: "):
         await client.request("GET", f"http://localhost:{server.port}/", [], timeout_s=0.05,
                              max_answer_bytes=9)
@@ -252,7 +253,7 @@ async def test_a_cancelled_request_closes_the_connection(start, client, until):
         exchange.on_disconnect = lambda: left.append(exchange)
         exchanges.append(exchange)
 
-    server = await start(handle)
+    server = await start(handle, **LOOKS_OFTEN)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(client.request("GET", f"http://localhost:{server.port}/", [], timeout_s=5,
                                                 max_answer_bytes=9))

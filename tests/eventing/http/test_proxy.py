@@ -7,7 +7,7 @@ import pytest
 
 from eventing.errors import NoAnswer
 from eventing.http.proxy import Proxy
-from tests.eventing.http.wire import GET
+from tests.eventing.http.wire import GET, LOOKS_OFTEN
 
 
 @pytest.fixture
@@ -29,10 +29,10 @@ async def front(stack, start, client, connect):
         async def connect(self):
             return await connect(self.server)
 
-    async def front(server_or_port):
+    async def front(server_or_port, **limits):
         port = server_or_port if isinstance(server_or_port, int) else server_or_port.port
         made = Front(("127.0.0.1", port))
-        made.server = await start(made.handle)
+        made.server = await start(made.handle, **limits)
         return made
 
     return front
@@ -190,7 +190,7 @@ async def test_a_client_that_leaves_takes_its_request_along(front, start, until,
         exchanges.append(exchange)
         exchange.collect(100, lambda _: None)
 
-    made = await front(await start(handle))
+    made = await front(await start(handle, **LOOKS_OFTEN), **LOOKS_OFTEN)
     wire = await made.connect()
     wire.send(*request_lines)
     await until(lambda: exchanges)

@@ -4,6 +4,8 @@ import asyncio
 
 PATIENCE_S = 5
 GET = (b"GET / HTTP/1.1", b"host: x")
+# Limits of a server that looks twenty times a second whether a silent client is still there.
+LOOKS_OFTEN = {"linger_s": 0.2}
 
 
 class Wire:
