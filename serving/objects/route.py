@@ -22,9 +22,9 @@ from eventing.control import field, resource
 from eventing.control.context import Context
 from eventing.control.field import FieldError
 from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, register
-from eventing.control.resource import TRUE, UNKNOWN, Resource
+from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
 from serving import duration
-from serving.objects import metadata, names, rollout, settings, shape, traffic
+from serving.objects import metadata, names, placeholders, rollout, settings, shape, traffic
 from serving.objects.configuration import CONFIGURATION
 from serving.objects.hosts import Naming, local_tags_errors
 from serving.objects.revision import REVISION
@@ -78,14 +78,31 @@ async def reconcile(route: Resource, context: Context) -> None:
                                now=now)
     else:
         resource.set_condition(status, "AllTrafficAssigned", TRUE, now=now)
-        rollouts = await _roll(route, assigned, context)
-        await _project(route, assigned, rollouts, named, context)
-        due_s = rollout.due_s(rollouts, _ns(now))
-        if due_s is not None:
-            context.requeue(due_s)
-        resource.set_condition(status, "IngressReady", *((TRUE,) if due_s is None else _ROLLING), now=now)
+        ingress = await _serve(route, assigned, named, context)
+        resource.set_condition(status, "IngressReady", *ingress, now=now)
     await _tell_revisions(route, configurations, context)
     resource.compute_ready(status, _CONDITIONS, now=now)
+
+
+async def _serve(route: Resource, assigned: list[traffic.Assignment], named: Naming,
+                 context: Context) -> tuple[str, ...]:
+    """Let the hosts lead to what is *assigned*, unless one of them is another Route's; IngressReady of it."""
+    namespace = resource.namespace(route)
+    for _, name, _ in placeholders.rivals(route):
+        context.track(ROUTE, namespace, name)
+    if label := _taken(route, context):
+        return FALSE, "NotOwned", placeholders.NOT_OWNED.format(label)
+    rollouts = await _roll(route, assigned, context)
+    await _project(route, assigned, rollouts, named, context)
+    due_s = rollout.due_s(rollouts, _ns(context.now))
+    if due_s is None:
+        return (TRUE,)
+    context.requeue(due_s)
+    return _ROLLING
+
+
+def _taken(route: Resource, context: Context) -> str:
+    return placeholders.taken(route, lambda name: context.store.get(ROUTE, resource.namespace(route), name))
 
 
 async def _targets(route: Resource, context: Context) -> tuple[dict[str, Resource], dict[str, Resource]]:
@@ -250,9 +267,10 @@ async def _mark(route: Resource, wanted: set[str], context: Context) -> None:
 
 async def finalize(route: Resource, context: Context) -> None:
     """Forget the hosts, and let the Revisions go to zero."""
-    named = naming(context)
-    tags = {target.get("tag") or "" for target in resource.spec(route).get("traffic") or ()}
-    hosts = {make(route, tag) for tag in {"", *tags} for make in (named.host, named.inner)}
+    named, hosts = naming(context), set()
+    if not _taken(route, context):  # else only what its status says is its own
+        tags = {target.get("tag") or "" for target in resource.spec(route).get("traffic") or ()}
+        hosts = {make(route, tag) for tag in {"", *tags} for make in (named.host, named.inner)}
     for name in hosts | _hosts(route, named):
         await context.project("routes", name, None)
     await _mark(route, set(), context)

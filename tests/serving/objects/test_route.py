@@ -145,6 +145,31 @@ async def test_a_tag_that_is_for_inner_use(cluster, configuration, healthy):
         "r.default.localhost", "t-r.default.localhost"})
 
 
+async def test_a_host_has_one_owner(cluster, configuration, healthy):
+    """A Route called like the host of a tag waits until that goes, and takes nothing along when it goes."""
+    await cluster.apply(configuration())
+    await healthy("c-00001")
+    await cluster.apply(route())
+    await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
+    other = route().replace("name: r", "name: t-r", 1).replace(", tag: t", "")
+    await cluster.apply(other)
+    waiting = await cluster.until_condition(f"Route.{GROUP}", "t-r", "Ready", status="False")
+    assert (waiting["reason"], waiting["message"]) == (
+        "NotOwned", 'There is an existing placeholder Service "t-r" that we do not own.')
+    before = await cluster.projected("routes")
+    assert before["t-r.default.localhost"]["service"] == "default/r"
+
+    await cluster.delete(f"Route.{GROUP}", "t-r")
+    await cluster.until(lambda: cluster.get(f"Route.{GROUP}", "t-r") is None)
+    assert await cluster.projected("routes") == before
+    await cluster.apply(other)
+    await cluster.until_condition(f"Route.{GROUP}", "t-r", "Ready", status="False")
+    await cluster.delete(f"Route.{GROUP}", "r")
+    await cluster.until_condition(f"Route.{GROUP}", "t-r", "Ready", status="True")
+    routes = await cluster.until_projected("routes", lambda routes: set(routes) == {"t-r.default.localhost"})
+    assert routes["t-r.default.localhost"]["service"] == "default/t-r"
+
+
 async def test_scheme_of_a_proxy(cluster, configuration, healthy):
     """Where a proxy ends TLS, URLs say so; addresses, which this machine's roles use, stay as they are."""
     await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-network, namespace: "
