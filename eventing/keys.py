@@ -18,6 +18,8 @@ slot of a Redis Cluster and one server-side function may touch them together.
 | `{clarion:source:UID}:pages` | hash | page -> place: what the source UID must know of its server's objects, sources/ledger.py | sources role | with its object, or 30 days after it was last written |
 | `{clarion:source:UID}:ledger` | hash | `page uid` -> JSON, an outline of the object with that uid | sources role | likewise |
 | `clarion:dispatchers` | sorted set | name of a living dispatcher, scored by the Unix ms until which that holds | dispatcher | 2 s after its dispatcher |
+| `{clarion:turns:UID}:had` | sorted set | `p/epoch`: a partition that may send to the trigger UID, scored by the Unix ms until which that holds | dispatcher | 3 s after it was last kept |
+| `{clarion:turns:UID}:waiting`, `:seen` | sorted set | the same of those that wait, scored by the Unix ms since when, and until when they are believed | dispatcher | likewise |
 | `{ns/broker/p}:events` | stream | one entry an event: `a` attributes JSON, `d` data | append | retention |
 | `{ns/broker/p}:held` | stream | entries like those of `events`, not due yet | append | moved to `events` when due |
 | `{ns/broker/p}:due` | sorted set | id in `held`, scored by the Unix ms at which it is due | append | likewise |
@@ -72,6 +74,8 @@ DELIVERY = {"retry": int, "backoff_policy": "linear"|"exponential", "backoff_s":
 Retry-After is heard: the precedence of Trigger over Broker (Knative) is settled by the reconciler, so the data plane reads one record.
 """
 
+import functools
+
 TABLES_CHANNEL = "clarion:tables"
 DISPATCHERS = "clarion:dispatchers"
 
@@ -80,6 +84,8 @@ OBJECTS = "{clarion:objects}"
 OBJECT_VERSION = "{clarion:objects}:version"
 OBJECT_LOG = "{clarion:objects}:log"
 CONTROL_LEASE = "clarion:control:lease"
+
+_KNOWN_PARTITIONS = 1024  # whose names need not be made anew for each event
 
 
 def table(name: str) -> str:
@@ -97,9 +103,15 @@ def partition_tag(broker: str, partition: int) -> str:
     return f"{{{broker}/{partition}}}"
 
 
+@functools.lru_cache(_KNOWN_PARTITIONS)
 def events(broker: str, partition: int) -> str:
     """Stream of the events of one partition; it is the archive too."""
     return f"{partition_tag(broker, partition)}:events"
+
+
+def turns(uid: str) -> str:
+    """Hash tag of the turns that partitions take at the trigger *uid*."""
+    return f"{{clarion:turns:{uid}}}"
 
 
 def source_place(uid: str) -> str:

@@ -10,13 +10,14 @@ How fast and in which order one trigger is served: annotations on the Trigger, r
     clarion.dev/batch                            50,200ms: so many events in a request, or what came meanwhile
     clarion.dev/max-age                          PT1H: after that an event gets no further attempt
 
-A broker of several partitions has an owner for each, and each takes its share of concurrency and rate, at
-least 1 at once; a key holds within each. `Flow.spread` says what that comes to. Pure.
+A broker of several partitions has an owner for each, and each takes its share of concurrency and rate. A
+limit that is less than they are many holds because they take turns (turns.py): `Flow.share` says how many.
+Pure.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eventing import cesql, duration
 from eventing.errors import ClarionError
@@ -62,6 +63,7 @@ class Flow:
     batch_events: int = 1
     linger_s: float = 0.0
     max_age_s: float | None = None
+    turns: int | None = None  # partitions that may send at a time, where that is not all of them
 
     @property
     def is_timed(self) -> bool:
@@ -69,29 +71,16 @@ class Flow:
         return self is not PLAIN and (self.is_ordered or self.rate_per_s is not None or self.batch_events > 1)
 
     def share(self, partition: int, partitions: int) -> "Flow":
-        """Part of the limits that falls to one of several partitions."""
+        """Part of the limits that falls to one of several partitions; all parts together are no more."""
         if partitions <= 1 or (self.concurrency is None and self.rate_per_s is None):
             return self
-        limit = self.concurrency
-        if limit is not None and self.key_of is None:
-            limit = max(1, limit // partitions + (partition < limit % partitions))
+        limit, turns = self.concurrency, None
+        if limit is not None:
+            turns = limit if limit < partitions else None
+            more = self.key_of is None and partition < limit % partitions
+            limit = 1 if turns else limit // partitions + more
         rate = None if self.rate_per_s is None else self.rate_per_s / partitions
-        return Flow(self.is_ordered, self.waits_for_poison, limit, self.key_of, rate,
-                    self.batch_events, self.linger_s, self.max_age_s)
-
-    def spread(self, partitions: int) -> str:
-        """What a limit on requests comes to over *partitions*, for a person; "" where it is kept exactly."""
-        limit = self.concurrency
-        if limit is None or partitions <= 1:
-            return ""
-        if self.key_of is not None:
-            return (f"{CONCURRENCY_KEY} holds within each of {partitions} partitions: up to "
-                    f"{limit * partitions} requests at once for one value, unless its events share a "
-                    "partitionkey")
-        if limit >= partitions:
-            return ""
-        return (f"concurrency {limit} over {partitions} partitions: up to {partitions} requests at once, "
-                "1 in each")
+        return replace(self, concurrency=limit, rate_per_s=rate, turns=turns)
 
 
 PLAIN = Flow()

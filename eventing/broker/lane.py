@@ -122,7 +122,7 @@ class Lane:
 
     __slots__ = ("_next_at", "behind", "counts", "flow", "generation", "is_gone", "letter_route", "name",
                  "namespace", "open", "open_requests", "open_units", "policy", "queue", "queue_units",
-                 "route", "subscriber", "taken", "tell_unjudged_at", "uid", "unjudged")
+                 "route", "subscriber", "taken", "tell_unjudged_at", "turn_until", "uid", "unjudged")
 
     def __init__(self, uid: str, name: str) -> None:
         """*name* is `namespace/trigger`."""
@@ -144,6 +144,7 @@ class Lane:
         # Members of the backlog that are in the queue or open, or leave it with the next commit.
         self.taken: set[str] = set()
         self.is_gone = False
+        self.turn_until = 0.0  # until when it may send, where partitions take turns: `time.monotonic()`
         self.counts = Counts()
         self.unjudged = 0  # events since that was told, and when to tell of the next: `time.monotonic()`
         self.tell_unjudged_at = 0.0
@@ -198,7 +199,7 @@ class Lane:
         if not self.queue or self.open_units >= budget.window:
             return []
         flow = self.flow
-        if flow.concurrency is not None and flow.key_of is None and self.open_requests >= flow.concurrency:
+        if flow.concurrency is not None and not self._may_open(flow.concurrency, now):
             return []
         if flow.rate_per_s is not None and self._next_at > now:
             return []
@@ -214,6 +215,12 @@ class Lane:
             if flow.rate_per_s is not None:
                 self._next_at = max(self._next_at, now - _RATE_SLACK_S) + 1 / flow.rate_per_s
         return taken
+
+    def _may_open(self, limit: int, now: float) -> bool:
+        """Whether *limit* allows another request; that of keys is the queue's affair."""
+        if self.flow.turns is not None and self.turn_until <= now:
+            return False
+        return self.flow.key_of is not None or self.open_requests < limit
 
     def wake_at(self, now: float) -> float | None:
         """When `next` may give something that it does not give *now*, because of the time alone."""

@@ -18,6 +18,7 @@ next owner sends it again.
 
 import asyncio
 import contextlib
+import operator
 import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
@@ -41,6 +42,7 @@ from eventing.broker.reader import Entries, Reader
 from eventing.broker.sender import Sender
 from eventing.broker.settings import Settings
 from eventing.broker.stream import decode_row
+from eventing.broker.turns import Turns
 from eventing.broker.upkeep import Upkeep
 from eventing.event import Event
 from eventing.projection import Record
@@ -62,6 +64,8 @@ _STORE_AWAY = (redis.exceptions.RedisError, OSError, TimeoutError)
 _UNREAD = Event({})
 
 log = structlog.get_logger(__name__)
+
+_under_way = operator.attrgetter("open_units")
 
 
 class Partition:
@@ -88,6 +92,7 @@ class Partition:
         self._page: Page | None = None  # turned, and not known to be committed
         self._commits = 0
         self._drawer = Drawer(lease, self._ledger, self._by_uid)
+        self._turns = Turns(store, f"{number}/{self._grant.epoch}")
         self._gone: list[str] = list(self._grant.backlogs)  # uids to be forgotten, unless they are adopted
         self._woken: set[Lane] = set()  # got something to send from the page that is being read
         self._committed_at = self._swept_at = 0.0
@@ -175,7 +180,7 @@ class Partition:
             # Refused at admission; one that was there before is served as if it said nothing.
             log.warning("annotation not understood", trigger=lane.name, error=str(error))
             flow = PLAIN
-        lane.follow(flow)
+        self._turns.follow(lane, flow)
         lane.subscriber = record.get("subscriber") or ""
         lane.policy = policy_of(record.get("delivery"), max_age_s=flow.max_age_s, waits=flow.waits_for_poison)
         lane.route = self._sender.route(
@@ -218,6 +223,7 @@ class Partition:
             others = [tasks.create_task(self._until_fenced(self._keep())),
                       tasks.create_task(self._until_fenced(
                           self.upkeep.run(self._by_uid, lambda: self._cursor))),
+                      tasks.create_task(self._turns.run(self._courier.pump)),
                       tasks.create_task(held.release(self._store, self.broker, self.number))]
             try:
                 await self._over.wait()
@@ -237,6 +243,7 @@ class Partition:
         with contextlib.suppress(*_STORE_AWAY):
             while self._grant.until and (self._page is not None or self._ledger.is_dirty):
                 await self._commit()
+            await self._turns.leave()
             await self._lease.release()
 
     async def _until_fenced(self, work: Coroutine[Any, Any, None]) -> None:
@@ -265,8 +272,10 @@ class Partition:
         for entry_id, fields in entries:
             self._cursor = entry_id.decode()
             self._take(Entry(self._cursor, decode_row(fields), now))
-        while self._woken:
-            self._courier.pump(self._woken.pop())
+        # Who has least under way goes first: so nobody waits for what goes to one who is slow anyway.
+        for lane in sorted(self._woken, key=_under_way):
+            self._courier.pump(lane)
+        self._woken.clear()
         self._work.set()
         return self._has_room()
 

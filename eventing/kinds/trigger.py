@@ -248,20 +248,10 @@ def _report_lanes(trigger: Resource, partitions: int, context: Context) -> None:
     is_matched = all({key: lane.get(key) for key in wanted} == wanted for lane in lanes)
     status, now = resource.status(trigger), context.now
     if is_matched:
-        spread = _spread(trigger, partitions)
-        resource.set_condition(status, "SubscriptionReady", TRUE, "LimitOfEachPartition" if spread else "",
-                               spread, now=now)
+        resource.set_condition(status, "SubscriptionReady", TRUE, now=now)
     else:
         resource.set_condition(status, "SubscriptionReady", UNKNOWN, "SubscriptionNotConfigured",
                                "Subscription has not yet been reconciled.", now=now)
-
-
-def _spread(trigger: Resource, partitions: int) -> str:
-    """What the Trigger's limit comes to over several partitions; "" if it is what it says."""
-    try:
-        return flow_of(resource.annotations(trigger)).spread(partitions)
-    except FlowInvalid:  # from before it was refused; the data plane serves the Trigger without limits
-        return ""
 
 
 async def finalize(trigger: Resource, context: Context) -> None:

@@ -41,37 +41,32 @@ def test_key():
     assert found.key_of({"source": "/s", "subject": "x"}) == "/sx"
 
 
-@pytest.mark.parametrize(("limit", "partitions", "shares"), [
-    (10, 3, [4, 3, 3]),
-    (2, 3, [1, 1, 1]),
-    (5, 1, [5]),
+@pytest.mark.parametrize(("limit", "partitions", "shares", "turns"), [
+    (10, 3, [4, 3, 3], None),
+    (3, 3, [1, 1, 1], None),
+    (2, 3, [1, 1, 1], 2),
+    (1, 4, [1, 1, 1, 1], 1),
+    (5, 1, [5], None),
 ])
-def test_partitions_share_a_limit(limit, partitions, shares):
-    """What a trigger may have at once is divided among its broker's partitions."""
+def test_partitions_share_a_limit(limit, partitions, shares, turns):
+    """What a trigger may have at once is divided among its broker's partitions; or they take turns."""
     whole = flow_of({flow.CONCURRENCY: str(limit), flow.RATE: "30/s"})
 
     parts = [whole.share(number, partitions) for number in range(partitions)]
     assert [part.concurrency for part in parts] == shares
+    assert {part.turns for part in parts} == {turns}
     assert sum(part.rate_per_s for part in parts) == pytest.approx(30)
+    assert sum(sorted(shares)[-(turns or partitions):]) == limit
 
 
-@pytest.mark.parametrize(("annotations", "partitions", "says"), [
-    ({flow.CONCURRENCY: "1"}, 4, "concurrency 1 over 4 partitions: up to 4 requests at once, 1 in each"),
-    ({flow.CONCURRENCY: "5"}, 4, ""),
-    ({flow.CONCURRENCY: "1"}, 1, ""),
-    ({flow.RATE: "1/s"}, 4, ""),
-    ({flow.CONCURRENCY_KEY: "subject", flow.CONCURRENCY: "2"}, 4,
-     ("clarion.dev/concurrency-key holds within each of 4 partitions: up to 8 requests at once for one "
-      "value, unless its events share a partitionkey")),
-])
-def test_what_a_limit_comes_to(annotations, partitions, says):
-    """Where partitions make a limit larger than it looks, it is told how large; nowhere else."""
-    found = flow_of(annotations)
+@pytest.mark.parametrize(("limit", "share", "turns"), [(1, 1, 1), (3, 1, 3), (4, 1, None), (9, 2, None)])
+def test_partitions_share_the_limit_of_a_key(limit, share, turns):
+    """Of a value, too, no more than the limit is sent by those that may send."""
+    whole = flow_of({flow.CONCURRENCY: str(limit), flow.CONCURRENCY_KEY: "subject"})
 
-    assert found.spread(partitions) == says
-    if found.key_of is None and found.concurrency is not None:
-        shares = [found.share(number, partitions).concurrency for number in range(partitions)]
-        assert (sum(shares) > found.concurrency) is bool(says)
+    parts = [whole.share(number, 4) for number in range(4)]
+    assert {(part.concurrency, part.turns) for part in parts} == {(share, turns)}
+    assert share * (turns or 4) <= limit
 
 
 @pytest.mark.parametrize(("annotations", "named"), [

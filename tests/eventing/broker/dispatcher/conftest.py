@@ -2,8 +2,12 @@
 
 import asyncio
 import contextlib
+import os
+import subprocess
+import sys
 import time
 import uuid
+from pathlib import Path
 
 import orjson
 import pytest
@@ -21,6 +25,7 @@ from eventing.http import server
 from eventing.runtime import Runtime, end
 
 BROKER = "shop/default"
+PROGRAM = Path(__file__).with_name("process.py")
 
 
 class Subscriber:
@@ -59,6 +64,52 @@ class Subscriber:
             self.received.append((event, dict(exchange.headers)))
             self.answer(exchange, event)
         exchange.collect(1 << 24, take)
+
+
+class Overlap:
+    """Answers after a moment, and notes how many requests were open at once, in all and per subject."""
+
+    def __init__(self, subscriber):
+        self.most = 0
+        self.most_of_one = 0
+        self._open = []
+        subscriber.answer = self.answer
+
+    def answer(self, exchange, event):
+        subject = event.attributes.get("subject", "")
+        self._open.append(subject)
+        self.most = max(self.most, len(self._open))
+        self.most_of_one = max(self.most_of_one, self._open.count(subject))
+
+        def respond():
+            self._open.remove(subject)
+            exchange.respond(200)
+        asyncio.get_running_loop().call_later(0.005, respond)
+
+
+class Process:
+    """A dispatcher process."""
+
+    def __init__(self, socket, directory):
+        self._popen = subprocess.Popen([sys.executable, str(PROGRAM), str(socket), str(directory)],
+                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.pid = self._popen.pid
+
+    async def ready(self):
+        line = b""
+        while line != b"ready\n":  # log lines come first
+            line = await asyncio.to_thread(self._popen.stdout.readline)
+            assert line, "the dispatcher ended"
+        return self
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def end(self):
+        if self._popen.poll() is None:
+            self._popen.kill()
+        self._popen.wait()
+        self._popen.stdout.close()
 
 
 class Bench:
@@ -291,3 +342,22 @@ def delivery():
         return {"retry": 0, "backoff_policy": "linear", "backoff_s": 0.001, "timeout_s": None,
                 "dead_letter_url": None, "format": None} | more
     return make
+
+
+@pytest.fixture
+async def start(valkey_socket, tmp_path):
+    """Starts dispatcher processes, and ends them after the test."""
+    processes = []
+
+    async def start():
+        processes.append(Process(valkey_socket, tmp_path))
+        return await processes[-1].ready()
+    yield start
+    for process in processes:
+        process.end()
+
+
+@pytest.fixture
+def overlap(subscriber):
+    """How many requests `subscriber` has open at once, each for a moment."""
+    return Overlap(subscriber)

@@ -4,55 +4,10 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from pathlib import Path
-
-import pytest
 
 from eventing.broker.flow import ORDER
-
-PROGRAM = Path(__file__).with_name("process.py")
-
-
-class Process:
-    """A dispatcher process."""
-
-    def __init__(self, socket, directory):
-        self._popen = subprocess.Popen([sys.executable, str(PROGRAM), str(socket), str(directory)],
-                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.pid = self._popen.pid
-
-    async def ready(self):
-        line = b""
-        while line != b"ready\n":  # log lines come first
-            line = await asyncio.to_thread(self._popen.stdout.readline)
-            assert line, "the dispatcher ended"
-        return self
-
-    def signal(self, number):
-        os.kill(self.pid, number)
-
-    def end(self):
-        if self._popen.poll() is None:
-            self._popen.kill()
-        self._popen.wait()
-        self._popen.stdout.close()
-
-
-@pytest.fixture
-async def start(valkey_socket, tmp_path):
-    """Starts dispatcher processes, and ends them after the test."""
-    processes = []
-
-    async def start():
-        processes.append(Process(valkey_socket, tmp_path))
-        return await processes[-1].ready()
-    yield start
-    for process in processes:
-        process.end()
 
 
 async def owner(bench):

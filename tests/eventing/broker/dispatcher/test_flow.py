@@ -1,35 +1,12 @@
 """Flow control: what a subscriber sees of a trigger's limits."""
 
-import asyncio
 import time
 
 from eventing.broker.flow import BATCH, CONCURRENCY, CONCURRENCY_KEY, MAX_AGE, RATE
 
 
-class Overlap:
-    """Answers after a moment, and notes how many requests were open at once, in all and per subject."""
-
-    def __init__(self, subscriber):
-        self.most = 0
-        self.most_of_one = 0
-        self._open = []
-        subscriber.answer = self.answer
-
-    def answer(self, exchange, event):
-        subject = event.attributes.get("subject", "")
-        self._open.append(subject)
-        self.most = max(self.most, len(self._open))
-        self.most_of_one = max(self.most_of_one, self._open.count(subject))
-
-        def respond():
-            self._open.remove(subject)
-            exchange.respond(200)
-        asyncio.get_running_loop().call_later(0.005, respond)
-
-
-async def test_concurrency(bench, subscriber, eventually):
+async def test_concurrency(bench, subscriber, eventually, overlap):
     """Never more requests at once than the trigger says, over queue and backlog."""
-    overlap = Overlap(subscriber)
     await bench.dispatcher()
     await bench.trigger("mine", subscriber.url, annotations={CONCURRENCY: "3"})
 
@@ -40,9 +17,8 @@ async def test_concurrency(bench, subscriber, eventually):
     assert sorted(map(int, subscriber.ids)) == list(range(400))
 
 
-async def test_concurrency_of_a_key(bench, subscriber, eventually):
+async def test_concurrency_of_a_key(bench, subscriber, eventually, overlap):
     """Each value of the expression has its own limit."""
-    overlap = Overlap(subscriber)
     await bench.dispatcher()
     await bench.trigger("mine", subscriber.url, annotations={CONCURRENCY: "2", CONCURRENCY_KEY: "subject"})
 
@@ -114,9 +90,8 @@ async def test_an_event_can_be_too_old_for_another_attempt(bench, subscriber, de
     assert 1 < letter.attempts < 10
 
 
-async def test_limits_can_change(bench, subscriber, eventually):
+async def test_limits_can_change(bench, subscriber, eventually, overlap):
     """A new generation's limits hold for what waits already."""
-    overlap = Overlap(subscriber)
     await bench.dispatcher()
     record = await bench.trigger("mine", subscriber.url, annotations={RATE: "1/h"})
     await bench.send(*range(100))
