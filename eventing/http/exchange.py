@@ -60,6 +60,7 @@ class Exchange:
     answered = False  # the answer has ended
     keep_alive = True  # the client would go on using the connection
     old = False  # HTTP/1.0: no chunked answers
+    trailers: Collection[Header] = ()  # what came behind the request's body, once that is complete
     on_disconnect: Callable[[], None] = staticmethod(_nothing)  # the client left before its answer ended
     on_drain: Callable[[], None] = staticmethod(_nothing)  # `writable` became true again
 
@@ -70,6 +71,7 @@ class Exchange:
     _receiver: BodyReceiver | None = None
     _paused = False
     _rest_bytes: int | None = None  # of an answer with Content-Length
+    _trailers: Collection[Header] = ()  # of the answer
     _framing = "length"  # of the answer's body: length, chunked, close, none, raw
 
     def __init__(self, connection: "Connection", method: bytes, target: bytes, headers: list[Header]) -> None:
@@ -218,9 +220,18 @@ class Exchange:
             self.abort()
             return
         if self._framing == "chunked":
-            self._connection.write(b"0\r\n\r\n")
+            self._connection.write(wire.last_chunk(self._trailers))
         self.answered = True
         self._connection.finished(self)
+
+    def hint(self, status: int, headers: Collection[Header]) -> None:
+        """Give an interim answer, which no client of HTTP/1.0 understands."""
+        if not self.started and not self.old:
+            self._connection.write(b"%b%b\r\n" % (wire.status_line(status), wire.encode(headers)))
+
+    def trail(self, headers: Collection[Header]) -> None:
+        """Have *headers* behind the answer's body, if it is chunked."""
+        self._trailers = headers
 
     def upgrade(self, headers: Collection[Header], receiver: BodyReceiver) -> None:
         """Answer 101; from now on the client's bytes go to *receiver* and `write` sends bytes as they are."""

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from eventing.errors import NoAnswer
 from eventing.http import wire
+from eventing.http.aside import Aside
 from eventing.http.client import Address, Client, Upstream
 from eventing.http.exchange import Exchange
 from eventing.http.wire import Header
@@ -100,7 +101,7 @@ class _Body:
         if self._kept_bytes > _KEPT_BYTES:
             self._kept = None
         if self._ended:
-            upstream.end()
+            upstream.end(self._exchange.trailers)
         self._exchange.resume_body()
 
     def rewind(self) -> bool:
@@ -128,13 +129,13 @@ class _Body:
     def end(self) -> None:
         self._ended = True
         if self._upstream is not None:
-            self._upstream.end()
+            self._upstream.end(self._exchange.trailers)
 
     def aborted(self) -> None:
         self._leave()
 
 
-class Forward:
+class Forward(Aside):
     """One exchange on its way to one address; takes the answer. Made by Proxy."""
 
     def __init__(self, proxy: "Proxy", exchange: Exchange, address: Address, on_answer: Callable[[int], None],

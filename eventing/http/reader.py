@@ -107,12 +107,13 @@ class Reader(asyncio.Protocol, abc.ABC):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; those after a chunked body land in a list that nobody reads."""
+        """A header, or behind a chunked body a trailer."""
         self._headers.append((name.lower(), value.rstrip()))
 
     def on_headers_complete(self) -> None:
         """Make the exchange, and give it to the handler if it is its turn."""
         if self._deaf or self._reparsed:
+            self._headers = []
             return
         parser = self._parser
         # Connection is the only Reader there is; a cast would cost as much as the line.
@@ -152,6 +153,8 @@ class Reader(asyncio.Protocol, abc.ABC):
             return
         self._incoming = None
         exchange.complete = True
+        if self._headers:
+            exchange.trailers, self._headers = self._headers, []
         if exchange is not self._current:
             return
         if exchange.answered:

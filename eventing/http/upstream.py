@@ -10,14 +10,16 @@ bounded here, bodies by whoever receives them (`fail`, `pause`). It knows nothin
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol, cast
+from collections.abc import Callable, Collection
+from typing import Protocol, cast, runtime_checkable
 
 import httptools
 
 from eventing.errors import NoAnswer
 from eventing.http import promptly, wire
 from eventing.http.wire import Header
+
+_UNTOLD = frozenset({100, 101})  # interim answers that are between two neighbours
 
 
 class AnswerReceiver(Protocol):
@@ -48,6 +50,17 @@ class WholeReceiver(AnswerReceiver, Protocol):
 
     def whole(self, status: int, answer: bytes) -> None:
         """The *answer* as it came; the connection is free again already."""
+
+
+@runtime_checkable
+class AsideReceiver(Protocol):
+    """One who wants what comes beside an answer, too; asked for only where there is something."""
+
+    def interim(self, status: int, headers: Collection[Header]) -> None:
+        """An interim answer, neither 100 nor 101; the final one follows."""
+
+    def trailers(self, headers: Collection[Header]) -> None:
+        """What came behind the body; `end` follows."""
 
 
 class Owner(Protocol):
@@ -155,8 +168,8 @@ class Upstream(asyncio.Protocol):
             chunk = b"%x\r\n%b\r\n" % (len(chunk), chunk)
         self._transport.write(chunk)
 
-    def end(self) -> None:
-        """The request ends, or this side of the raw bytes."""
+    def end(self, trailers: Collection[Header] = ()) -> None:
+        """The request ends, with *trailers* if it is chunked, or this side of the raw bytes."""
         if self._lost:
             return
         if self._raw:
@@ -165,7 +178,7 @@ class Upstream(asyncio.Protocol):
         elif not self._sent:
             self._sent = True
             if self._chunked:
-                self._transport.write(b"0\r\n\r\n")
+                self._transport.write(wire.last_chunk(trailers))
 
     def pause(self) -> None:
         """Take no more of the answer for now."""
@@ -264,7 +277,7 @@ class Upstream(asyncio.Protocol):
             self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; those after a chunked body are not for anybody."""
+        """A header; those after a chunked body are its trailers."""
         self._headers.append((name.lower(), value.rstrip()))
 
     def on_headers_complete(self) -> None:
@@ -278,6 +291,8 @@ class Upstream(asyncio.Protocol):
             self._eager = None
             if status == 101 and not self._offers_upgrade:  # noqa: PLR2004  Switching Protocols
                 self.fail("garbage", "101 without having been asked to switch")
+            elif status not in _UNTOLD and isinstance(receiver, AsideReceiver):
+                receiver.interim(status, self._headers)
             return
         self._answering = True
         headers, self._headers = self._headers, []
@@ -343,6 +358,8 @@ class Upstream(asyncio.Protocol):
             self._dirty = True
             self._transport.close()
         if eager is None:
+            if self._headers and isinstance(receiver, AsideReceiver):
+                receiver.trailers(self._headers)
             receiver.end()
         else:
             eager.whole(self._status, answer)

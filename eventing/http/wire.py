@@ -15,7 +15,7 @@ Header = tuple[bytes, bytes]
 # RFC 9110, section 7.6.1, and the two that browsers and old proxies added.
 HOP_BY_HOP = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
-    b"trailer", b"transfer-encoding", b"upgrade",
+    b"transfer-encoding", b"upgrade",
     b"expect",  # end to end by the book, but the server here answers it itself
 })
 
@@ -78,6 +78,16 @@ def find(headers: Iterable[Header], name: bytes) -> bytes | None:
 def without_framing(headers: Iterable[Header]) -> list[Header]:
     """*headers* without those that say where the body ends: whoever writes the message says that."""
     return [header for header in headers if header[0] not in _FRAMING]
+
+
+def last_chunk(trailers: Collection[Header] = ()) -> bytes:
+    """The end of a chunked body, and behind it *trailers* but for those that belong into a head."""
+    if not trailers:
+        return b"0\r\n\r\n"
+    try:
+        return b"0\r\n%b\r\n" % encode(without_framing(end_to_end(trailers)))
+    except BadHeader:
+        return b"0\r\n\r\n"
 
 
 def end_to_end(headers: Collection[Header]) -> list[Header]:

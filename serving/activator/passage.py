@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 from eventing.errors import NoAnswer
 from eventing.http import wire
+from eventing.http.aside import Aside
 from eventing.http.client import Address, Upstream
 from eventing.http.exchange import Exchange
 from eventing.http.wire import Header
@@ -57,12 +58,11 @@ def _nothing() -> None:
     """What happens when the client of a request that is over leaves."""
 
 
-class Passage:
+class Passage(Aside):
     """One request. It is the Ticket of the breaker and the receiver of both bodies."""
 
     # Defaults stand on the class: most requests change few of them.
     spoke = 0  # the wheel's
-
     _slot: Slot | None = None
     _upstream: Upstream | None = None
     _request = b""  # all of it, unless it is streamed

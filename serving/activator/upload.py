@@ -43,7 +43,7 @@ class Upload:
     def end(self) -> None:
         """That was all."""
         self._sender.uploaded()
-        self._upstream.end()
+        self._upstream.end(self._exchange.trailers)
 
     def aborted(self) -> None:
         """The rest will never come."""

@@ -21,6 +21,8 @@ ANSWERS = {
     b"/halves": [b"HTTP/1.1 200 OK\r\n" + DATE + b"content-length: 4\r\n\r\nok", b"ok"],
     b"/head-first": [b"HTTP/1.1 200 OK\r\n" + DATE + b"transfer-encoding: chunked\r\n\r\n",
                      b"2\r\nok\r\n0\r\n\r\n"],
+    b"/trailers": [b"HTTP/1.1 200 OK\r\n" + DATE + b"Trailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n"
+                   b"2\r\nok\r\n0\r\nX-Sum: 7\r\nKeep-Alive: 9\r\n\r\n"],
     b"/interim": [b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\nHTTP/1.1 200 OK\r\n" + DATE
                   + b"content-length: 2\r\n\r\nok"],
 }
@@ -37,6 +39,10 @@ def serve(connection):
         size = sum(int(line.split(b":")[1]) for line in lines if line.lower().startswith(b"content-length:"))
         while len(data) < size:
             data += connection.recv(65536)
+        if b"transfer-encoding" in head:
+            while b"\r\n0\r\n" not in data or not data.endswith(b"\r\n\r\n"):
+                data += connection.recv(65536)
+            size = len(data)
         body, data = data[:size], data[size:]
         path = lines[0].split()[1]
         said = head + b"\r\n\r\n" + body
@@ -86,12 +92,38 @@ async def test_whole_answers_pass_as_they_are(warm):
 
 
 async def test_what_is_for_one_hop_stays_there(warm):
-    """Connection, what it names, and interim answers do not pass; a date is added where there is none."""
+    """Connection and what it names do not pass; a date is added where there is none."""
     answer = (await warm.ask(b"/hop")).lower()
     assert b"x-secret" not in answer
     assert b"keep-alive" not in answer
-    assert b"early" not in await warm.ask(b"/interim")
     assert b"date: " in await warm.ask(b"/dateless")
+
+
+async def test_what_comes_beside_an_answer(warm, house):
+    """Early hints pass before an answer and trailers behind it; not to a client of HTTP/1.0."""
+    for _ in range(2):
+        hinted = await warm.ask(b"/interim")
+        assert hinted.startswith(b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\nHTTP/1.1 200 OK\r\n")
+        trailed = await warm.ask(b"/trailers", end=b"x-sum: 7\r\n\r\n")
+        assert b"\r\ntrailer: x-sum\r\n" in trailed.lower()
+        assert trailed.endswith(b"\r\n2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n")
+    for path in (b"/interim", b"/trailers"):
+        reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
+        writer.write(b"GET %b HTTP/1.0\r\nhost: a\r\n\r\n" % path)
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.endswith(b"\r\n\r\nok")
+
+
+async def test_trailers_of_a_request(warm):
+    """What stands behind a request's body reaches the worker there, but for what belongs into a head."""
+    warm.writer.write(b"POST /chunks HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+                      b"2\r\nab\r\n0\r\nX-Sum: 7\r\nKeep-Alive: 9\r\n\r\n")
+    async with asyncio.timeout(10):
+        answer = await warm.reader.readuntil(b"x-sum: 7\r\n\r\n")
+    assert answer.endswith(b"\r\n\r\n2\r\nab\r\n0\r\nx-sum: 7\r\n\r\n")
 
 
 async def test_answers_that_come_in_parts(warm):

@@ -11,7 +11,8 @@ async def logged(house, name, count):
     async def look():
         lines = logs.read(logs.path(house.config.data_dir, "default", name), 1000)
         found = [line.split(b" ", 2)[1:] for line in lines if b"{" in line]
-        return [(worker.decode(), json.loads(text)) for worker, text in found] if len(found) >= count else None
+        found = [(worker.decode(), json.loads(text)) for worker, text in found]
+        return found if len(found) >= count else None
     return await house.until(look)
 
 
