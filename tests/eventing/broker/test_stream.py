@@ -62,6 +62,34 @@ async def test_events_that_arrive_during_an_append_go_together_in_the_next(store
         str(n) for n in range(100)]
 
 
+async def test_small_groups_that_alternate_become_one(store):
+    """Producers whose turns came apart go together: a flight costs an fsync, however few it carries."""
+    numbers = itertools.count()
+
+    async with running(store) as stream:
+        done = asyncio.Event()
+
+        def send(error=None):
+            assert error is None
+            number = next(numbers)
+            if number < 400:
+                stream.offer(BROKER, 0, event(number), send)
+            elif number == 407:
+                done.set()
+
+        for _ in range(4):
+            send()
+        while not stream.counts.stored and "4 in flight" not in repr(stream):
+            await asyncio.sleep(0)
+        for _ in range(4):
+            send()
+        await done.wait()
+
+    _, _, _, four_to_seven, eight, *_ = stream.counts.groups
+    assert four_to_seven <= 3
+    assert eight >= 45
+
+
 async def test_partitions_have_a_group_each(store):
     """Events of several partitions travel in one flight and end in their own streams."""
     async with running(store) as stream:
