@@ -80,10 +80,11 @@ class Page:
             "parked": {uid: [part for member, place in members.items() for part in (place, member)]
                        for uid, members in self.parked.items() if members},
             "retries": self.retries, "dead": letters, "redeemed": self.redeemed,
-            "records": [orjson.dumps(self.rows[at:at + _ROWS_IN_A_RECORD]).decode()
-                        for at in range(0, len(self.rows), _ROWS_IN_A_RECORD)],
         })
-        return [page, *values]
+        # Beside the page, not in it: JSON within JSON would be escaped here and undone by the store.
+        records = [orjson.dumps(self.rows[at:at + _ROWS_IN_A_RECORD])
+                   for at in range(0, len(self.rows), _ROWS_IN_A_RECORD)]
+        return [page, *values, *records]
 
 
 class Ledger:

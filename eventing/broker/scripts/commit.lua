@@ -15,8 +15,7 @@
 --            retries   [[due ms, place, "uid attempt ref"], ...]
 --            dead      [[uid, place or null, field names...], ...]  with a place: to be sent to the sink, too
 --            redeemed  {uid: [id, ...]}                        dead letters that are none any more
---            records   [JSON, ...]                             rows of the delivery record
--- ARGV[6..] values of the dead letters' fields, in order
+-- ARGV[6..] values of the dead letters' fields, in order; then rows of the delivery record, JSON, so many in each
 --
 -- Returns the next due time of a retry (ms, as text) or "". Refused with FENCED, and nothing is changed, when there is a
 -- newer epoch.
@@ -30,6 +29,7 @@ local function each_chunk(list, size, step)
   end
 end
 
+-- Returns where the arguments that are not the dead letters' begin.
 local function bury(tag, page, args)
   local at = 6
   for _, letter in ipairs(page.dead) do
@@ -46,6 +46,7 @@ local function bury(tag, page, args)
     end
     redis.call('SADD', tag .. ':lanes', uid)
   end
+  return at
 end
 
 local function hold(tag, page)
@@ -86,9 +87,8 @@ redis.register_function{function_name = 'clarion_commit', flags = {'allow-oom'},
     for uid, ids in pairs(page.redeemed) do
       each_chunk(ids, 4000, function(...) redis.call('XDEL', tag .. ':dead:' .. uid, ...) end)
     end
-    bury(tag, page, args)
-    for _, rows in ipairs(page.records) do
-      redis.call('XADD', tag .. ':records', 'MAXLEN', '~', RECORDS_KEPT, '*', 'r', rows)
+    for at = bury(tag, page, args), #args do
+      redis.call('XADD', tag .. ':records', 'MAXLEN', '~', RECORDS_KEPT, '*', 'r', args[at])
     end
   end
   return redis.call('ZRANGE', tag .. ':retries', 0, 0, 'WITHSCORES')[2] or ''
