@@ -36,18 +36,20 @@ class TooManyHops(Rejected):
     """The event has been through brokers too often: a trigger answers its own kind of event."""
 
 
-def stamp(event: Event, now: float) -> Event:
+def stamp(event: Event, now: float, arrived: str = "") -> Event:
     """
     Return *event* as it is stored when it arrives at *now* (Unix time, seconds).
 
+    *arrived* is what `arrival_time` makes of *now*, where events that arrive together share it.
+
     Raises TooManyHops; NotACloudEvent when it says in no readable way when it is to be delivered.
     """
-    given = event.attributes
+    given, data, headers = event
     hops = _hop(given[TTL]) if TTL in given else _FIRST_HOP
-    attributes = {**given, TTL: hops, ARRIVAL_TIME: _rfc3339(now)}
+    attributes = {**given, TTL: hops, ARRIVAL_TIME: arrived or arrival_time(now)}
     if DELAY in attributes or DELIVER_AT in attributes:
         _schedule(attributes, now)
-    return Event(attributes, event.data, event.headers)
+    return Event(attributes, data, headers)
 
 
 def due_ms(deliver_at: str) -> int:
@@ -67,7 +69,7 @@ def _schedule(attributes: dict[str, str], now: float) -> None:
             raise NotACloudEvent(f"{DELAY}: {error}") from error
         if delay_s > LONGEST_DELAY_S:
             raise NotACloudEvent(f"{DELAY}: {_TOO_LATE}")
-        attributes[DELIVER_AT] = _rfc3339(now + delay_s)
+        attributes[DELIVER_AT] = arrival_time(now + delay_s)
         return
     wrong = NotACloudEvent(f"{DELIVER_AT}: is not a time as in 2026-01-31T23:59:59Z (RFC 3339)")
     if not binding.is_time(attributes[DELIVER_AT]):
@@ -93,7 +95,8 @@ def _hop(given: str) -> str:
     return str(left)
 
 
-def _rfc3339(now: float) -> str:
+def arrival_time(now: float) -> str:
+    """*now* (Unix time, seconds) as `knativearrivaltime` says it."""
     second = int(now)
     return f"{_second(second)}.{int((now - second) * 1e6):06}Z"
 

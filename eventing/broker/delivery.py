@@ -39,7 +39,7 @@ Where Knative's specification, documents and code disagree, this is what holds h
 import email.utils
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from eventing.event import Event
 
@@ -73,8 +73,7 @@ class Policy:
     waits: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What an attempt came to; `status` is NO_ANSWER when there was none, and then `body` says why."""
 
     status: int

@@ -43,7 +43,7 @@ import structlog
 from eventing import binding
 from eventing.broker import body as bodies
 from eventing.broker import passage
-from eventing.broker.arrival import stamp
+from eventing.broker.arrival import arrival_time, stamp
 from eventing.broker.eventtypes import EventTypes
 from eventing.broker.group import BATCH_LIMIT_EVENTS
 from eventing.broker.settings import Settings, settings_of
@@ -223,10 +223,12 @@ class _Arrival:
         self._events = len(events)
         self._broker, settings = self._ingress.find(self._target)
         now, passed = time.time(), passage.lines(headers, self._exchange.headers)
+        arrived = arrival_time(now)
+        is_traced = b"traceparent" in headers
         placed: list[tuple[int, Event]] = []
         for index, event in enumerate(events):
             try:
-                stamped = stamp(_traced(event, headers), now)
+                stamped = stamp(_traced(event, headers) if is_traced else event, now, arrived)
             except Rejected as error:
                 raise type(error)(f"event {index}: {error}") from error
             if passed:
