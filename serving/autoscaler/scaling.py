@@ -5,6 +5,9 @@ Pure. Whether an annotation is valid is decided at admission (`autoscaling.py`);
 here all the same (the table was written by an older version, say) counts as absent, because a revision
 with a default is better than none. Spec: Knative's annotations `autoscaling.knative.dev/*`; the camelCase
 spellings are its own aliases.
+
+What asks for Kubernetes' HPA (`class`) is scaled by the KPA, too, but never to zero, and a target for a
+metric that is not measured here (cpu, memory) is none.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from serving import duration
-from serving.objects.autoscaling import Settings, windows
+from serving.objects.autoscaling import HPA, Settings, windows
 from serving.objects.settings import PROGRESS_DEADLINE_S
 
 PREFIX = "autoscaling.knative.dev/"
@@ -57,7 +60,10 @@ def effective(record: Mapping[str, Any], settings: Settings) -> Scaling:
     """The numbers of a revision, from its *record* of table `revisions` and the *settings* for all."""
     said = _Said(record.get("annotations") or {})
     window_s, panic_window_s = windows(record.get("annotations") or {}, settings)
-    metric = "rps" if said.of("metric", str, "concurrency") == "rps" else "concurrency"
+    asked = said.of("metric", str, "concurrency")
+    metric = "rps" if asked == "rps" else "concurrency"
+    if asked != metric:
+        said = said.without("target")
     total = _total(said, settings, metric, record.get("container_concurrency") or 0)
     usual = _RPS_FRACTION if metric == "rps" else settings.container_concurrency_target_fraction
     utilisation = said.of("target-utilization-percentage", float, usual * 100) / 100
@@ -81,7 +87,7 @@ def effective(record: Mapping[str, Any], settings: Settings) -> Scaling:
         retention_s=said.of("scale-to-zero-pod-retention-period", duration.parse_s,
                             settings.scale_to_zero_pod_retention_period_s),
         grace_s=settings.scale_to_zero_grace_period_s,
-        to_zero=settings.enable_scale_to_zero,
+        to_zero=settings.enable_scale_to_zero and said.of("class", str, settings.pod_autoscaler_class) != HPA,
         reachable=bool(record.get("reachable", True)),
         progress_deadline_s=float(record.get("progress_deadline_s") or PROGRESS_DEADLINE_S),
     )
@@ -108,6 +114,10 @@ class _Said:
 
     def __init__(self, annotations: Mapping[str, str]) -> None:
         self._annotations = annotations
+
+    def without(self, name: str) -> "_Said":
+        """The same, but for one."""
+        return _Said({key: text for key, text in self._annotations.items() if key != PREFIX + name})
 
     def of(self, dashed: str, parse: Callable[[str], Value], default: Value) -> Value:
         """What was said, else *default*."""

@@ -26,7 +26,7 @@ def test_defaults():
     changes(numbers(), {})
 
 
-# -- annotations (class is judged at admission, and means nothing here: there is one autoscaler)
+# -- annotations
 
 
 @pytest.mark.parametrize(("spellings", "value", "expected"), [
@@ -48,6 +48,7 @@ def test_defaults():
     (["scale-down-delay", "scaleDownDelay"], "15m", {"scale_down_delay_s": 900.0}),
     (["scale-to-zero-pod-retention-period", "scaleToZeroPodRetentionPeriod"], "1m5s", {"retention_s": 65.0}),
     (["class"], autoscaling.KPA, {}),
+    (["class"], autoscaling.HPA, {"to_zero": False}),
     (["unknown"], "1", {}),
 ])
 def test_annotation(spellings, value, expected):
@@ -76,6 +77,7 @@ def test_annotation(spellings, value, expected):
     ("scale-down-delay", "10s", {"scale_down_delay_s": 10.0}),
     ("scale-to-zero-grace-period", "5s", {"grace_s": 5.0}),
     ("scale-to-zero-pod-retention-period", "7s", {"retention_s": 7.0}),
+    ("pod-autoscaler-class", autoscaling.HPA, {"to_zero": False}),
     # These decide at admission, or are for parts of Knative that do not exist here.
     ("pod-autoscaler-class", "x", {}),
     ("allow-zero-initial-scale", "true", {}),
@@ -116,3 +118,16 @@ def test_keys_together():
     changes(numbers({"initial-scale": "0"}), {})
     changes(numbers(container_concurrency=4, progress_deadline_s=9.0, reachable=False),
             {"total": 4.0, "target": 2.8, "reachable": False, "progress_deadline_s": 9.0})
+
+
+def test_hpa(admit):
+    """Who asks for Kubernetes' autoscaler is told what it gets; a target in per cent is none of ours."""
+    asked = {"class": autoscaling.HPA, "metric": "cpu", "target": "80"}
+    changes(numbers(asked), {"to_zero": False})
+    changes(numbers({**asked, "metric": "rps"}),
+            {"to_zero": False, "metric": "rps", "total": 80.0, "target": 56.0})
+    warnings = admit(f"""
+        {{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {{name: s}}, spec: {{template: {{
+            metadata: {{annotations: {{autoscaling.knative.dev/class: {autoscaling.HPA}}}}},
+            spec: {{containers: [{{image: "func://."}}]}}}}}}}}""")[2]
+    assert [warning for warning in warnings if "hpa." in warning]
