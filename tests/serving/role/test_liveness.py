@@ -35,6 +35,17 @@ async def other_than(house, pid):
     return await house.until(look)
 
 
+async def until_inside(house):
+    """Return once a worker has a request."""
+    labels = {"k8s_namespace_name": "default", "kn_configuration_name": "a", "kn_revision_name": "a",
+              "kn_service_name": "a"}
+
+    async def look():
+        return house.metrics.get_sample_value("kn_revision_request_active", labels)
+
+    await house.until(look)
+
+
 async def test_drained_and_replaced(house):
     """The request in flight is answered by the old worker while a new one takes what comes."""
     await house.revision("a", code=FUNCTION, liveness=PROBE)
@@ -42,6 +53,7 @@ async def test_drained_and_replaced(house):
     done = house.config.data_dir / "done"
     async with asyncio.TaskGroup() as tasks:
         slow = tasks.create_task(house.ask("a", f"?slow={done}", method="POST"))
+        await until_inside(house)
         await house.ask("a", "?sick")
         second = await other_than(house, first)
         assert not slow.done()
@@ -57,10 +69,11 @@ async def test_one_that_does_not_end(house):
     first = await house.pid("a")
     async with asyncio.TaskGroup() as tasks:
         hanging = tasks.create_task(house.ask("a", "?hang", method="POST"))
+        await until_inside(house)
         await house.ask("a", "?sick")
         assert await other_than(house, first)
     assert hanging.result().status == 502
-    assert await house.is_gone(first)
+    await house.until(lambda: house.is_gone(first))
 
 
 async def test_one_that_is_never_alive(house):
