@@ -131,9 +131,8 @@ class DeadLetters:
         told: Any = await self._store.hgetall(f"{tag}:hand")
         cursor = hand.cursor_of(told)
         answer = await functions.call(self._store, "clarion_kept", [tag], [cursor, self._uid])
-        kept = hand.kept_of(answer, cursor)
-        waits, mine = kept.lanes[self._uid], hand.hand_of(told, self._uid)
-        lag_s = hand.lag_s(time.time(), kept.unread_since, waits.since, mine.since)
+        kept, mine = hand.kept_of(answer, cursor, time.time()), hand.hand_of(told, self._uid)
+        waits, lag_s = kept.lanes[self._uid], max(kept.lag_of(self._uid), hand.lag_s(time.time(), mine.since))
         return Waiting(waits.backlog, waits.retries, waits.dead, held, mine.open, lag_s)
 
     async def _after(self, after: str | None) -> AsyncIterator[DeadLetter]:

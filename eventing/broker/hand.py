@@ -34,6 +34,11 @@ class Kept(NamedTuple):
     lag_s: float = 0.0  # between the last entry that was read and the last that there is
     unread_since: float | None = None
     lanes: Mapping[str, Waits] = {}  # by uid
+    counted_at: float = 0.0  # Unix time
+
+    def lag_of(self, uid: str) -> float:
+        """Seconds for which the oldest event of the trigger *uid* had waited when this was counted."""
+        return lag_s(self.counted_at, self.unread_since, self.lanes.get(uid, Waits()).since)
 
 
 class Hand(NamedTuple):
@@ -43,15 +48,15 @@ class Hand(NamedTuple):
     since: float | None = None
 
 
-def kept_of(answer: list[Any], cursor: str) -> Kept:
-    """Read what `clarion_kept` says; *cursor* is the id that it was given."""
+def kept_of(answer: list[Any], cursor: str, now: float) -> Kept:
+    """Read what `clarion_kept` says *now* (Unix time); *cursor* is the id that it was given."""
     last, unread, *lanes = answer
     waits = zip(lanes[::5], lanes[1::5], lanes[2::5], lanes[3::5], lanes[4::5], strict=True)
     return Kept(
         max(0.0, archive.when_of(last.decode()) - archive.when_of(cursor)) if cursor else 0.0,
         archive.when_of(unread.decode()) if unread else None,
         {uid.decode(): Waits(backlog, retries, dead, time_of(float(place)) if place else None)
-         for uid, backlog, retries, dead, place in waits})
+         for uid, backlog, retries, dead, place in waits}, now)
 
 
 def oldest(lane: Lane) -> float | None:

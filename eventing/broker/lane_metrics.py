@@ -68,7 +68,8 @@ class LaneMetrics(Collector):
                 backlog.add_metric(labels, waits.backlog)
                 retries.add_metric(labels, waits.retries)
                 dead.add_metric(labels, waits.dead)
-                lag.add_metric(labels, hand.lag_s(now, kept.unread_since, waits.since, hand.oldest(lane)))
+                # What the store holds was counted some seconds ago, and may be gone: its lag does not grow.
+                lag.add_metric(labels, max(kept.lag_of(lane.uid), hand.lag_s(now, hand.oldest(lane))))
                 if isinstance(lane.queue, Keyed):
                     held.add_metric(labels, lane.queue.held_keys)
                 for result, count in lane.counts.results.items():

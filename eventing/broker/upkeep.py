@@ -75,7 +75,8 @@ class Upkeep:
             self._is_in_hand = bool(fields)
 
     async def _count(self, cursor: str) -> None:
-        before, self.kept = self.kept, hand.kept_of(await self._call("clarion_kept", cursor), cursor)
+        answer = await self._call("clarion_kept", cursor)
+        before, self.kept = self.kept, hand.kept_of(answer, cursor, time.time())
         now = time.monotonic()
         is_same = (self.kept.unread_since, cursor) == (before.unread_since, self._counted)
         if self.kept.unread_since is None or not is_same:

@@ -64,6 +64,16 @@ def test_one_that_reads_nothing_while_there_is_lag(wedged, server, until):
     until(lambda: wedged.get("/readyz")[0] == 200, what="readiness")
 
 
+@pytest.mark.parametrize("name", [
+    "clarion_trigger_lag_seconds", "clarion_deliveries_open", "clarion_retries", "clarion_dead_letters"])
+def test_metrics_of_a_trigger(wedged, until, name):
+    """Lag, in flight, retries and dead letters stand on the control port, by trigger."""
+    def is_there():
+        lines = wedged.get("/metrics")[1].splitlines()
+        return any(line.startswith(f"{name}{{") and 'trigger="default/mine"' in line for line in lines)
+    until(is_there, what=name)
+
+
 def test_one_that_is_stopped(wedged, server, until):
     """It does not answer, which is said."""
     pid = int(until(lambda: server.get(f"{TAG}:lease"), what="lease").decode().split("/")[-2])
