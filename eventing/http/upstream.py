@@ -16,7 +16,7 @@ from typing import Protocol, cast, runtime_checkable
 import httptools
 
 from eventing.errors import NoAnswer
-from eventing.http import promptly, wire
+from eventing.http import wire
 from eventing.http.wire import Header
 
 _UNTOLD = frozenset({100, 101})  # interim answers that are between two neighbours
@@ -40,6 +40,13 @@ class AnswerReceiver(Protocol):
 
 class WholeReceiver(AnswerReceiver, Protocol):
     """One who would rather have an answer at once, if it comes at once."""
+
+    def knows(self, answer: bytes) -> int:
+        """
+        Status of the *answer*, what one read brought, if it need not even be parsed; else 0.
+
+        That is: it is whole, nothing is behind it, and the connection is kept. Nothing else may happen here.
+        """
 
     def takes(self, status: int, headers: list[Header], answer: bytes) -> bool:
         """
@@ -90,7 +97,6 @@ class Upstream(asyncio.Protocol):
     on_drain: Callable[[], None] = staticmethod(_nothing)  # `writable` became true again
 
     _transport: asyncio.Transport
-    _descriptor: int
     _receiver: AnswerReceiver | None = None
     _eager: WholeReceiver | None = None  # the same one, until the answer turns out not to come at once
     _status = 0  # of the answer that may be whole
@@ -158,7 +164,7 @@ class Upstream(asyncio.Protocol):
         self._sent = True
         self._overhead_bytes = 0
         self._early = []
-        promptly.write(self._transport, self._descriptor, request)
+        self._transport.write(request)
 
     def write(self, chunk: bytes) -> None:
         """More of the request's body, or raw bytes after an upgrade."""
@@ -209,7 +215,6 @@ class Upstream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one but in name
-        self._descriptor = promptly.descriptor(self._transport)
         self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -220,6 +225,13 @@ class Upstream(asyncio.Protocol):
             return
         if self._raw:
             receiver.data(data)
+            return
+        eager = self._eager
+        if eager is not None and (status := eager.knows(data)):
+            self._receiver = self._eager = None
+            self.reused = True
+            self._owner.release(self)
+            eager.whole(status, data)
             return
         self.heard = True
         try:

@@ -43,6 +43,7 @@ from serving.activator.passage import Passage
 from serving.activator.pool import Pool
 from serving.activator.requestlog import RequestLog
 from serving.activator.router import DEFAULT_ROUTE, TAG, Route
+from serving.activator.verbatim import Heads
 from serving.activator.wheel import Wheel
 from serving.autoscaler.scaler import Scaler
 from serving.objects import observability
@@ -93,6 +94,7 @@ class Activator:
         self.tasks = tasks
         self.wheel = Wheel(self.loop)
         self.answers: Counter[int] = Counter()  # by status
+        self.heads = Heads()
         self.cold_starts = cold_starts
         self.request_log: RequestLog | None = None
         self._scaler = scaler
@@ -162,7 +164,7 @@ class Activator:
                     added = self._addition(peer, host) if peer else _PROXIED
                     if connection is not None:
                         headers = [header for header in headers if header[0] != b"connection"]
-                    Passage(self, pool, exchange, headers, added, plain=True).begin()
+                    Passage(self, pool, exchange, headers, added, plain=noted).begin()
                     return
         self._look_closer(exchange)
 
@@ -234,7 +236,7 @@ class Activator:
         if pool is None:
             self.refuse(exchange, 404, f"revision {name!r} does not exist")
             return
-        Passage(self, pool, exchange, headers, _PROXIED, plain=False).begin()
+        Passage(self, pool, exchange, headers, _PROXIED).begin()
 
     def _answer_probe(self, exchange: Exchange, noted: Mapping[bytes, bytes]) -> None:
         """Answer what asks for the activator itself; see the module's table."""

@@ -24,7 +24,7 @@ place back at once where there is no limit of concurrency. Where there is one th
 work, so the place stays taken until it has ended; and at the end of its time the worker is replaced.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic  # uvloop's own time has milliseconds only: too coarse for a concurrency
 from typing import TYPE_CHECKING
 
@@ -78,11 +78,11 @@ class Passage(Aside):
     _answer_body: list[bytes] | None = None  # None: it is streamed
 
     def __init__(self, activator: "Activator", pool: Pool, exchange: Exchange, headers: list[Header],
-                 added: "Addition", *, plain: bool) -> None:
+                 added: "Addition", *, plain: Mapping[bytes, bytes] | None = None) -> None:
         """
         Take *exchange* to a worker of *pool*, with *headers* and what is *added* in place of its own.
 
-        *plain*: the headers are its own, and none is meant for this hop.
+        *plain*: its own ones by name, where *headers* are those and none is meant for this hop.
         """
         self._activator = activator
         self._pool = pool
@@ -106,8 +106,11 @@ class Passage(Aside):
         self._arm(self._begun)
         if self._over:
             return
-        length = exchange.announced_bytes
-        if length > _KEPT_BYTES or exchange.is_chunked:
+        if self._plain is not None:
+            length = int(self._plain.get(b"content-length") or 0)
+        else:
+            length = _KEPT_BYTES + 1 if exchange.is_chunked else exchange.announced_bytes
+        if length > _KEPT_BYTES:
             self._streams = True
             self._ask()
         elif length:
@@ -122,7 +125,7 @@ class Passage(Aside):
 
     def _whole_request(self, body: bytes) -> bytes:
         exchange, lines = self._exchange, self._added.lines
-        read = exchange.read if self._plain else None
+        read = exchange.read if self._plain is not None else None
         headers = len(exchange.headers)
         as_it_is = read and verbatim.request(read, headers, lines, len(body),
                                              persists=len(self._headers) < headers)
@@ -195,7 +198,7 @@ class Passage(Aside):
     def _put(self, upstream: Upstream) -> None:
         """Send all of the request."""
         self._upstream = upstream
-        if self._plain and not self._cold and self._exchange.method != b"HEAD":
+        if self._plain is not None and not self._cold and self._exchange.method != b"HEAD":
             upstream.exchange(self._request, self)
         else:
             upstream.send(self._request, self, is_head=self._exchange.method == b"HEAD",
@@ -203,10 +206,18 @@ class Passage(Aside):
 
     # -- from the worker (WholeReceiver)
 
+    def knows(self, answer: bytes) -> int:
+        """Status of an answer that begins like another one, which a client could have as it was."""
+        return self._activator.heads.status(answer) if self._can_relay else 0
+
     def takes(self, status: int, headers: list[Header], answer: bytes) -> bool:
-        """Whether the client may have the bytes of the answer as they are. A log wants to know how many."""
-        can_relay = not self._left and self._activator.request_log is None and self._exchange.can_relay
-        return can_relay and verbatim.is_answer(status, headers, answer)
+        """Whether the client may have the bytes of the answer as they are."""
+        return self._can_relay and self._activator.heads.fits(status, headers, answer)
+
+    @property
+    def _can_relay(self) -> bool:
+        """Whether an answer that comes whole is passed on as it is. A log wants to know how long it was."""
+        return not self._left and self._activator.request_log is None and self._exchange.can_relay
 
     def whole(self, status: int, answer: bytes) -> None:
         """Pass it on."""

@@ -11,8 +11,6 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from eventing.http import promptly
-
 # A larger body is not copied behind its head.
 _JOINED_BYTES = 64 * 1024
 
@@ -20,12 +18,11 @@ _JOINED_BYTES = 64 * 1024
 class Corked:
     """A transport that holds one write back for a moment; all else is the transport's own."""
 
-    __slots__ = ("_descriptor", "_held", "_loop", "_transport", "is_closing")
+    __slots__ = ("_held", "_loop", "_transport", "is_closing")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         """Write to *transport*."""
         self._transport = transport
-        self._descriptor = promptly.descriptor(transport)
         self._loop = asyncio.get_running_loop()
         self._held = b""
         self.is_closing = transport.is_closing
@@ -42,7 +39,7 @@ class Corked:
             self._loop.call_soon(self._flush)
         elif len(data) <= _JOINED_BYTES:
             self._held = b""
-            promptly.write(self._transport, self._descriptor, held + data)
+            self._transport.write(held + data)
         else:
             self._flush()
             self._transport.write(data)

@@ -11,8 +11,11 @@ import pytest
 RAW = r"""
 import os, socket, threading, time
 DATE = b"date: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
+LENGTH = b"HTTP/1.1 201 Created\r\n" + DATE + b"X-Own: 1\r\ncontent-length: 2\r\n\r\n"
 ANSWERS = {
-    b"/length": [b"HTTP/1.1 201 Created\r\n" + DATE + b"X-Own: 1\r\ncontent-length: 2\r\n\r\nok"],
+    b"/length": [LENGTH + b"ok"],
+    b"/length-halves": [LENGTH + b"o", b"k"],
+    b"/length-surplus": [LENGTH + b"okHTTP/1.1 "],
     b"/chunked": [b"HTTP/1.1 200 OK\r\n" + DATE + b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"],
     b"/empty": [b"HTTP/1.1 204 No Content\r\n" + DATE + b"\r\n"],
     b"/hop": [b"HTTP/1.1 200 OK\r\n" + DATE + b"Connection: keep-alive, x-secret\r\nKeep-Alive: timeout=5\r\n"
@@ -131,6 +134,19 @@ async def test_answers_that_come_in_parts(warm):
     assert (await warm.ask(b"/halves", end=b"okok")).startswith(b"HTTP/1.1 200 OK")
     assert b"transfer-encoding: chunked" in await warm.ask(b"/head-first", end=b"0\r\n\r\n")
     assert (await warm.ask(b"/length")).startswith(b"HTTP/1.1 201 Created")
+
+
+async def test_answers_that_begin_alike(warm, house):
+    """A head that has crossed before says nothing of how the rest comes, nor of who may have it as it is."""
+    for path in (b"/length", b"/length-halves", b"/length", b"/length-surplus", b"/length"):
+        answer = await warm.ask(path, end=b"\r\n\r\nok")
+        assert answer.startswith(b"HTTP/1.1 201 Created\r\n")
+        assert b"content-length: 2\r\n" in answer
+    reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
+    writer.write(GET % (b"/length", b"connection: close\r\n"))
+    async with asyncio.timeout(10):
+        assert b"connection: close\r\n" in await reader.read()
+    writer.close()
 
 
 async def test_clients_that_need_another_answer(warm, house):
