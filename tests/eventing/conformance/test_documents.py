@@ -10,6 +10,8 @@ HERE = Path(__file__).parent
 TESTS = HERE.parent.parent
 CHOICES = TESTS.parent / "docs" / "choices.md"
 CLAUSES = HERE / "clauses.md"
+DOCUMENTS = [pytest.param(CHOICES, id="choices"), pytest.param(CLAUSES, id="eventing"),
+             pytest.param(TESTS / "serving" / "conformance" / "clauses.md", id="serving")]
 
 
 def named(document):
@@ -18,11 +20,11 @@ def named(document):
         if path.startswith("conformance/"):
             yield HERE / path.removeprefix("conformance/"), test
         else:
-            here = HERE / path
+            here = document.parent / path
             yield (here if here.exists() else TESTS / path), test
 
 
-@pytest.mark.parametrize("document", [CHOICES, CLAUSES], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_tests_exist(document):
     """A test that was renamed is renamed there, too."""
     missing = []
@@ -35,7 +37,7 @@ def test_tests_exist(document):
     assert missing == []
 
 
-@pytest.mark.parametrize("document", [CHOICES, CLAUSES], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_row_has_a_test(document):
     """Nothing is claimed that nothing shows."""
     rows = [line for line in document.read_text().splitlines()
