@@ -6,17 +6,7 @@ One request on its way through the activator: it waits for a place, goes to a wo
 
 Bytes are forwarded as they come, with back-pressure both ways; a small body of known length is gathered
 first: a request's, so that it can be sent again; an answer's, because one write costs half of two. What came
-whole may cross as it came (verbatim.py). A request is sent again only where that cannot repeat an effect, or
-could in any case:
-
-    what happened before a byte of an answer                   then
-    ----------------------------------------                   ----
-    the worker had not been ready yet: it has read nothing     waits for another, before all others
-    no connection could be made                                the same, once
-    an idle connection turned out to be closed                 sent again on a new connection
-    the worker closed a fresh one, and the method is safe      waits for another worker, once
-      to repeat (RFC 9110, section 9.2.2)
-    anything else, or the body is too large to keep            502
+whole may cross as it came (verbatim.py). A request that got no answer may be sent again (again.py).
 
 Three clocks, as in Knative: the whole request, the time until the answer starts, the pause between two
 writes; waiting for a worker counts. A client that leaves, and a request that ran out of time, give their
@@ -35,6 +25,7 @@ from eventing.http.client import Address, Upstream
 from eventing.http.exchange import Exchange
 from eventing.http.wire import Header
 from serving.activator import verbatim
+from serving.activator.again import Again, decide
 from serving.activator.breaker import Slot
 from serving.activator.pool import Pool
 from serving.activator.requestlog import Answered
@@ -47,7 +38,6 @@ if TYPE_CHECKING:
 _KEPT_BYTES = 64 * 1024
 # How soon a request that met a dying worker looks again: the worker's end is noticed by then.
 _AGAIN_S = 0.02
-_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 _PLAIN: tuple[Header, ...] = ((b"content-type", b"text/plain; charset=utf-8"),)
 _SWITCHING = 101
 _WRITTEN = frozenset({b"content-length", b"date"})  # by our own server, with every whole answer
@@ -68,7 +58,7 @@ class Passage(Aside):
     _request = b""  # all of it, unless it is streamed
     _streams = False  # the body crosses as it comes and cannot be sent again
     _cold = False
-    _asked = _sent = 0.0  # since when it wants a worker, and when a body that is streamed began to cross
+    _asked = _sent = 0.0  # since when it wants a worker, and when it began to cross
     _left = False  # nobody waits for the answer any longer
     _over = False
     _again = False  # it was sent again once
@@ -197,7 +187,7 @@ class Passage(Aside):
 
     def _put(self, upstream: Upstream) -> None:
         """Send all of the request."""
-        self._upstream = upstream
+        self._upstream, self._sent = upstream, monotonic()
         if self._plain is not None and not self._cold and self._exchange.method != b"HEAD":
             upstream.exchange(self._request, self)
         else:
@@ -305,24 +295,22 @@ class Passage(Aside):
             self._once_more(error, upstream)
 
     def _once_more(self, error: NoAnswer, upstream: Upstream | None) -> None:
-        """Send again what may be sent again; see the module's table."""
+        """Send again what may be sent again."""
         slot = self._slot
         assert slot is not None
-        if not slot.is_ready:
-            self._pool.breaker.close(slot)
-            self._requeue()
-        elif upstream is not None and upstream.is_stale:
-            if slot.is_open:
+        match decide(slot, upstream, self._exchange.method, monotonic() - self._sent,
+                     closed=error.reason == "closed", tried=self._again):
+            case Again.ANEW:
                 self._send(fresh=True)
-            else:
+            case Again.ELSEWHERE:
+                if not slot.is_ready:
+                    self._pool.breaker.close(slot)
                 self._requeue()
-        elif self._again:
-            self._answer(502, str(error).encode())
-        elif upstream is None or (error.reason == "closed" and self._exchange.method in _REPEATABLE):
-            self._again = True
-            self._activator.loop.call_later(_AGAIN_S, self._requeue)
-        else:
-            self._answer(502, str(error).encode())
+            case Again.LATER:
+                self._again = True
+                self._activator.loop.call_later(_AGAIN_S, self._requeue)
+            case Again.NEVER:
+                self._answer(502, str(error).encode())
 
     def _requeue(self) -> None:
         """Wait for another worker, before everybody else."""
