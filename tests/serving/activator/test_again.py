@@ -13,7 +13,7 @@ from serving.activator.again import Again, decide
     pytest.param("ready", None, (b"POST", 5, False, False), Again.LATER, id="no connection"),
     pytest.param("ready", None, (b"GET", 5, False, True), Again.NEVER, id="no connection, twice"),
     pytest.param("ready", "stale", (b"POST", 0.01, True, False), Again.ANEW, id="closed before"),
-    pytest.param("closed", "stale", (b"POST", 0.01, True, True), Again.ELSEWHERE, id="closed before, retired"),
+    pytest.param("closed", "stale", (b"POST", 0.01, True, True), Again.ELSEWHERE, id="closed, retired"),
     pytest.param("ready", "stale", (b"POST", 1, True, False), Again.NEVER, id="an effect may be repeated"),
     pytest.param("closed", "stale", (b"GET", 1, True, False), Again.ELSEWHERE, id="no effect to repeat"),
     pytest.param("ready", "fresh", (b"GET", 0.01, True, False), Again.LATER, id="closed a fresh one"),
