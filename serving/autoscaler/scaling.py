@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from serving import duration
-from serving.objects.autoscaling import HPA, Settings, windows
+from serving.objects.autoscaling import HPA, Settings
+from serving.objects.scale_annotations import windows
 from serving.objects.settings import PROGRESS_DEADLINE_S
 
 PREFIX = "autoscaling.knative.dev/"

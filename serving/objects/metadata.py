@@ -14,7 +14,7 @@ from eventing.control.resource import Resource
 from serving import duration
 
 # Nobody logs in to the control port, and Kubernetes has a name for that user.
-from serving.objects import autoscaling, names
+from serving.objects import names, scale_annotations
 
 # Nobody logs in to the control port, and Kubernetes has a name for that user.
 _USER = "system:anonymous"
@@ -54,7 +54,8 @@ def errors_of(made: Resource) -> list[FieldError]:
     """What is wrong with the metadata of a Service, Configuration or Route; paths are relative to it."""
     errors = name_errors(made)
     annotations = resource.annotations(made)
-    wrong = autoscaling.misplaced_errors(annotations) + duration_errors(annotations, names.ROLLOUT_DURATION)
+    wrong = scale_annotations.misplaced_errors(annotations)
+    wrong += duration_errors(annotations, names.ROLLOUT_DURATION)
     visibility = resource.labels(made).get(names.VISIBILITY, names.CLUSTER_LOCAL)
     if visibility != names.CLUSTER_LOCAL:  # a typo would open to everybody what was meant for inner use
         errors.append(field.invalid_value(visibility, f"labels.{names.VISIBILITY}"))

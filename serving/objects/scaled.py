@@ -21,7 +21,7 @@ from eventing.control import resource
 from eventing.control.kind import READY_COLUMNS, Column, Kind, View, register
 from eventing.control.resource import TRUE, UNKNOWN, Resource
 from serving import duration
-from serving.objects import autoscaling, names, settings, workload
+from serving.objects import autoscaling, names, scale_annotations, settings, workload
 from serving.objects.revision import REVISION
 
 _SCALING, _NETWORKING = "autoscaling.internal.knative.dev", "networking.internal.knative.dev"
@@ -61,7 +61,7 @@ def pod_autoscaler(revision: Resource, _config: Config) -> Resource:
 
 def metric(revision: Resource, config: Config) -> Resource:
     """The Metric of *revision*; the windows are in nanoseconds, as Go writes durations."""
-    stable_s, panic_s = autoscaling.windows(resource.annotations(revision), _autoscaler(config))
+    stable_s, panic_s = scale_annotations.windows(resource.annotations(revision), _autoscaler(config))
     spec = {"stableWindow": round(stable_s * duration.SECOND_NS),
             "panicWindow": round(panic_s * duration.SECOND_NS), "scrapeTarget": _private(revision)}
     status: Status = {}

@@ -15,12 +15,12 @@ from eventing.control import field, resource
 from eventing.control.field import FieldError
 from eventing.control.kind import Defaults
 from serving.objects import (
-    autoscaling,
     metadata,
     names,
     podspec,
     probes,
     quantity,
+    scale_annotations,
     security,
     settings,
     volumes,
@@ -38,7 +38,7 @@ _NETWORKING_ANNOTATIONS = frozenset(f"{_NETWORKING}/{name}" for name in (
     "disable-auto-tls", "disable-external-domain-tls", "httpOption", "http-protocol"))
 _LEAST_PERCENT, _MOST_PERCENT = 0.1, 100.0
 # What annotations of a template may mean something, of Clarion's own and of the autoscaler's.
-ANNOTATIONS = (names.ENTRY, names.PRELOAD, *autoscaling.ANNOTATIONS)
+ANNOTATIONS = (names.ENTRY, names.PRELOAD, *scale_annotations.ANNOTATIONS)
 _LOW_PORTS = 1024  # below, Linux wants a capability
 
 
@@ -162,7 +162,7 @@ def spec_errors(spec: Mapping[str, Any], admission: Defaults) -> list[FieldError
 
 def annotation_errors(annotations: Mapping[str, str], admission: Defaults) -> list[FieldError]:
     """What is wrong with a revision's annotations; paths are the keys."""
-    errors = autoscaling.annotation_errors(annotations, settings.of_autoscaling(admission))
+    errors = scale_annotations.annotation_errors(annotations, settings.of_autoscaling(admission))
     percentage = names.first(annotations, _PERCENTAGE)
     if percentage is not None:
         admission.warnings.append("Queue proxy resource percentage annotation is deprecated. Please use the "

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from eventing.control.field import render
-from serving.objects import autoscaling
+from serving.objects import autoscaling, scale_annotations
 from serving.objects.autoscaling import Settings
 
 KEY = "autoscaling.knative.dev"
@@ -14,7 +14,7 @@ KEY = "autoscaling.knative.dev"
 def complaint(defaults=None, **annotations):
     """The text of what admission refuses; `min_scale="1"` stands for the annotation `min-scale`."""
     written = {f"{KEY}/{key.replace('_', '-')}": value for key, value in annotations.items()}
-    return render(autoscaling.annotation_errors(written, defaults or Settings())).replace(f"{KEY}/", "")
+    return render(scale_annotations.annotation_errors(written, defaults or Settings())).replace(f"{KEY}/", "")
 
 
 def test_defaults():
@@ -221,7 +221,7 @@ def test_annotations_and_config(settings, annotations, expected):
 
 def test_misplaced():
     """Autoscaling annotations on the object itself would do nothing, so they are refused."""
-    errors = autoscaling.misplaced_errors({f"{KEY}/min-scale": "1", "other": "2"})
+    errors = scale_annotations.misplaced_errors({f"{KEY}/min-scale": "1", "other": "2"})
 
     assert render(errors) == (
         f'invalid key name "{KEY}/min-scale": \nautoscaling annotations must be put under '
