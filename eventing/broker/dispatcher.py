@@ -292,8 +292,9 @@ class Dispatcher:
         """Complain while nothing is read although there may be something; for ever."""
         while True:
             await asyncio.sleep(1.0)
+            readings = [partition.reading for partition in self._partitions.values()]
             self._runtime.complaint = wellbeing.complaint(
-                list(self._partitions.values()), self._unowned, time.monotonic(), _STALLED_S)
+                readings, self._unowned, time.monotonic(), _STALLED_S)
 
 
 async def run(runtime: Runtime) -> None:

@@ -44,6 +44,7 @@ from eventing.broker.settings import Settings
 from eventing.broker.stream import decode_row
 from eventing.broker.turns import Turns
 from eventing.broker.upkeep import Upkeep
+from eventing.broker.wellbeing import Reading
 from eventing.event import Event
 from eventing.projection import Record
 from eventing.runtime import end
@@ -123,20 +124,10 @@ class Partition:
         self.upkeep.settings = settings
 
     @property
-    def read_at(self) -> float:
-        """When the store last answered the reader, `time.monotonic()`."""
-        return self._reader.heard_at
-
-    @property
-    def trouble(self) -> str:
-        """Why nothing is read, if something is wrong."""
-        return self._reader.trouble or (
-            "the store does not answer" if self._has_room() else "what was read cannot be committed")
-
-    @property
-    def stuck_s(self) -> float:
-        """For how long the same entry has been the next one to be read."""
-        return self.upkeep.stuck_s
+    def reading(self) -> Reading:
+        """How its reader is."""
+        return Reading(f"{self.broker}/{self.number}", self._reader.heard_at, self._reader.trouble,
+                       self._has_room(), self.upkeep.stuck_s)
 
     @property
     def lanes(self) -> Mapping[str, Lane]:

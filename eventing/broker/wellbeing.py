@@ -10,36 +10,27 @@ A dispatcher that hangs as a whole does not answer /readyz, which says that. Pur
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import NamedTuple
 
 Unowned = Mapping[tuple[str, int], tuple[float, str]]
 
 
-class Owned(Protocol):
-    """What is asked of a partition that is owned; `read_at` is a time of `time.monotonic()`."""
+class Reading(NamedTuple):
+    """How the reader of a partition is that is owned; times of `time.monotonic()`."""
 
-    broker: str
-    number: int
-
-    @property
-    def read_at(self) -> float:
-        """When the store last answered its reader."""
-
-    @property
-    def trouble(self) -> str:
-        """Why it does not, if something is wrong."""
-
-    @property
-    def stuck_s(self) -> float:
-        """For how long the same entry has been the next one to be read."""
+    place: str
+    heard_at: float  # when the store last answered it
+    trouble: str  # what the store said instead
+    has_room: bool  # for what could be read
+    stuck_s: float  # for how long the same entry has been the next one to be read
 
 
-def complaint(owned: list[Owned], unowned: Unowned, now: float, bound_s: float) -> str:
+def complaint(owned: list[Reading], unowned: Unowned, now: float, bound_s: float) -> str:
     """
     Say what is wrong, one partition after the other.
 
     Args:
-        owned: the partitions that are owned.
+        owned: of the partitions that are owned.
         unowned: (broker, partition) of those that should be -> since when (as *now*) they are not, and why.
         now: `time.monotonic()`.
         bound_s: what is shorter than that, is nothing.
@@ -47,14 +38,15 @@ def complaint(owned: list[Owned], unowned: Unowned, now: float, bound_s: float) 
     return "; ".join((*_of_owned(owned, now, bound_s), *_of_unowned(unowned, now, bound_s)))
 
 
-def _of_owned(owned: list[Owned], now: float, bound_s: float) -> Iterator[str]:
-    for partition in owned:
-        place = f"{partition.broker}/{partition.number}"
-        silent_s = now - partition.read_at
+def _of_owned(owned: list[Reading], now: float, bound_s: float) -> Iterator[str]:
+    for reading in owned:
+        silent_s = now - reading.heard_at
+        why = reading.trouble or (
+            "the store does not answer" if reading.has_room else "what was read cannot be committed")
         if silent_s > bound_s:
-            yield f"{place}: nothing read for {silent_s:.0f} s: {partition.trouble}"
-        elif partition.stuck_s > bound_s:
-            yield f"{place}: events wait, and none was read for {partition.stuck_s:.0f} s"
+            yield f"{reading.place}: nothing read for {silent_s:.0f} s: {why}"
+        elif reading.stuck_s > bound_s:
+            yield f"{reading.place}: events wait, and none was read for {reading.stuck_s:.0f} s"
 
 
 def _of_unowned(unowned: Unowned, now: float, bound_s: float) -> Iterator[str]:

@@ -38,7 +38,10 @@ def server(wedged):
 
 def says(instance, part):
     """Whether the instance is not ready, for that reason."""
-    status, text = instance.get("/readyz")
+    try:
+        status, text = instance.get("/readyz")
+    except OSError:  # a busy machine
+        return ""
     return status == 503 and part in text and text
 
 
@@ -61,7 +64,7 @@ def test_one_that_reads_nothing_while_there_is_lag(wedged, server, until):
         server.execute_command("ACL", "SETUSER", "default", "+@all")
 
     assert "no permissions to run the 'xread' command" in told
-    until(lambda: wedged.get("/readyz")[0] == 200, what="readiness")
+    wedged.wait_ready()
 
 
 @pytest.mark.parametrize("name", [
@@ -82,4 +85,4 @@ def test_one_that_is_stopped(wedged, server, until):
         until(lambda: says(wedged, "dispatcher: not up"), what="complaint")
     finally:
         os.kill(pid, signal.SIGCONT)
-    until(lambda: wedged.get("/readyz")[0] == 200, what="readiness")
+    wedged.wait_ready()
