@@ -7,6 +7,7 @@ to whoever applies something: a Service with the built-in defaults is better tha
 seconds. Sources: Knative Serving's `pkg/apis/config/{defaults,features}.go`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from serving.objects import autoscaling, garbage, hosts, observability, quantity
 NAMESPACE = "knative-serving"
 PROGRESS_DEADLINE_S = 600.0  # Knative's default
 
+_ACTION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")  # of a Go template
 _AUTOCREATE = "autocreate-cluster-domain-claims"
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
 _FLAG_VALUES = ("enabled", "allowed", "disabled")
@@ -95,8 +97,10 @@ def revision_defaults(data: Mapping[str, str]) -> RevisionDefaults:
     links = data.get("enable-service-links", "false").lower()
     values["enable_service_links"] = {"true": True, "false": False}.get(links)
     for name in ("container_name_template", "init_container_name_template"):
-        if name.replace("_", "-") in data:
-            values[name] = data[name.replace("_", "-")]
+        key = name.replace("_", "-")
+        if key in data:
+            _parsed(data, key, lambda text: container_name(text, "example"))
+            values[name] = data[key]
     for side in ("request", "limit"):
         keys = {kind: f"revision-{kind}-{side}" for kind in _RESOURCES}
         given = {kind: data[key] for kind, key in keys.items() if key in data}
@@ -107,6 +111,15 @@ def revision_defaults(data: Mapping[str, str]) -> RevisionDefaults:
     made = RevisionDefaults(**values)
     _check(made)
     return made
+
+
+def container_name(template: str, parent: str) -> str:
+    """The name that *template* makes of a container of *parent*; ValueError for an action but `.Name`."""
+    def replace(action: re.Match[str]) -> str:
+        if action[1] != ".Name":
+            raise ValueError(f"{{{{{action[1]}}}}} is not understood: there is {{{{.Name}}}}")
+        return parent
+    return _ACTION.sub(replace, template)
 
 
 def _parsed(data: Mapping[str, str], key: str, parse: Callable[[str], Parsed]) -> Parsed:

@@ -62,8 +62,8 @@ def default_spec(spec: dict[str, Any], parent: str, admission: Defaults, *, is_n
         spec["containerConcurrency"] = defaults.container_concurrency
     containers, inits = list(spec.get("containers") or ()), list(spec.get("initContainers") or ())
     taken = {container.get("name") for container in (*containers, *inits)}
-    _name(containers, defaults.container_name_template.replace("{{.Name}}", parent), taken)
-    _name(inits, defaults.init_container_name_template.replace("{{.Name}}", parent), taken)
+    _name(containers, settings.container_name(defaults.container_name_template, parent), taken)
+    _name(inits, settings.container_name(defaults.init_container_name_template, parent), taken)
     for container in containers:
         _default_resources(container, defaults)
         probes.default_readiness(container, serves=len(containers) == 1 or bool(container.get("ports")))

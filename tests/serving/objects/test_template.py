@@ -101,7 +101,7 @@ def test_config_defaults(admit):
         "revision-idle-timeout-seconds": "20",
         "revision-response-start-timeout-seconds": "30",
         "container-concurrency": "5",
-        "container-name-template": "c-{{.Name}}",
+        "container-name-template": "c-{{- .Name }}",
         "revision-memory-limit": "200M",
         "revision-cpu-request": "400m",
         "enable-service-links": "default",
@@ -129,6 +129,7 @@ def test_config_defaults(admit):
             {"revision-timeout-seconds": "700"},
             "revision-timeout-seconds (700) cannot be greater than max-revision-timeout-seconds (600)",
         ),
+        ({"container-name-template": "{{.Namespace}}-c"}, "{{.Namespace}} is not understood"),
         ({"container-concurrency-max-limit": "0"}, "container-concurrency-max-limit"),
         ({"container-concurrency": "1001"}, "expected 0 <= 1001 <= 1000: container-concurrency"),
         (
