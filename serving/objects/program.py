@@ -7,7 +7,7 @@ metadata.namespace, metadata.uid, and labels and annotations by name.
 
     uid, generation, replicas, strategy (as written), owner (name of the ContainerSource; "": none)
     pod: uid, container, image, bundle, command, args, env, named (variables that hold the replica's name),
-         memory_bytes, cpu, user, group, working_dir, grace_s, annotations (of the template),
+         memory_bytes, cpu, user, group, non_root, working_dir, grace_s, annotations (of the template),
          listens (false: nothing is awaited on a port)
 """
 
@@ -44,7 +44,9 @@ async def record(deployment: Resource, context: Context) -> dict[str, Any]:
             "image": container.get("image") or "", "bundle": code.bundle, "command": code.command,
             "args": list(container.get("args") or ()), "env": workload.environment(container, look_up),
             "named": named, "memory_bytes": workload.memory_bytes(container), "cpu": workload.cpu(container),
-            "user": user, "group": group, "working_dir": container.get("workingDir") or None,
+            "user": user, "group": group,
+            "non_root": workload.must_not_be_root(template["spec"], container),
+            "working_dir": container.get("workingDir") or None,
             "grace_s": template["spec"]["terminationGracePeriodSeconds"],
             "annotations": (template.get("metadata") or {}).get("annotations") or {}, "listens": False,
         },

@@ -88,6 +88,7 @@ async def test_record(cluster):
             - {name: NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
             - {name: NOTE, valueFrom: {fieldRef: {fieldPath: "metadata.annotations['note']"}}}
             - {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+          securityContext: {runAsNonRoot: true}
           resources: {limits: {memory: 64Mi, cpu: 500m}}"""))
 
     table = await cluster.until_projected("deployments", lambda table: "default/beat" in table)
@@ -99,8 +100,8 @@ async def test_record(cluster):
         "uid": uid, "container": "c", "image": "registry.example/beat", "bundle": None,
         "command": ["beat", "--fast"], "args": ["now"], "named": ["POD"], "memory_bytes": 64 << 20,
         "cpu": 0.5, "env": {"A": "a", "TOKEN": "t0", "NAMESPACE": "default", "NOTE": "hi"},
-        "user": None, "group": None, "working_dir": "sub", "grace_s": 5, "annotations": {"note": "hi"},
-        "listens": False}
+        "user": None, "group": None, "non_root": True, "working_dir": "sub", "grace_s": 5,
+        "annotations": {"note": "hi"}, "listens": False}
 
 
 @pytest.mark.parametrize(("pod", "reason", "message"), [
