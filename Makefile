@@ -26,8 +26,8 @@ up: $(VENV)/.installed       ## start everything, with examples/quickstart appli
 demo: $(VENV)/.installed     ## the quickstart by itself, in a temporary directory; ends in under a minute
 	@exec $(BIN)/clarion demo
 
-test: $(VENV)/.installed     ## the tests, against real servers that they start and stop
-	$(BIN)/pytest
+test: $(VENV)/.installed     ## the tests, against real servers that they start and stop; in two processes
+	$(BIN)/pytest -n 2
 
 lint: $(VENV)/.installed     ## ruff (all rules), mypy (strict), import-linter (who may import whom)
 	$(BIN)/ruff check .
