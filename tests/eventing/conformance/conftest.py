@@ -63,11 +63,13 @@ _NUMBERS = itertools.count()
 
 
 @pytest.fixture
-def make_broker(api):
-    """Makes Brokers that are Ready, under names of their own; returns the name."""
+def make_broker(api, post, until):
+    """Makes Brokers that are Ready and known at the data port, each under another name; returns the name."""
     def make(annotations=None, **spec):
         name = f"b{next(_NUMBERS)}"
         api.until_ready(api.create(BROKERS, name, spec, annotations=annotations or {}))
+        # An event that may go nowhere is refused once its Broker is known, and stored never.
+        until(lambda: post(name, {"ce-knativebrokerttl": "1"}).status != 404, what="Broker at the data port")
         return name
     return make
 
