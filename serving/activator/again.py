@@ -6,7 +6,7 @@ Only where that cannot repeat an effect, or could in any case:
     what happened before a byte of an answer                 then
     ----------------------------------------                 ----
     the worker had not been ready yet: it has read nothing   ELSEWHERE: another one, before all others
-    no connection could be made                              LATER, the same, once
+    no connection could be made: the worker is dying         LATER, the same, a few times
     an idle connection turned out to be closed: at once,     ANEW, on a new connection; ELSEWHERE where that
       or the method is safe to repeat                          worker takes no more
     the worker closed a fresh one, and the method is safe    LATER, once
@@ -25,6 +25,8 @@ from eventing.http.client import Upstream
 from serving.activator.breaker import Slot
 
 _AT_ONCE_S = 0.1
+# Until a worker's end has been noticed: a busy machine may take its time.
+_TRIES = 50
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 
 
@@ -38,7 +40,7 @@ class Again(enum.Enum):
 
 
 def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_s: float, *, closed: bool,
-           tried: bool) -> Again:
+           tries: int) -> Again:
     """
     What to do with a request that was for the worker in *slot*.
 
@@ -48,13 +50,13 @@ def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_s: float, 
         method: of the request.
         sent_s: how long ago it was sent.
         closed: the worker closed the connection, rather than say something that is no answer.
-        tried: it was LATER once.
+        tries: how often it was LATER.
     """
     is_safe = method in _REPEATABLE
     if not slot.is_ready:
         return Again.ELSEWHERE
     if upstream is not None and upstream.is_stale and (is_safe or sent_s < _AT_ONCE_S):
         return Again.ANEW if slot.is_open else Again.ELSEWHERE
-    if not tried and (upstream is None or (closed and is_safe)):
-        return Again.LATER
-    return Again.NEVER
+    if upstream is None:
+        return Again.LATER if tries < _TRIES else Again.NEVER
+    return Again.LATER if closed and is_safe and not tries else Again.NEVER

@@ -28,7 +28,7 @@ from serving.activator.upload import Upload
 if TYPE_CHECKING:
     from serving.activator.door import Activator, Addition
 
-# How soon a request that met a dying worker looks again: the worker's end is noticed by then.
+# How soon a request that met a dying worker looks again: the worker's end is mostly noticed by then.
 _AGAIN_S = 0.02
 
 
@@ -37,7 +37,7 @@ class Passage(Answering):
 
     _request = b""  # all of it, unless it is streamed
     _streams = False  # the body crosses as it comes and cannot be sent again
-    _again = False  # it was sent again once
+    _tries = 0  # how often it was put off
 
     def __init__(self, activator: "Activator", pool: Pool, exchange: Exchange, headers: list[Header],
                  added: "Addition", *, plain: Mapping[bytes, bytes] | None = None) -> None:
@@ -186,7 +186,7 @@ class Passage(Answering):
         slot = self._slot
         assert slot is not None
         match decide(slot, upstream, self._exchange.method, monotonic() - self._sent,
-                     closed=error.reason == "closed", tried=self._again):
+                     closed=error.reason == "closed", tries=self._tries):
             case Again.ANEW:
                 self._send(fresh=True)
             case Again.ELSEWHERE:
@@ -194,7 +194,7 @@ class Passage(Answering):
                     self._pool.breaker.close(slot)
                 self._requeue()
             case Again.LATER:
-                self._again = True
+                self._tries += 1
                 self._activator.loop.call_later(_AGAIN_S, self._requeue)
             case Again.NEVER:
                 self._answer(502, str(error).encode())
