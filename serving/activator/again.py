@@ -6,7 +6,8 @@ Only where that cannot repeat an effect, or could in any case:
     what happened before a byte of an answer                 then
     ----------------------------------------                 ----
     the worker had not been ready yet: it has read nothing   ELSEWHERE: another one, before all others
-    no connection could be made: the worker is dying         LATER, the same, a few times
+    no connection could be made                              LATER, the same: once, or where it was refused
+                                                               for a second: the worker is dying
     an idle connection turned out to be closed: at once,     ANEW, on a new connection; ELSEWHERE where that
       or the method is safe to repeat                          worker takes no more
     the worker closed a fresh one, and the method is safe    LATER, once
@@ -39,7 +40,7 @@ class Again(enum.Enum):
     NEVER = enum.auto()
 
 
-def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_s: float, *, closed: bool,
+def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_s: float, *, reason: str,
            tries: int) -> Again:
     """
     What to do with a request that was for the worker in *slot*.
@@ -49,7 +50,7 @@ def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_s: float, 
         upstream: the connection that it was sent on; None: there was none.
         method: of the request.
         sent_s: how long ago it was sent.
-        closed: the worker closed the connection, rather than say something that is no answer.
+        reason: what NoAnswer gives for its reason.
         tries: how often it was LATER.
     """
     is_safe = method in _REPEATABLE
@@ -58,5 +59,5 @@ def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_s: float, 
     if upstream is not None and upstream.is_stale and (is_safe or sent_s < _AT_ONCE_S):
         return Again.ANEW if slot.is_open else Again.ELSEWHERE
     if upstream is None:
-        return Again.LATER if tries < _TRIES else Again.NEVER
-    return Again.LATER if closed and is_safe and not tries else Again.NEVER
+        return Again.LATER if tries < (_TRIES if reason == "refused" else 1) else Again.NEVER
+    return Again.LATER if reason == "closed" and is_safe and not tries else Again.NEVER

@@ -186,7 +186,7 @@ class Passage(Answering):
         slot = self._slot
         assert slot is not None
         match decide(slot, upstream, self._exchange.method, monotonic() - self._sent,
-                     closed=error.reason == "closed", tries=self._tries):
+                     reason=error.reason, tries=self._tries):
             case Again.ANEW:
                 self._send(fresh=True)
             case Again.ELSEWHERE:
