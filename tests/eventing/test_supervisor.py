@@ -41,14 +41,6 @@ def up(*options):
                           check=False)
 
 
-@pytest.fixture(scope="module")
-def instance(instances):
-    """An instance with nothing in it."""
-    made = instances()
-    made.start()
-    return made
-
-
 class Server:
     """A Valkey that may be killed."""
 
