@@ -197,8 +197,21 @@ class Courier:
             else:
                 self._settle(attempt, [self._decide(decide_status, delivery, answer)
                                        for delivery in deliveries], answer)
-        except Exception:
+        except Exception as error:
             log.exception("answer not understood", trigger=lane.name, event_id=_id(deliveries[0]))
+            self._stumbled(attempt, error)
+
+    def _stumbled(self, attempt: Attempt, error: Exception) -> None:
+        """A mistake of ours with an answer: the attempt has failed, unless its end is written already."""
+        if attempt not in self._open:
+            return
+        failed = Answer(NO_ANSWER, None, f"{type(error).__name__}: {error}".encode(errors="replace"))
+        try:
+            self._settle(attempt, [self._decide(decide_status, delivery, failed)
+                                   for delivery in attempt.deliveries], failed)
+        except Exception:
+            log.exception("attempt not settled", trigger=attempt.lane.name,
+                          event_id=_id(attempt.deliveries[0]))
             # It stays open for its lane: parked, and sent again by the next owner.
             self._open.discard(attempt)
 
@@ -260,11 +273,15 @@ class Courier:
         def on_stored(error: Rejected | None) -> None:
             if attempt not in self._open:
                 return
-            if error is None:
-                self._settle(attempt, [reply], answer)
-            else:
-                failed = Answer(NO_ANSWER, None, f"the reply could not be stored: {error}".encode())
-                self._settle(attempt, [self._decide(decide, delivery, failed)], failed)
+            try:
+                if error is None:
+                    self._settle(attempt, [reply], answer)
+                else:
+                    failed = Answer(NO_ANSWER, None, f"the reply could not be stored: {error}".encode())
+                    self._settle(attempt, [self._decide(decide, delivery, failed)], failed)
+            except Exception as mistake:
+                log.exception("answer not understood", trigger=attempt.lane.name, event_id=_id(delivery))
+                self._stumbled(attempt, mistake)
 
         try:
             stamped = stamp(reply.event._replace(attributes=attributes), time.time())

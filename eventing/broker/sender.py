@@ -19,6 +19,8 @@ Redirects are not followed; they are no success. An answer larger than the large
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from eventing import binding
 from eventing.broker import passage
 from eventing.broker.delivery import NO_ANSWER, Answer
@@ -39,6 +41,8 @@ _NEWCOMERS = 4
 _TICK_S = 0.05  # how late a time-out may be; it is never early
 
 Then = Callable[[Answer], None]
+
+log = structlog.get_logger(__name__)
 
 
 class Sender:
@@ -209,8 +213,13 @@ class Call:
             self._upstream.fail("too-large", f"the answer is larger than {self._sender.answer_bytes} bytes")
 
     def end(self) -> None:
-        """That was the whole answer."""
-        self._end(_read(self._status, self._headers, b"".join(self._chunks)))
+        """That was the whole answer; one that only we fail to read is none."""
+        try:
+            answer = _read(self._status, self._headers, b"".join(self._chunks))
+        except Exception as error:
+            log.exception("answer not understood", address=self._route.address, status=self._status)
+            answer = Answer(NO_ANSWER, None, f"{type(error).__name__}: {error}".encode(errors="replace"))
+        self._end(answer)
 
     def failed(self, error: NoAnswer) -> None:
         """There is no answer. One that an old connection took with it is asked for again on a new one."""

@@ -5,6 +5,8 @@ import contextlib
 
 import pytest
 
+from eventing.broker import courier, sender
+
 LIMIT_BYTES = 32 * 1024 * 1024  # far below what is offered, far above an answer's limit and all buffers
 CHUNK = b"x" * 65536
 
@@ -102,3 +104,44 @@ async def test_what_is_no_answer(bench, subscriber, eventually, delivery, *, mou
     assert reason in letter.reason
     assert mouth.sent_bytes < LIMIT_BYTES
     await eventually(lambda: subscriber.ids == ["1"])
+
+
+DEEP = b'{"specversion":"1.0","id":"r","type":"rr","source":"/r","data":%b%b}' % (b"[" * 300, b"]" * 300)
+
+
+async def test_a_reply_that_is_nested_too_deep(bench, subscriber, delivery):
+    """JSON that is read, and could not be written again, is a failed attempt with that reason."""
+    subscriber.answer = lambda exchange, event: exchange.respond(
+        200, [(b"content-type", b"application/cloudevents+json")], DEEP)
+    await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url, delivery=delivery(retry=2))
+
+    await bench.send("1")
+    letters = await bench.letters("mine")
+    (letter,) = await bench.until(lambda: bench.at_least(1, letters))
+
+    assert subscriber.ids == ["1", "1", "1"]
+    assert letter.body == b"the reply is not a CloudEvent: data: is nested more than 254 levels deep"
+
+
+@pytest.mark.parametrize(("room", "name"), [(sender, "_read"), (courier, "stamp"), (courier, "decide")])
+async def test_a_mistake_of_ours_is_a_failed_attempt(bench, subscriber, delivery, monkeypatch, *, room, name):
+    """Wherever on the way of an answer it happens, the event is retried, given up, and others go on."""
+    def fail(*_args, **_more):
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(room, name, fail)
+    subscriber.answer = lambda exchange, event: exchange.respond(
+        200, [(b"content-type", b"application/cloudevents+json")],
+        b'{"specversion":"1.0","id":"r","type":"rr","source":"/r"}')
+    await bench.dispatcher()
+    await bench.trigger("mine", subscriber.url, delivery=delivery(retry=1), annotations={
+        "kafka.eventing.knative.dev/delivery.order": "ordered"})
+
+    await bench.send("1", "2", partitionkey="k")
+    letters = await bench.letters("mine")
+    found = await bench.until(lambda: bench.at_least(2, letters))
+
+    assert {(letter.attempts, letter.body[:33]) for letter in found} == {
+        (2, b"dispatch error: ZeroDivisionError")}
+    assert sorted(subscriber.ids) == ["1", "1", "2", "2"]
