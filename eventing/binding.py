@@ -16,6 +16,7 @@ what Knative's ingress takes for valid; 0.3 stays 0.3. Where the two leave a cho
   64-bit integers and doubles are rounded there.
 - `"data": null` is data where data is JSON: the value null (JSON format, section 3.1.1), as Knative's SDK
   reads it. In place of text or base64, or beside `data_base64`, it says nothing.
+- JSON data of more than 254 levels, lists and objects in one another, is taken in binary mode only.
 - `datacontentencoding` (0.3) says how data was written into JSON and nothing about the event, so an event
   never carries it: it is read, and written again where it is needed.
 """
@@ -45,6 +46,8 @@ _INTEGERS = range(-(2**31), 2**31)
 # the cache with long ones.
 _CACHED_CHARACTERS = 200
 _CACHED_VALUES = 2048
+# Lists and objects in one another that orjson writes.
+_LEVELS_MOST = 254
 
 _NAMES = {
     b"content-type": "datacontenttype",
@@ -73,7 +76,9 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.")
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*"'
 # RFC 9110, section 8.3.1; a type without subtype, and a semicolon at the end, which Go takes too.
-_MEDIA_TYPE = re.compile(rf"\s*{_WORD}(?:/{_WORD})?\s*(?:;\s*{_WORD}=(?:{_WORD}|{_QUOTED})\s*)*;?\s*")
+_BLANKS = r"[ \t]*"  # white space of headers has no line breaks
+_PARAMETER = rf"{_BLANKS}{_WORD}=(?:{_WORD}|{_QUOTED}){_BLANKS}"
+_MEDIA_TYPE = re.compile(rf"{_BLANKS}{_WORD}(?:/{_WORD})?{_BLANKS}(?:;{_PARAMETER})*;?{_BLANKS}")
 _JSON_TYPE = re.compile(r"\s*[^/;\s]+/(?:[^;\s]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 
 
@@ -242,7 +247,10 @@ def _from_members(members: Any) -> Event:
         return Event(attributes, _decoded(encoded))
     if (data is None or type(data) is str) and not is_json(attributes.get("datacontenttype")):
         return Event(attributes, None if data is None else data.encode())
-    return Event(attributes, orjson.dumps(data))
+    try:
+        return Event(attributes, orjson.dumps(data))
+    except TypeError as error:  # it reads 1,024 levels, and writes fewer
+        raise NotACloudEvent(f"data: is nested more than {_LEVELS_MOST} levels deep") from error
 
 
 def _from_typed(members: Mapping[str, Any]) -> dict[str, str]:

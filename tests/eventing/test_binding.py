@@ -74,6 +74,11 @@ INVALID = [
     ({"datacontenttype": "application/"}, "datacontenttype: is not a media type"),
     ({"datacontenttype": "a/b; c"}, "datacontenttype: is not a media type"),
     ({"datacontenttype": "a b"}, "datacontenttype: is not a media type"),
+    ({"datacontenttype": "a/b\r\n\r\n"}, "datacontenttype: is not a media type"),
+    ({"datacontenttype": "a/b\n"}, "datacontenttype: is not a media type"),
+    ({"datacontenttype": 'a/b;\r\nc="d: e"'}, "datacontenttype: is not a media type"),
+    ({"datacontenttype": "\u2003a/b"}, "datacontenttype: is not a media type"),
+    ({"datacontenttype": 'a/b;c="\x00"'}, "datacontenttype: is not a media type"),
     ({"dataschema": "/relative"}, "dataschema: is not an absolute URI"),
     ({"dataschema": ""}, "dataschema: is not an absolute URI"),
     ({"time": "yesterday"}, "time: is not a time"),
@@ -102,7 +107,7 @@ def test_what_is_not_valid_is_refused_naming_the_attribute(change, complaint, st
 @pytest.mark.parametrize("change", [
     {"source": "urn:uuid:1"}, {"source": "a b"}, {"source": "#f"}, {"source": "//host/x"},
     {"source": "/\u00e9"}, {"source": "https://a:1/b?c#d"}, {"source": "/" + "x" * 5000}, {"subject": "x"},
-    {"datacontenttype": "text"},
+    {"datacontenttype": "text"}, {"datacontenttype": " a/b\t; c=d "},
     {"datacontenttype": 'a/b;c="d e";f=g'}, {"datacontenttype": "a/b;"}, {"dataschema": "urn:x"},
     {"time": "2026-01-02T03:04:05Z"}, {"time": "2026-01-02t03:04:05.123456789z"},
     {"time": "2026-01-02T03:04:05-07:00"}, {"id": "\u2603"}, {"x1": ""},
@@ -115,6 +120,30 @@ def test_what_is_valid_is_taken_as_it_is(change):
 
     assert binding.from_http(headers(**change), b"") == expected
     assert binding.from_json(members(**change)) == expected
+
+
+def test_json_that_is_nested_too_deep_to_be_written_again():
+    """It is refused with its limit, alone and in a batch; up to there it is taken."""
+    def nested(levels):
+        return members(data=0).replace(b'"data": 0', b'"data":%b%b' % (b"[" * levels, b"]" * levels))
+
+    assert binding.from_json(nested(254)).data == b"[" * 254 + b"]" * 254
+    for levels in (255, 1000):
+        with pytest.raises(NotACloudEvent, match=r"^data: is nested more than 254 levels deep"):
+            binding.from_json(nested(levels))
+        with pytest.raises(NotACloudEvent, match=r"^event 1: data: is nested"):
+            binding.from_batch(b"[%b,%b]" % (members(), nested(levels)))
+    with pytest.raises(NotACloudEvent, match=r"^x: must be a string"):
+        binding.from_json(nested(255).replace(b'"data"', b'"x"'))
+
+
+def test_the_deepest_binary_event_is_written_as_json():
+    """What binary mode took goes on in structured mode: as JSON where that is read, else as base64."""
+    event = Event({**MINIMAL, "datacontenttype": "application/json"}, b"[" * 1000 + b"]" * 1000)
+    deeper = event._replace(data=b"[" * 2000 + b"]" * 2000)
+
+    assert b'"data":[[[[' in binding.to_json(event)
+    assert b'"data_base64":' in binding.to_json(deeper)
 
 
 @pytest.mark.parametrize(("content_type", "complaint"), [
