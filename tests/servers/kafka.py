@@ -134,9 +134,18 @@ class Kafka:
         """It is there and does nothing, for as long as the context is open."""
         self._process.send_signal(signal.SIGSTOP)
         try:
+            while not self._stands_still():
+                pass
             yield
         finally:
             self._process.send_signal(signal.SIGCONT)
+
+    def _stands_still(self):
+        """A signal stops one thread after the other."""
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/stat")
+        with contextlib.suppress(OSError):  # one has just ended
+            return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
+        return False
 
     def topic(self, partitions=1, **settings):
         """Name of a new topic."""
