@@ -11,7 +11,8 @@ Retention removes what is older or more than a broker keeps, but never what the 
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
 import redis.asyncio
@@ -28,6 +29,7 @@ LAST = "+"  # the id after all others
 
 _PAGE_ENTRIES = 100  # 100 KiB of typical events, at most 100 MiB of the largest
 _BLOCK_MS = 1000  # a follower asks again after that long; shorter than any client's own time out
+_ASK_S = 1.0  # how late a follower learns of partitions that were added
 _AWAY_S = 0.2  # the store restarts in about 50 ms
 
 # An entry fills that at least: the store's own figure of a stream's size is an estimate, a count is not.
@@ -95,16 +97,24 @@ async def _read_one(
 
 
 async def follow(
-    store: redis.asyncio.Redis, broker: str, partitions: Iterable[int], *, after: str | None = None
+    store: redis.asyncio.Redis, broker: str, partitions: Callable[[], Awaitable[int]], *,
+    after: str | None = None,
 ) -> AsyncIterator[Entry]:
     """
     Yield entries after id *after* (None: from now on) for ever, as they are appended.
 
+    *partitions* is asked every second how many there are; one that was added is read from its beginning.
     Survives a store that goes away and comes back; nothing is missed, because the last id is kept here.
     """
-    cursors = {keys.events(broker, p).encode(): (p, after) for p in partitions}
+    cursors: dict[bytes, tuple[int, str | None]] = {}
+    ask_at = 0.0
     while True:
         try:
+            if time.monotonic() >= ask_at:
+                start = "0" if cursors else after
+                for number in range(await partitions()):
+                    cursors.setdefault(keys.events(broker, number).encode(), (number, start))
+                ask_at = time.monotonic() + _ASK_S
             for key, (partition, cursor) in cursors.items():
                 if cursor is None:
                     cursors[key] = (partition, await _newest(store, key))
@@ -136,8 +146,7 @@ async def retain(
 
     Returns how many entries, a million at the most. Raises what redis-py raises.
     """
-    arguments = [
-        needed, id_at(now - age_s), size_bytes // _ENTRY_LEAST_BYTES, size_bytes, _RETAIN_BATCH_ENTRIES]
+    arguments = [needed, *_bounds(now, age_s, size_bytes), _RETAIN_BATCH_ENTRIES]
     removed = 0
     for _ in range(_RETAIN_BATCHES):
         batch = await functions.call(store, "clarion_retain", [keys.events(broker, partition)], arguments)
@@ -146,3 +155,16 @@ async def retain(
         if batch < _RETAIN_BATCH_ENTRIES // 2:
             break
     return removed
+
+
+async def is_over(
+    store: redis.asyncio.Redis, broker: str, partition: int, *, now: float, age_s: float, size_bytes: int
+) -> bool:
+    """Whether there is still something older than *age_s*, or more than *size_bytes*."""
+    return bool(await functions.call(store, "clarion_is_over", [keys.events(broker, partition)],
+                                     _bounds(now, age_s, size_bytes)))
+
+
+def _bounds(now: float, age_s: float, size_bytes: int) -> list[str | int]:
+    """Least id, most entries, and most bytes."""
+    return [id_at(now - age_s), size_bytes // _ENTRY_LEAST_BYTES, size_bytes]

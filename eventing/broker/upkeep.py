@@ -15,10 +15,11 @@ import redis.asyncio
 import redis.exceptions
 
 from eventing import keys
-from eventing.broker import archive, functions, hand
+from eventing.broker import functions, hand
 from eventing.broker.hand import HAND_MS, Kept
 from eventing.broker.lane import Lane
 from eventing.broker.lease import LEASE_S, RENEW_S, Lease
+from eventing.broker.retention import Retention
 from eventing.broker.settings import Settings
 
 _COUNT_S = 5.0  # more often than anybody scrapes
@@ -42,6 +43,7 @@ class Upkeep:
         self._partition = partition
         self._lease = lease
         self._on_due = on_due
+        self._retention = Retention(store, broker, partition, lease)
         self._counted = ""  # the cursor at the last count
         self._unread_at = 0.0
         self._is_in_hand = False  # something was, when it was told
@@ -60,7 +62,7 @@ class Upkeep:
                     await self._count(cursor())
                 if now - retained_at >= _RETAIN_S:
                     retained_at = now
-                    await self._retain()
+                    await self._retention.keep(self.settings)
 
     async def _renew(self) -> None:
         grant = self._lease.grant
@@ -83,14 +85,6 @@ class Upkeep:
             self._unread_at = now  # the same entry is the next one to be read since then
         self.stuck_s = now - self._unread_at
         self._counted = cursor
-
-    async def _retain(self) -> None:
-        """Remove what is too old or too much, but nothing that anybody waits for."""
-        needed = [entry_id.decode() for entry_id in await self._call("clarion_needed")]
-        oldest = min(needed, key=archive.order_of)
-        await archive.retain(
-            self._store, self._broker, self._partition, needed=oldest, now=time.time(),
-            age_s=self.settings.retention_age_s, size_bytes=self.settings.retention_bytes)
 
     async def _call(self, name: str, *arguments: str) -> Any:
         return await functions.call(

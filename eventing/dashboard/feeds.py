@@ -8,7 +8,8 @@ What happens, as lines that go on: events of a broker, what Services and Deploym
 
 Events come from the archive, so a feed disturbs no delivery and starts in the past where it is asked to;
 its first line is empty and comes at once. JSON data stands as `data`, text as a string, anything else as
-`data_base64`. A feed ends when its reader leaves, or when the server drains.
+`data_base64`, and so does JSON nested so deep that not everybody reads it. A feed ends when its reader
+leaves, or when the server drains.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from eventing.event import Event
 _NDJSON = "application/x-ndjson"
 _TEXT = "text/plain; charset=utf-8"
 _LOG_POLL_S = 0.2  # a person does not notice; there is no portable way to be told
+_LEVELS_MOST = 200  # in what is around them they are written as JSON and YAML, and read, by all that we know
 _LOG_TAIL_BYTES = 256 * 1024  # of each file: some thousand lines, what a terminal keeps
 
 
@@ -41,10 +43,25 @@ def as_json(event: Event) -> dict[str, Any]:
         return shown
     try:
         is_json = content_type == "application/json" or content_type.endswith("+json")
-        shown["data"] = orjson.loads(event.data) if is_json else event.data.decode()
+        value = orjson.loads(event.data) if is_json else event.data.decode()
+        if not is_json or not _is_deep(event.data, value):
+            shown["data"] = value
+            return shown
     except ValueError:  # not JSON, or not UTF-8
-        shown["data_base64"] = base64.b64encode(event.data).decode()
+        pass
+    shown["data_base64"] = base64.b64encode(event.data).decode()
     return shown
+
+
+def _is_deep(data: bytes, value: Any) -> bool:
+    """Whether *value*, the JSON in *data*, has more than _LEVELS_MOST levels of lists and objects."""
+    if data.count(b"[") + data.count(b"{") <= _LEVELS_MOST:
+        return False
+    level = [value]
+    for _ in range(_LEVELS_MOST + 1):
+        level = [inner for each in level if isinstance(each, dict | list)
+                 for inner in (each.values() if isinstance(each, dict) else each)]
+    return bool(level)
 
 
 async def _events(entries: AsyncIterator[archive.Entry]) -> AsyncIterator[bytes]:
@@ -130,13 +147,16 @@ def routes(config: Config, store: "redis.asyncio.Redis") -> APIRouter:
 
     @router.get("/events", include_in_schema=False)
     async def events(broker: str, since: float | None = None, follow: bool = True) -> Response:
-        record = (await projection.read(store, "brokers")).get(broker)
-        if record is None:
+        async def partitions() -> int:
+            record = await projection.read_one(store, "brokers", broker)
+            return 0 if record is None else max(1, int(record.get("partitions") or 1))
+
+        count = await partitions()
+        if count == 0:
             return PlainTextResponse(f"there is no broker {broker}; clarion get brokers -A lists them\n", 404)
         first = archive.id_at(await _now(store) if since is None else since)
-        partitions = range(max(1, int(record.get("partitions") or 1)))
         entries = (archive.follow(store, broker, partitions, after=first) if follow
-                   else archive.read(store, broker, partitions, start=first))
+                   else archive.read(store, broker, range(count), start=first))
         return StreamingResponse(_events(entries), media_type=_NDJSON)
 
     @router.get("/logs/{namespace}/{name}", include_in_schema=False)

@@ -34,12 +34,17 @@ local function move_due(tag, now, most)
 end
 
 local function find(tag, uid, ref)
-  local kind, stream, id = ref:sub(1, 1), tag .. ':events', ref
+  local kind = ref:sub(1, 1)
   if kind == 'd' or kind == 'r' then
-    stream, id = tag .. ':dead:' .. uid, ref:sub(2)
+    local letter = redis.call('XRANGE', tag .. ':dead:' .. uid, ref:sub(2), ref:sub(2))[1]
+    return letter and letter[2] or {}
   end
-  local found = redis.call('XRANGE', stream, id, id)[1]
-  return found and found[2] or {}
+  local entry = redis.call('XRANGE', tag .. ':events', ref, ref)[1]
+  if entry then
+    return entry[2]
+  end
+  local spared = redis.call('HGET', tag .. ':spared', ref) -- retention went past it: spare.lua
+  return spared and cmsgpack.unpack(spared) or {}
 end
 
 local function draw(tag, uid, most, held, bytes)

@@ -40,7 +40,7 @@ redis.register_function{function_name = 'clarion_erase', flags = {'allow-oom'}, 
   for _, uid in ipairs(redis.call('SMEMBERS', tag .. ':lanes')) do
     redis.call('UNLINK', tag .. ':backlog:' .. uid, tag .. ':waiting:' .. uid, tag .. ':dead:' .. uid)
   end
-  redis.call('UNLINK', tag .. ':events', tag .. ':state', tag .. ':resolved', tag .. ':retries',
+  redis.call('UNLINK', tag .. ':events', tag .. ':spared', tag .. ':state', tag .. ':resolved', tag .. ':retries',
     tag .. ':hand', tag .. ':lanes', tag .. ':records', tag .. ':seen', tag .. ':held', tag .. ':due', tag .. ':lease',
     tag .. ':epoch')
   return 1

@@ -17,6 +17,13 @@ async def add(store, partition, entry_id, name):
     await store.xadd(keys.events(BROKER, partition), fields, id=entry_id)
 
 
+def so_many(counts):
+    """Says how many partitions there are: a number, or the one in a list that may change."""
+    async def partitions():
+        return counts if isinstance(counts, int) else counts[0]
+    return partitions
+
+
 async def ids(entries):
     """Names of the events, in the order read."""
     return [entry.event.attributes["id"] async for entry in entries]
@@ -57,7 +64,7 @@ async def test_following_starts_now_and_sees_every_partition(store):
     started = asyncio.Event()
 
     async def watch():
-        entries = archive.follow(store, BROKER, [0, 1], after=None)
+        entries = archive.follow(store, BROKER, so_many(2), after=None)
         first = asyncio.ensure_future(anext(entries))  # noqa: TID251  owned by this test
         started.set()
         seen.append((await first).event.attributes["id"])
@@ -75,11 +82,30 @@ async def test_following_starts_now_and_sees_every_partition(store):
     assert all(name.startswith("new") for name in seen)
 
 
+async def test_a_follower_finds_partitions_that_are_added(store, monkeypatch):
+    """What came to a partition before the follower heard of it is seen, too."""
+    monkeypatch.setattr(archive, "_ASK_S", 0.0)
+    counts = [1]
+    entries = archive.follow(store, BROKER, so_many(counts), after=None)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(anext(entries))
+        while not first.done():
+            await add(store, 0, "*", "a")
+            await asyncio.sleep(0.01)
+        await add(store, 2, "*", "b")
+        counts[0] = 3
+        await add(store, 1, "*", "c")
+        found = {first.result().event.attributes["id"]}
+        while found != {"a", "b", "c"}:
+            found.add((await anext(entries)).event.attributes["id"])
+    await entries.aclose()
+
+
 async def test_a_follower_outlives_its_store(valkey):
     """A store that is killed and comes back is followed on, and nothing is missed."""
     store = valkey.client()
     await add(store, 0, "1-0", "a")
-    entries = archive.follow(store, BROKER, [0], after="0")
+    entries = archive.follow(store, BROKER, so_many(1), after="0")
     async with asyncio.timeout(15):
         assert (await anext(entries)).event.attributes["id"] == "a"
         valkey.kill()

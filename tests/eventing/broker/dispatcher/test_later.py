@@ -3,6 +3,7 @@
 import time
 
 from eventing import keys, projection
+from eventing.broker import upkeep
 
 REPLY = ((b"ce-specversion", b"1.0"), (b"ce-id", b"r"), (b"ce-source", b"/f"), (b"ce-type", b"reply"))
 
@@ -68,3 +69,28 @@ async def test_the_owner_keeps_what_the_broker_says(bench, eventually, store):
 
     await projection.write(store, "brokers", "shop/default", {**record, "retention_s": 90.0})
     await eventually(lambda: {each.settings.retention_age_s for each in dispatcher.partitions} == {90.0})
+
+
+async def test_a_retry_does_not_keep_what_came_after(bench, subscriber, eventually, store, monkeypatch):
+    """While one event waits for its retry a broker keeps as little as it says; it comes all the same."""
+    monkeypatch.setattr(upkeep, "_RETAIN_S", 0.0)
+    await projection.write(store, "brokers", "shop/default",
+                           {"uid": "b", "partitions": 1, "retention_bytes": 50_000})
+    subscriber.answer = lambda exchange, event: exchange.respond(
+        503 if event.attributes["id"] == "first" else 200)
+    await bench.dispatcher()
+    await bench.trigger("t", subscriber.url,
+                        delivery={"retry": 1000, "backoff_s": 0.1, "backoff_policy": "linear"})
+    await bench.send("first", data=b"body")
+    await bench.send(*range(200), data=b"x" * 1000)
+    await eventually(lambda: len(set(subscriber.ids)) == 201)
+
+    async def is_little():
+        return await store.xlen(keys.events("shop/default", 0)) < 100
+    await bench.until(is_little)
+    subscriber.received.clear()
+    subscriber.answer = lambda exchange, event: exchange.respond(200)
+
+    await eventually(lambda: subscriber.received)
+    assert [(event.attributes["id"], event.data) for event, _ in subscriber.received] == [("first", b"body")]
+    await bench.until_gone("{shop/default/0}:spared")
