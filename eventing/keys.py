@@ -21,13 +21,16 @@ slot of a Redis Cluster and one server-side function may touch them together.
 | `{clarion:turns:UID}:had` | sorted set | `p/epoch`: a partition that may send to the trigger UID, scored by the Unix ms until which that holds | dispatcher | 3 s after it was last kept |
 | `{clarion:turns:UID}:waiting`, `:seen` | sorted set | the same of those that wait, scored by the Unix ms since when, and until when they are believed | dispatcher | likewise |
 | `{ns/broker/p}:events` | stream | one entry an event: `a` attributes JSON, `d` data | append | retention |
+| `{ns/broker/p}:spared` | hash | id -> fields of an entry (MessagePack) that a trigger waits for, and that `events` \
+need not keep any more | retention | within a minute after nobody waits for it |
 | `{ns/broker/p}:held` | stream | entries like those of `events`, not due yet | append | moved to `events` when due |
 | `{ns/broker/p}:due` | sorted set | id in `held`, scored by the Unix ms at which it is due | append | likewise |
 | `{ns/broker/p}:seen` | sorted set | digest of source and id, scored by the Unix ms until which a repeat is known; \
 500,000 at most | append | the broker's dedup window later |
 | `{ns/broker/p}:lease` | string | name of the dispatcher that owns the partition | owner | 3 s after the last renewal |
 | `{ns/broker/p}:epoch` | string | number of the present ownership: who writes with another is refused | acquire | with the broker |
-| `{ns/broker/p}:state` | hash | `floor`: id, everything at or below it is settled or held below; `commit`: `epoch/number` of the last one | commit | with the broker |
+| `{ns/broker/p}:state` | hash | `floor`: id, everything at or below it is settled or held below; `commit`: `epoch/number` of the last one; \
+`spared`: PLACE, all that waits at or below it is in `spared` | commit, retention | with the broker |
 | `{ns/broker/p}:resolved` | set | `id uid`: event and trigger, settled or held below, where the floor has not passed | commit | passed by the floor |
 | `{ns/broker/p}:lanes` | set | uid of every trigger that has, or had, a backlog, retries or dead letters | commit | with its trigger |
 | `{ns/broker/p}:backlog:UID` | sorted set | REF and attempt (`REF n`): to be sent now; `REF n MS` of an ordered trigger: not before that Unix ms; scored by PLACE | commit, draw | settled, or with its trigger |
@@ -46,7 +49,8 @@ Tables (T), their member names, and their one writer:
 
 | T | member | value | writer |
 |---|---|---|---|
-| `brokers` | ns/name | {"uid", "partitions", "delivery": DELIVERY or null, "dedup_window_s": float (0: off), \
+| `brokers` | ns/name | {"uid", "partitions", "partitions_since": [[number, since which Unix ms], ..] once some were added, \
+"delivery": DELIVERY or null, "dedup_window_s": float (0: off), \
 "retention_s": float or null, "retention_bytes": int (of all partitions) or null} | kinds/broker |
 | `triggers` | ns/name | {"uid", "generation", "broker": "ns/name", "filter": {attribute: value}, "filters": [..], \
 "subscriber": URL, "delivery": DELIVERY, "annotations": {..}} | kinds/trigger |

@@ -18,6 +18,7 @@ import random
 import time
 from collections.abc import Callable
 
+import orjson
 import structlog
 
 from eventing.broker import message
@@ -95,7 +96,7 @@ class Courier:
 
     def pump(self, lane: Lane) -> None:
         """Open as many of the lane's deliveries as its limits allow."""
-        if self._is_closing or not lane.queue or not self._may_send():
+        if self._is_closing or not lane.queue or lane.is_barred or not self._may_send():
             return
         now = time.monotonic()
         while deliveries := lane.next(self._budget, now):
@@ -316,22 +317,31 @@ def _letter_event(delivery: Delivery) -> Event:
 
 
 def _letter(delivery: Delivery, answer: Answer) -> dict[str, bytes]:
-    """Fields of a dead letter: deadletters.py."""
+    """Fields of a dead letter: deadletters.py. One that the sink did not take either says both."""
     lane, earlier = delivery.lane, delivery.letter or {}
     attributes, data = encode(delivery.event)
-    destination = lane.policy.dead_letter_url if delivery.ref[0] == "d" else lane.subscriber
-    entry = earlier.get("entry", delivery.ref)
-    said = b"dispatch error: " + answer.body if answer.status == NO_ANSWER else answer.body
-    letter = {
-        "a": attributes, "entry": entry.encode(), "when": b"%d" % int(time.time() * 1000),
-        "attempts": b"%d" % delivery.attempt, "status": b"%d" % answer.status,
-        "destination": (destination or "").encode(),
-        "reason": _reason(delivery, answer).encode(),
-        "body": base64.b64encode(said[:ERROR_DATA_BYTES]),
-    }
+    letter = {"a": attributes, "entry": earlier.get("entry", delivery.ref).encode(),
+              "when": b"%d" % int(time.time() * 1000)}
+    if delivery.ref[0] == "d":
+        sink = _cause(delivery, lane.policy.dead_letter_url or "", answer)
+        letter |= {name: earlier[name].encode() for name in sink}
+        letter["reason"] += b"; " + sink["reason"]
+        letter["sink"] = orjson.dumps({name: value.decode() for name, value in sink.items()})
+    else:
+        letter |= _cause(delivery, lane.subscriber, answer)
     if data is not None:
         letter["d"] = data
     return letter
+
+
+def _cause(delivery: Delivery, destination: str, answer: Answer) -> dict[str, bytes]:
+    """Why *destination* was given up."""
+    said = b"dispatch error: " + answer.body if answer.status == NO_ANSWER else answer.body
+    return {
+        "attempts": b"%d" % delivery.attempt, "status": b"%d" % answer.status,
+        "destination": destination.encode(), "reason": _reason(delivery, answer).encode(),
+        "body": base64.b64encode(said[:ERROR_DATA_BYTES]),
+    }
 
 
 def _with_path(url: str) -> str:

@@ -120,8 +120,8 @@ class Counts:
 class Lane:
     """One trigger in one partition."""
 
-    __slots__ = ("_next_at", "behind", "counts", "flow", "generation", "is_gone", "letter_route", "name",
-                 "namespace", "open", "open_requests", "open_units", "policy", "queue", "queue_units",
+    __slots__ = ("_next_at", "behind", "counts", "flow", "generation", "is_barred", "is_gone", "letter_route",
+                 "name", "namespace", "open", "open_requests", "open_units", "policy", "queue", "queue_units",
                  "route", "subscriber", "taken", "tell_unjudged_at", "turn_until", "uid", "unjudged")
 
     def __init__(self, uid: str, name: str) -> None:
@@ -144,6 +144,7 @@ class Lane:
         # Members of the backlog that are in the queue or open, or leave it with the next commit.
         self.taken: set[str] = set()
         self.is_gone = False
+        self.is_barred = False  # nothing is sent until other partitions have sent what came before
         self.turn_until = 0.0  # until when it may send, where partitions take turns: `time.monotonic()`
         self.counts = Counts()
         self.unjudged = 0  # events since that was told, and when to tell of the next: `time.monotonic()`

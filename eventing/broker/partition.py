@@ -42,6 +42,7 @@ from eventing.broker.reader import Entries, Reader
 from eventing.broker.sender import Sender
 from eventing.broker.settings import Settings
 from eventing.broker.stream import decode_row
+from eventing.broker.succession import Succession
 from eventing.broker.turns import Turns
 from eventing.broker.upkeep import Upkeep
 from eventing.broker.wellbeing import Reading
@@ -94,6 +95,7 @@ class Partition:
         self._commits = 0
         self._drawer = Drawer(lease, self._ledger, self._by_uid)
         self._turns = Turns(store, f"{number}/{self._grant.epoch}")
+        self._succession = Succession(store, broker, number)
         self._gone: list[str] = list(self._grant.backlogs)  # uids to be forgotten, unless they are adopted
         self._woken: set[Lane] = set()  # got something to send from the page that is being read
         self._committed_at = self._swept_at = 0.0
@@ -172,6 +174,7 @@ class Partition:
             log.warning("annotation not understood", trigger=lane.name, error=str(error))
             flow = PLAIN
         self._turns.follow(lane, flow)
+        self._succession.follow(lane, self.settings.growths)
         lane.subscriber = record.get("subscriber") or ""
         lane.policy = policy_of(record.get("delivery"), max_age_s=flow.max_age_s, waits=flow.waits_for_poison)
         lane.route = self._sender.route(
@@ -215,6 +218,7 @@ class Partition:
                       tasks.create_task(self._until_fenced(
                           self.upkeep.run(self._by_uid, lambda: self._cursor))),
                       tasks.create_task(self._turns.run(self._courier.pump)),
+                      tasks.create_task(self._succession.run(self._courier.pump)),
                       tasks.create_task(held.release(self._store, self.broker, self.number))]
             try:
                 await self._over.wait()
@@ -300,7 +304,7 @@ class Partition:
         lane.unjudged += 1
         now = time.monotonic()
         if now >= lane.tell_unjudged_at:
-            log.warning("cel taken for false: it would take too long", trigger=lane.name,
+            log.warning("filter taken for false: it cannot be judged", trigger=lane.name,
                         reason=reason, events=lane.unjudged)
             lane.unjudged, lane.tell_unjudged_at = 0, now + _TELL_S
 

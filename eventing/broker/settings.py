@@ -4,6 +4,7 @@ What the data plane knows of a broker: its record in the projection `brokers`, w
 The record is made from a Broker's annotations by `eventing/kinds/broker.py`, which also refuses bad ones.
 """
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ class Settings(NamedTuple):
     dedup_window_ms: int = 0  # for how long an event that is sent again is known; 0: not at all
     retention_age_s: float = RETENTION_AGE_S
     retention_bytes: int = RETENTION_BYTES  # of each partition
+    # (how many partitions there were, until which Unix ms) of each time that some were added, oldest first.
+    growths: tuple[tuple[int, int], ...] = ()
 
 
 def settings_of(record: Mapping[str, Any]) -> Settings:
@@ -28,4 +31,6 @@ def settings_of(record: Mapping[str, Any]) -> Settings:
         partitions,
         int(float(record.get("dedup_window_s") or 0) * 1000),
         float(record.get("retention_s") or RETENTION_AGE_S),
-        int(size_bytes) // partitions if size_bytes else RETENTION_BYTES)
+        int(size_bytes) // partitions if size_bytes else RETENTION_BYTES,
+        tuple((before, when_ms) for (before, _), (_, when_ms) in
+              itertools.pairwise(record.get("partitions_since") or ())))

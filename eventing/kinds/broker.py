@@ -2,8 +2,8 @@
 Broker: where events of a namespace are accepted and kept.
 
     default      class and config and delivery from config-br-defaults (broker_defaults.py)
-    validate     class is there and stays; spec stays but for `delivery`; `clarion.dev/partitions` only grows;
-                 what is kept and for how long (broker_keeping.py)
+    validate     class is there and stays; spec stays but for `delivery`; how many partitions there are
+                 (broker_partitions.py); what is kept and for how long (broker_keeping.py)
     reconcile    address, dead letter sink, and the projection `brokers`; the data plane does the rest
 
 All classes of Knative (MTChannelBasedBroker, Kafka, KafkaNamespaced, RabbitMQBroker) are accepted and are
@@ -20,12 +20,10 @@ from eventing.control.field import FieldError
 from eventing.control.kind import AGE, READY_COLUMNS, Column, Defaults, Kind, register
 from eventing.control.resource import FALSE, TRUE, Resource
 from eventing.control.schema import DELIVERY, REFERENCE, Strict
-from eventing.kinds import broker_defaults, broker_keeping
+from eventing.kinds import broker_defaults, broker_keeping, broker_partitions
 from eventing.kinds.broker_defaults import BrokerDefaults
 
 CLASS = "eventing.knative.dev/broker.class"
-PARTITIONS = "clarion.dev/partitions"
-_PARTITIONS_LIMIT = 1024  # each is a stream and a lease; far above what one machine's dispatchers can own
 
 _CONDITIONS = ("IngressReady", "TriggerChannelReady", "FilterReady", "Addressable", "DeadLetterSinkResolved",
                "EventPoliciesReady")
@@ -74,7 +72,8 @@ def validate(broker: Resource, old: Resource | None, defaults: Defaults) -> list
         errors += field.via_field(wrong, "spec", "config")
     wrong = delivery.validate(spec.get("delivery"), defaults.config(*delivery.FEATURES))
     errors += field.via_field(wrong, "spec", "delivery")
-    errors += _partitions_errors(broker, old) + broker_keeping.validate(resource.annotations(broker))
+    errors += broker_partitions.validate(broker, old)
+    errors += broker_keeping.validate(resource.annotations(broker))
     return errors + (_immutable(broker, old) if old else [])
 
 
@@ -99,23 +98,6 @@ def _immutable(broker: Resource, old: Resource) -> list[FieldError]:
                        f'{{string}}:\n\t-: "{was}"\n\t+: "{is_now}"')]
 
 
-def partitions(broker: Resource) -> int:
-    """How many partitions *broker*, which was admitted, has."""
-    return int(resource.annotations(broker).get(PARTITIONS) or 1)
-
-
-def _partitions_errors(broker: Resource, old: Resource | None) -> list[FieldError]:
-    """Events hash to a partition, and each has a backlog: fewer partitions would lose the others' events."""
-    path, text = f"metadata.annotations[{PARTITIONS}]", resource.annotations(broker).get(PARTITIONS, "1")
-    is_number = text.isascii() and text.isdecimal() and 1 <= int(text) <= _PARTITIONS_LIMIT
-    if not is_number:
-        return [field.invalid_value(text, path, f"expected a whole number from 1 to {_PARTITIONS_LIMIT}")]
-    if old is not None and int(text) < partitions(old):
-        return [field.invalid_value(text, path, f"partitions may be added but not taken away: there are "
-                                                f"{partitions(old)}")]
-    return []
-
-
 async def reconcile(broker: Resource, context: Context) -> None:
     """Tell the data plane of this Broker, and people its address."""
     status, now = resource.status(broker), context.now
@@ -127,9 +109,11 @@ async def reconcile(broker: Resource, context: Context) -> None:
     resource.set_condition(status, "EventPoliciesReady", TRUE, "OIDCDisabled",
                            'Feature "authentication-oidc" must be enabled to support Authorization', now=now)
     url = await _dead_letter_sink(broker, context)
+    since = broker_partitions.note(broker, now)
     await context.project("brokers", _member(broker), {
         "uid": resource.uid(broker),
-        "partitions": partitions(broker),
+        "partitions": broker_partitions.partitions(broker),
+        **({"partitions_since": since} if len(since) > 1 else {}),
         "delivery": delivery.record(resource.spec(broker).get("delivery"), url),
         **broker_keeping.record(resource.annotations(broker)),
     })
@@ -176,5 +160,6 @@ BROKER = register(Kind(
              Column("Class", lambda broker: resource.annotations(broker).get(CLASS), priority=1)),
     default=default, validate=validate, reconcile=reconcile, finalize=finalize,
     fields={"spec": {"config": Strict(REFERENCE), "delivery": DELIVERY}},
-    annotations={"metadata": (PARTITIONS, broker_keeping.DEDUP_WINDOW, broker_keeping.RETENTION)},
+    annotations={"metadata": (broker_partitions.PARTITIONS, broker_keeping.DEDUP_WINDOW,
+                              broker_keeping.RETENTION)},
 ))

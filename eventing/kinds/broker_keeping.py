@@ -58,6 +58,14 @@ def retention(annotations: Mapping[str, str]) -> tuple[float | None, int | None]
     return age_s, size_bytes
 
 
+def _judge_retention(annotations: Mapping[str, str]) -> None:
+    """As `retention`; a comma beside nothing is served, if it was there before, but no longer admitted."""
+    text = annotations.get(RETENTION, "")
+    if text and not all(part.strip() for part in text.split(",")):
+        raise ValueError("expected a duration, a size or both, such as 7d, 512Mi")
+    retention(annotations)
+
+
 def _age_s(word: str) -> float:
     try:
         return duration.either(word)
@@ -68,7 +76,7 @@ def _age_s(word: str) -> float:
 def validate(annotations: Mapping[str, str]) -> list[FieldError]:
     """What is wrong with the two annotations."""
     errors = []
-    for name, read in ((DEDUP_WINDOW, dedup_window_s), (RETENTION, retention)):
+    for name, read in ((DEDUP_WINDOW, dedup_window_s), (RETENTION, _judge_retention)):
         try:
             read(annotations)
         except ValueError as error:

@@ -34,7 +34,7 @@ from eventing.control.kind import AGE, READY_COLUMNS, Column, Defaults, Kind, re
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
 from eventing.control.schema import DELIVERY, DESTINATION, REFERENCE, Strict
 from eventing.kinds import broker as brokers
-from eventing.kinds import dependency
+from eventing.kinds import broker_partitions, dependency
 
 BROKER_LABEL = "eventing.knative.dev/broker"
 _INJECTION = "eventing.knative.dev/injection"
@@ -197,7 +197,7 @@ async def _subscribe(trigger: Resource, broker: Resource, context: Context) -> N
             f"{problem}; no event is delivered to this Trigger until its filter is corrected",
             now=context.now)
     else:
-        _report_lanes(trigger, brokers.partitions(broker), context)
+        _report_lanes(trigger, broker_partitions.partitions(broker), context)
 
 
 async def _subscriber(trigger: Resource, context: Context) -> str | None:

@@ -1,5 +1,8 @@
 """Broker: defaults, admission, and what it tells people and the data plane."""
 
+import asyncio
+import time
+
 import pytest
 
 from eventing.control import resource
@@ -140,6 +143,17 @@ def test_unreadable_defaults(admit):
                 "expected one duration and one size"
             ),
         ),
+        *(
+            (
+                "{}",
+                f'{{clarion.dev/retention: "{text}"}}',
+                (
+                    f"invalid value: {text}: metadata.annotations[clarion.dev/retention]\n"
+                    "expected a duration, a size or both, such as 7d, 512Mi"
+                ),
+            )
+            for text in (",", "7d,", ",7d")
+        ),
         (
             "{}",
             "{clarion.dev/retention: 1Ki}",
@@ -184,7 +198,16 @@ def test_config_of_another_namespace(admit):
     ("spec", "annotations", "expected"),
     [
         ("{delivery: {retry: 1}}", '{clarion.dev/partitions: "2"}', ""),
-        ("{}", '{clarion.dev/partitions: "3"}', ""),
+        ("{}", '{clarion.dev/partitions: "6"}', ""),
+        (
+            "{}",
+            '{clarion.dev/partitions: "3"}',
+            (
+                "invalid value: 3: metadata.annotations[clarion.dev/partitions]\n"
+                "there are 2: expected a multiple of that, such as 4, so that ordered Triggers keep the "
+                "order of each key"
+            ),
+        ),
         (
             "{config: {apiVersion: v1, kind: ConfigMap, name: b}}",
             '{clarion.dev/partitions: "2"}',
@@ -221,7 +244,7 @@ def test_config_of_another_namespace(admit):
     ],
 )
 def test_what_may_change(admit, spec, annotations, expected):
-    """Delivery may change and partitions may be added; class and config stay."""
+    """Delivery may change and partitions may be multiplied; class and config stay."""
     old, _, _ = admit(broker(annotations='{clarion.dev/partitions: "2"}'))
 
     assert admit(broker(spec, annotations), old=old)[1] == expected
@@ -285,3 +308,32 @@ async def test_delete(cluster):
 
     await cluster.until(lambda: cluster.get("Broker.eventing.knative.dev", "default") is None)
     assert await cluster.projected("brokers") == {}
+
+
+async def test_when_partitions_were_added_is_remembered(cluster):
+    """Status and data plane say how many there were until when; what changes besides leaves that as it is."""
+    async def told():
+        record = (await cluster.projected("brokers"))["default/default"]
+        status = cluster.get("Broker.eventing.knative.dev", "default")["status"]
+        return record["partitions"], record.get("partitions_since"), status["annotations"]
+
+    await cluster.apply(broker(annotations='{clarion.dev/partitions: "2"}'))
+    await cluster.until_condition("Broker.eventing.knative.dev", "default", "Ready", status="True")
+    assert await told() == (2, None, {"clarion.dev/partitions-since": "2:0"})
+
+    began_ms = int(time.time() * 1000)
+    await cluster.apply(broker(annotations='{clarion.dev/partitions: "4"}'))
+    async with asyncio.timeout(10):
+        while (await told())[0] != 4 or ",4:" not in (await told())[2]["clarion.dev/partitions-since"]:
+            await asyncio.sleep(0.01)
+    _, since, said = await told()
+    assert [number for number, _ in since] == [2, 4]
+    assert since[0][1] == 0
+    assert began_ms <= since[1][1] <= time.time() * 1000
+    assert said == {"clarion.dev/partitions-since": f"2:0,4:{since[1][1]}"}
+
+    await cluster.apply(broker(annotations='{clarion.dev/partitions: "4", clarion.dev/retention: 1h}'))
+    async with asyncio.timeout(10):
+        while (await cluster.projected("brokers"))["default/default"]["retention_s"] is None:
+            await asyncio.sleep(0.01)
+    assert await told() == (4, since, said)
