@@ -11,6 +11,8 @@ A dead letter is an entry of the stream `{ns/broker/p}:dead:UID`, written by the
     destination   URL that was asked
     reason        a sentence for a person
     body          start of the last answer's body, base64
+    sink          of one that the dead letter sink did not take either: these five of the sink, a JSON object
+                  of strings; `reason` says both then, and the others are of the subscriber still
 
 Where a dead letter sink is set, a letter is here while it is on its way there, and again when the sink
 did not take it either. Everything here needs no ownership: reading changes nothing, what is sent again is
@@ -40,6 +42,16 @@ _SCAN_ENTRIES = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Sink:
+    """What a dead letter sink said, that did not take a letter either."""
+
+    attempts: int
+    status: int
+    destination: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A delivery that was given up; `id` is unique for its trigger, `when` a Unix time."""
 
@@ -51,6 +63,7 @@ class DeadLetter:
     destination: str
     reason: str
     body: bytes
+    sink: Sink | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,4 +197,12 @@ def _letter(partition: int, entry_id: bytes, fields: dict[bytes, bytes]) -> Dead
     return DeadLetter(
         f"{partition}.{entry_id.decode()}", decode(fields), int(fields[b"when"]) / 1000,
         int(fields[b"attempts"]), int(fields[b"status"]), fields[b"destination"].decode(),
-        fields[b"reason"].decode(), base64.b64decode(fields[b"body"]))
+        fields[b"reason"].decode(), base64.b64decode(fields[b"body"]), _sink(fields.get(b"sink")))
+
+
+def _sink(text: bytes | None) -> Sink | None:
+    if text is None:
+        return None
+    said = orjson.loads(text)
+    return Sink(int(said["attempts"]), int(said["status"]), said["destination"],
+                base64.b64decode(said["body"]))

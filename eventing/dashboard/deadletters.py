@@ -9,7 +9,8 @@ What waits for Triggers and what was given up, for commands.
 
 What waits is {"trigger", "backlog", "retries", "dead", "held", "open", "lag_s"}, as Waiting has it.
 A letter is {"id", "when", "attempts", "status", "destination", "reason", "body", "event"}: `when` in RFC
-3339, `status` 0 where there was no answer, `event` in CloudEvents' JSON form.
+3339, `status` 0 where there was no answer, `event` in CloudEvents' JSON form. One that the dead letter sink
+did not take either has "sink": {"attempts", "status", "destination", "body"}, too.
 """
 
 from dataclasses import asdict
@@ -29,9 +30,12 @@ Ids = Annotated[list[str], Body(embed=True, max_length=_LIMIT)]
 
 
 def _shown(letter: DeadLetter) -> dict[str, Any]:
-    return {"id": letter.id, "when": timestamp(letter.when), "attempts": letter.attempts,
-            "status": letter.status, "destination": letter.destination, "reason": letter.reason,
-            "body": letter.body.decode(errors="replace"), "event": as_json(letter.event)}
+    shown = {"id": letter.id, "when": timestamp(letter.when), "attempts": letter.attempts,
+             "status": letter.status, "destination": letter.destination, "reason": letter.reason,
+             "body": letter.body.decode(errors="replace")}
+    if letter.sink is not None:
+        shown["sink"] = {**asdict(letter.sink), "body": letter.sink.body.decode(errors="replace")}
+    return {**shown, "event": as_json(letter.event)}
 
 
 async def _waiting(store: redis.asyncio.Redis, name: str) -> dict[str, Any]:

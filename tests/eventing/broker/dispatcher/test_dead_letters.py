@@ -1,9 +1,11 @@
 """Dead letters: to the sink, or kept; never nowhere."""
 
 import base64
+import dataclasses
 
 import pytest
 
+from eventing.broker.deadletters import Sink
 from eventing.errors import NotFound
 
 
@@ -87,10 +89,10 @@ async def test_a_dead_letter_may_be_structured(bench, subscriber, make_subscribe
 
 
 async def test_the_sink_is_asked_again(bench, subscriber, make_subscriber, eventually, delivery):
-    """Delivery to the sink has the same retries; what it does not take either is kept, with the reason."""
+    """Delivery to the sink has the same retries; what it does not take either is kept, with both reasons."""
     sink = await make_subscriber()
-    subscriber.answer = lambda exchange, event: exchange.respond(400)
-    sink.answer = lambda exchange, event: exchange.respond(503)
+    subscriber.answer = lambda exchange, event: exchange.respond(400, (), b"no stock")
+    sink.answer = lambda exchange, event: exchange.respond(503, (), b"full")
     await bench.dispatcher()
     await bench.trigger("mine", subscriber.url, delivery=delivery(retry=2, dead_letter_url=sink.url))
     letters = await bench.letters("mine")
@@ -100,9 +102,16 @@ async def test_the_sink_is_asked_again(bench, subscriber, make_subscriber, event
     await bench.records(4)
 
     (letter,) = await letters.find()
-    assert letter.reason == "the dead letter sink answered 503"
-    assert letter.destination == sink.url
+    assert letter.reason == "the subscriber answered 400; the dead letter sink answered 503"
+    assert (letter.attempts, letter.status, letter.destination, letter.body) == (
+        1, 400, subscriber.url, b"no stock")
+    assert letter.sink == Sink(3, 503, sink.url, b"full")
     assert len(sink.received) == 3
+
+    await letters.redrive([letter.id])
+    await bench.records(8)
+    (again,) = await letters.find()
+    assert again == dataclasses.replace(letter, id=again.id, when=again.when)
 
 
 async def test_kept_where_no_sink_is(bench, subscriber, eventually, delivery):
