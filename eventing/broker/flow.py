@@ -158,9 +158,9 @@ def _batch(annotations: Mapping[str, str]) -> tuple[int, float]:
     given = annotations.get(BATCH)
     if given is None:
         return 1, 0.0
-    events, _, linger = (part.strip() for part in given.partition(","))
+    events, comma, linger = (part.strip() for part in given.partition(","))
     try:
-        linger_s = duration.either(linger) if linger else 0.0
+        linger_s = duration.either(linger) if comma else 0.0
     except ValueError:
         linger_s = _LINGER_MOST_S + 1
     if not (events.isascii() and events.isdecimal() and 1 <= int(events) <= _BATCH_MOST) \

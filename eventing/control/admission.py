@@ -18,7 +18,7 @@ import structlog
 
 from eventing.control import failure, resource, schema
 from eventing.control.field import FieldError
-from eventing.control.kind import Defaults, Kind
+from eventing.control.kind import Defaults, Kind, every
 from eventing.control.resource import Resource
 
 log = structlog.get_logger(__name__)
@@ -92,10 +92,13 @@ def unknown_annotations(kind: Kind, new: Resource) -> Iterator[str]:
 
 
 def _hint(kind: Kind, name: str, place: str) -> str:
-    """Where the annotation belongs, which one may have been meant, or which ones there are."""
+    """Where the annotation belongs, or on which kind; which one may have been meant, or which there are."""
     for other, names in kind.annotations.items():
         if other != place and name in names:
             return f": it belongs in {other}.annotations"
+    homes = sorted({each.kind for each in every() for names in each.annotations.values() if name in names})
+    if homes:
+        return f": it is for {' or '.join(homes)}, and means nothing on a {kind.kind}"
     listed = sorted(each for each in kind.annotations[place] if _group(each) == _group(name))
     if not listed:
         return f": a {kind.kind} has none of {_group(name)} there"

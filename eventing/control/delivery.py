@@ -22,6 +22,7 @@ SINK_UNRESOLVED = "Unable to get the dead letter sink's URI"
 FEATURES = ("knative-eventing", "config-features")
 _RETRY_AFTER = "delivery-retryafter"
 
+_RETRY_LIMIT = 2**31 - 1  # an int32 in Knative
 _POLICIES = {"linear", "exponential"}
 _FORMATS = {"json", "binary"}
 
@@ -46,7 +47,8 @@ def validate(delivery: Any, features: Mapping[str, str] = MappingProxyType({})) 
     if delivery.get("deadLetterSink") is not None:
         errors += via_field(destination.validate(delivery["deadLetterSink"]), "deadLetterSink")
     retry = delivery.get("retry")
-    if retry is not None and (isinstance(retry, bool) or not isinstance(retry, int) or retry < 0):
+    if retry is not None and (isinstance(retry, bool) or not isinstance(retry, int)
+                              or not 0 <= retry <= _RETRY_LIMIT):
         errors.append(invalid_value(retry, "retry"))
     timeout = delivery.get("timeout")
     if timeout is not None and (_seconds_or_none(timeout) or 0) <= 0:

@@ -80,6 +80,7 @@ def test_partitions_share_the_limit_of_a_key(limit, share, turns):
     ({flow.RATE: "100"}, flow.RATE),
     ({flow.RATE: "0/s"}, flow.RATE),
     ({flow.BATCH: "0"}, flow.BATCH),
+    ({flow.BATCH: "5,"}, flow.BATCH),
     ({flow.BATCH: "10,never"}, flow.BATCH),
     ({flow.BATCH: "10,2h"}, flow.BATCH),
     ({flow.MAX_AGE: "-PT1H"}, flow.MAX_AGE),

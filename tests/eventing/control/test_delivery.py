@@ -23,6 +23,8 @@ from eventing.control.field import render
         ),
         ({"retry": -1}, "invalid value: -1: retry"),
         ({"retry": True}, "invalid value: true: retry"),
+        ({"retry": 2**31 - 1}, ""),
+        ({"retry": 2**31}, "invalid value: 2147483648: retry"),
         ({"backoffPolicy": "random"}, "invalid value: random: backoffPolicy"),
         ({"backoffDelay": "3s"}, "invalid value: 3s: backoffDelay"),
         ({"timeout": "PT0S"}, "invalid value: PT0S: timeout"),

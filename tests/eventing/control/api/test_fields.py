@@ -194,9 +194,12 @@ async def test_many_and_strange_fields(api, validation):
     pytest.param(SERVICE, POD % "", "template", "autoscaling.knative.dev/min-scal",
                  'unknown annotation "autoscaling.knative.dev/min-scal" in spec.template.metadata.'
                  "annotations: did you mean autoscaling.knative.dev/min-scale?", id="the autoscaler's"),
-    pytest.param("Deployment.apps/v1", DEPLOYMENT, "metadata", "clarion.dev/rate",
-                 'unknown annotation "clarion.dev/rate" in metadata.annotations: a Deployment has none '
+    pytest.param("Deployment.apps/v1", DEPLOYMENT, "metadata", "clarion.dev/speed",
+                 'unknown annotation "clarion.dev/speed" in metadata.annotations: a Deployment has none '
                  "of clarion.dev there", id="where there is none"),
+    pytest.param(TRIGGER, TRIGGER_SPEC, "metadata", "clarion.dev/partitions",
+                 'unknown annotation "clarion.dev/partitions" in metadata.annotations: it is for Broker, '
+                 "and means nothing on a Trigger", id="another kind's"),
     pytest.param("Broker.eventing.knative.dev/v1", {}, "metadata", "example.com/any", "", id="of others"),
     pytest.param(SERVICE, POD % "", "template", "autoscaling.knative.dev/maxScale", "", id="camel case"),
 ])
