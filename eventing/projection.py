@@ -7,11 +7,12 @@ in `eventing/keys.py`.
 
 A follower subscribes first and loads second, so a change between the two is seen twice rather than never;
 after a lost connection it does both again and reports what differs. Changes carry only the name: the
-value is read from the hash, so the last one wins whatever the order.
+value is read from the hash, so the last one wins whatever the order. One read at a time: an older value
+never comes after a newer one.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import orjson
@@ -75,6 +76,7 @@ class Follower:
         self._store = store
         self._on_change = on_change
         self._known: dict[str, dict[str, Record]] = {table: {} for table in on_change}
+        self._reading = asyncio.Lock()
         self.loaded = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -85,6 +87,17 @@ class Follower:
     def table(self, name: str) -> Mapping[str, Record]:
         """The copy of one table."""
         return self._known[name]
+
+    async def look(self, table: str, names: Collection[str]) -> None:
+        """
+        Read records *names* of *table* now, whether or not anybody has told of a change.
+
+        Raises what redis-py does when the store is away.
+        """
+        async with self._reading:
+            found = await self._store.hmget(keys.table(table), list(names))
+            for name, value in zip(names, found, strict=True):
+                self._tell(table, name, None if value is None else orjson.loads(value))
 
     async def run(self) -> None:
         """Follow for ever; survives a store that goes away and comes back, and says so."""
@@ -114,19 +127,16 @@ class Follower:
         elif message["type"] == "message":
             table, _, name = message["data"].decode().partition(" ")
             if table in self._on_change:
-                await self._refresh(table, name)
+                await self.look(table, (name,))
 
     async def _load(self) -> None:
-        for table in self._on_change:
-            fresh = await read(self._store, table)
-            for name in self._known[table].keys() - fresh.keys():
-                self._tell(table, name, None)
-            for name, record in fresh.items():
-                self._tell(table, name, record)
-
-    async def _refresh(self, table: str, name: str) -> None:
-        value: Any = await self._store.hget(keys.table(table), name)
-        self._tell(table, name, None if value is None else orjson.loads(value))
+        async with self._reading:
+            for table in self._on_change:
+                fresh = await read(self._store, table)
+                for name in self._known[table].keys() - fresh.keys():
+                    self._tell(table, name, None)
+                for name, record in fresh.items():
+                    self._tell(table, name, record)
 
     def _tell(self, table: str, name: str, record: Record | None) -> None:
         known = self._known[table]

@@ -6,7 +6,7 @@ Checks, in Knative's order (its broker ingress; a bad event for an unknown broke
     no Host, or an empty one               400     RFC 9112, section 3.2; HTTP/1.0 need not have it
     Host of a Service                      its answer: the connection goes to the activator
     Host of sinks (KafkaSink)              likewise, to the sources role
-    Host under the Services' domain        404
+    Host under the Services' domain        404     once the store was asked, too: catchup.py
     OPTIONS                                200 with WebHook-Allowed-Origin and -Rate
     any method but POST                    405
     target is "/"                          404
@@ -14,7 +14,7 @@ Checks, in Knative's order (its broker ingress; a bad event for an unknown broke
     body over the limit                    413     as it came, and after inflation
     Content-Encoding is not gzip           415
     not a CloudEvent                       400     the line names the attribute
-    no such broker                         404
+    no such broker                         404     likewise
     knativebrokerttl used up               400
     the store is away, full or read-only   503     with Retry-After; the event may be sent again as it is
     stored                                 202
@@ -25,7 +25,11 @@ every origin may send, at any rate. A `traceparent` that comes as a header trave
 unless the event has one (CloudEvents' distributed tracing extension). A few headers more travel with an event
 to its subscribers: passage.py.
 
-Every answer carries `Allow: POST, OPTIONS`, and every refusal one line of text (Knative sends none).
+Every answer of the ingress carries `Allow: POST, OPTIONS`, and every refusal one line of text (Knative sends
+none). What the server refuses by itself (408, 413, 431) has the line, and no Allow.
+
+A dispatcher of another machine asks for Services by their inner names: those of Services that are served here
+anyway lead to the activator, too.
 
 Brokers and Service hosts come from projections; while those have not been loaded the role is not ready.
 No task is made per request: the store's reply calls back. The ingress knows neither triggers nor
@@ -44,12 +48,13 @@ from eventing import binding
 from eventing.broker import body as bodies
 from eventing.broker import passage
 from eventing.broker.arrival import arrival_time, stamp
+from eventing.broker.catchup import CatchUp
 from eventing.broker.eventtypes import EventTypes
 from eventing.broker.group import BATCH_LIMIT_EVENTS
 from eventing.broker.settings import Settings, settings_of
 from eventing.broker.stream import Stream, partition_of
 from eventing.broker.traffic import Traffic
-from eventing.config import Config
+from eventing.config import INNER_SUFFIX, Config
 from eventing.errors import NotFound, Rejected, TooLarge, Unavailable
 from eventing.event import Event
 from eventing.http import server
@@ -74,6 +79,7 @@ _SEND_PLAIN = (*_LINE, (b"accept-encoding", bodies.ACCEPTED))
 # Clients of Services among them, until their connections are given away: a burst comes here first.
 _LIMITS = server.Limits(connections=8000)
 
+_INNER = INNER_SUFFIX.encode()
 _BATCH = binding.BATCH.encode()
 # W3C Trace Context, section 3.2: version, trace-id, parent-id, flags.
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -99,7 +105,9 @@ class Ingress:
         self.types = types
         self._brokers: dict[bytes, tuple[str, Settings]] = {}  # target -> ns/name and the rest
         self._hosts: set[bytes] = set()
+        self._names: set[bytes] = set()  # those, and the inner names of their Services
         self.giver: Giver | None = None  # of Services' connections, where the activator takes them
+        self.catch_up = CatchUp()
 
     def __repr__(self) -> str:
         """Counts."""
@@ -115,10 +123,21 @@ class Ingress:
 
     def on_route(self, host: str, record: Record | None) -> None:
         """Projection `routes`: *host* has no port; one for inner use is not served here."""
+        name = host.lower().encode()
+        self._names.difference_update((name, self._inner_name(name)))
         if record is None or record.get("visibility") == "cluster-local":
-            self._hosts.discard(host.lower().encode())
-        else:
-            self._hosts.add(host.lower().encode())
+            self._hosts.discard(name)
+            if record is not None and not record.get("alias", INNER_SUFFIX).endswith(INNER_SUFFIX):
+                self._names.add(name)  # the inner name of a host that is served
+            return
+        self._hosts.add(name)
+        self._names.add(name)
+        namespace, _, service = record["service"].partition("/")
+        if name == f"{service}.{namespace}".encode() + self._service_suffix:
+            self._names.add(self._inner_name(name))
+
+    def _inner_name(self, name: bytes) -> bytes:
+        return name.removesuffix(self._service_suffix) + _INNER
 
     def handle(self, exchange: Exchange) -> None:
         """Take one request; the table in the module's docstring, from the top."""
@@ -131,12 +150,13 @@ class Ingress:
         self._handle(exchange, _without_port(exchange.header(b"host") or b""))
 
     def _handle(self, exchange: Exchange, host: bytes) -> None:
-        if host in self._hosts:
-            self._proxy.forward(exchange, self._activator, absent="Services are being started again")
+        if host in self._names:
+            self._ask_service(exchange)
         elif host in self._sink_hosts:
             self._proxy.forward(exchange, self._sinks, absent="sinks are being started again")
         elif host.endswith(self._service_suffix):
-            self._reject(exchange, 404, "no_route", f"no Service answers at {host.decode('latin-1')}")
+            self.catch_up.wait("routes", host.decode("latin-1"),
+                               functools.partial(self._ask_late, exchange, host))
         elif not host and not exchange.old:
             self._reject(exchange, 400, "host", "the Host header is missing or empty: say whom you want")
         elif exchange.method == b"POST":
@@ -146,16 +166,38 @@ class Ingress:
         else:
             self._reject(exchange, 405, "method", "only POST and OPTIONS are allowed here")
 
+    def _ask_service(self, exchange: Exchange) -> None:
+        self._proxy.forward(exchange, self._activator, absent="Services are being started again")
+
+    def _ask_late(self, exchange: Exchange, host: bytes, error: Unavailable | None) -> None:
+        if exchange.started:
+            return  # the client has left
+        if host in self._names:
+            self._ask_service(exchange)
+        elif error is not None:
+            self._away(exchange, error)
+        else:
+            self._reject(exchange, 404, "no_route", f"no Service answers at {host.decode('latin-1')}")
+
     def _post(self, exchange: Exchange) -> None:
         target = exchange.target.partition(b"?")[0]
         if target == b"/":
             self._reject(exchange, 404, "path", "POST events to /namespace/broker")
             return
         broker = target.removesuffix(b"/")
-        if broker not in self._brokers and not _BROKER.fullmatch(broker):
+        if broker in self._brokers:
+            exchange.collect(self.body_limit_bytes, _Arrival(self, exchange, broker).take)
+        elif _BROKER.fullmatch(broker):
+            self.catch_up.wait("brokers", broker[1:].decode(errors="replace"),
+                               functools.partial(self._post_late, exchange, broker))
+        else:
             self._reject(exchange, 400, "path", "POST events to /namespace/broker")
-            return
-        exchange.collect(self.body_limit_bytes, _Arrival(self, exchange, broker).take)
+
+    def _post_late(self, exchange: Exchange, broker: bytes, error: Unavailable | None) -> None:
+        if error is not None and broker not in self._brokers:
+            self._away(exchange, error)
+        else:  # a bad event for an unknown broker is a bad event
+            exchange.collect(self.body_limit_bytes, _Arrival(self, exchange, broker).take)
 
     def find(self, target: bytes) -> tuple[str, Settings]:
         """Name and settings of the broker at *target*; raises NotFound."""
@@ -163,6 +205,10 @@ class Ingress:
         if found is None:
             raise NotFound(f"there is no broker {target[1:].decode('latin-1')}")
         return found
+
+    def _away(self, exchange: Exchange, error: Unavailable) -> None:
+        self.traffic.rejected("Unavailable")
+        exchange.respond(error.status, _RETRY_AFTER, f"{error}\n".encode())
 
     def _reject(self, exchange: Exchange, status: int, reason: str, message: str) -> None:
         self.traffic.rejected(reason)
@@ -294,7 +340,8 @@ async def run(runtime: Runtime) -> None:
         ingress = Ingress(config, stream, Proxy(client, tasks), traffic, types)
         follower = Follower(runtime.store, {"brokers": ingress.on_broker, "routes": ingress.on_route,
                                             "configs": types.on_config})
-        owned = [tasks.create_task(task) for task in (stream.run(), follower.run(), types.run())]
+        owned = [tasks.create_task(task) for task in (stream.run(), follower.run(), types.run(),
+                                                      ingress.catch_up.run(follower))]
         # A request that came before the first broker is known would get a 404 that is not true.
         await follower.loaded.wait()
         await stream.connected.wait()

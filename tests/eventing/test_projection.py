@@ -49,6 +49,19 @@ async def test_what_was_there_before_is_loaded(store):
         assert repr(follower) == "<Follower [2 brokers]>"
 
 
+async def test_a_look_needs_no_telling(store):
+    """What is written without a word is found by who looks, and told once."""
+    seen = Seen()
+
+    async with following(store, seen) as follower:
+        await store.hset(keys.table("brokers"), "a/x", b'{"n": 1}')
+        await follower.look("brokers", ("a/x", "a/none"))
+        await projection.write(store, "brokers", "a/x", {"n": 1})
+        await projection.write(store, "brokers", "a/x", {"n": 2})
+
+        assert await seen.until(2) == [("a/x", {"n": 1}), ("a/x", {"n": 2})]
+
+
 async def test_changes_arrive(store):
     """Setting, changing and deleting a record are each told once; writing the same again is not."""
     seen = Seen()

@@ -242,6 +242,58 @@ async def test_brokers_come_and_go_while_it_runs(role, store):
         await projection.write(store, "brokers", "shop/later", record)
 
 
+async def test_what_is_new_is_not_404(role, store):
+    """A broker or a Service that the store knows, and nobody has told the ingress of, is served."""
+    await store.hset(keys.table("brokers"), "shop/new", b'{"uid":"n","partitions":1,"delivery":null}')
+    await store.hset(keys.table("routes"), "new.default.localhost", b'{"service":"default/new","targets":[]}')
+
+    assert (await role.send(target="/shop/new")).status == 202
+    assert (await role.send("GET", "/", headers={"Host": "new.default.localhost"})).status == 503
+
+
+async def test_an_unknown_broker_while_the_store_is_away(valkey, tmp_path):
+    """Nobody can say that there is none: 503, to be asked again; a bad target is 400 all the same."""
+    async with valkey.client() as client, serving(client, tmp_path) as role:
+        valkey.kill()
+        answer = await role.send(target="/shop/new")
+        service = await role.send("GET", "/", headers={"Host": "new.default.localhost"})
+        bad = await role.send(target="/shop")
+        valkey.start()
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert b"the store is away" in answer.body
+    assert (service.status, bad.status) == (503, 400)
+
+
+INNER = {"visibility": "cluster-local"}
+ALIAS = {"alias": "a-shop.example.com"} | INNER
+
+
+@pytest.mark.parametrize(("routes", "status"), [
+    pytest.param({"a.shop.localhost": {}}, 503, id="the inner name of a host that is served"),
+    pytest.param({"a.shop.svc.cluster.local": INNER}, 404, id="a Service for inner use"),
+    pytest.param({"a-shop.example.com": {}, "a.shop.svc.cluster.local": ALIAS}, 503,
+                 id="a host that is not made of the name"),
+    pytest.param({"a.shop.localhost": {"service": "a/shop"}}, 404, id="a host that is another Service's"),
+    pytest.param({"b-a.shop.svc.cluster.local": INNER,
+                  "a.shop.svc.cluster.local": {"alias": "b-a.shop.svc.cluster.local"} | INNER},
+                 404, id="another name of a Service for inner use"),
+])
+async def test_inner_names_of_what_is_served_lead_to_the_activator(store, tmp_path, routes, status):
+    """A dispatcher elsewhere asks here for a Service by its inner name; one for inner use is not reached."""
+    await projection.write_many(store, "routes", {
+        host: {"service": "shop/a", "targets": []} | record for host, record in routes.items()})
+    async with serving(store, tmp_path) as role:
+        answer = await role.send(target="/", headers={**HEADERS, "Host": "a.shop.svc.cluster.local"})
+        await projection.write_many(store, "routes", dict.fromkeys(routes))
+        async with asyncio.timeout(10):
+            while (await role.send(target="/", headers={**HEADERS, "Host": "a.shop.svc.cluster.local"})
+                   ).status != 404:
+                await asyncio.sleep(0.01)
+
+    assert answer.status == status, answer.body
+
+
 async def test_partitions_share_the_events(role, store):
     """A broker of several partitions spreads its events, and events of one key stay together."""
     await projection.write(store, "brokers", "shop/wide", {"uid": "u", "partitions": 4, "delivery": None})
