@@ -38,6 +38,7 @@ class Config(BaseSettings):
     redis_url: str | None = Field(None, description="Your Redis >= 7.0 or Valkey >= 7.2.")
     ephemeral: bool = Field(False, description="Keep nothing after the end.")
     dispatchers: int = Field(1, ge=1, le=64, description="Dispatcher processes on this machine.")
+    gateway_url: str | None = Field(None, description="Data port before Services that run elsewhere.")
     domain: str = Field("localhost", description="Services answer at NAME.NAMESPACE.DOMAIN.")
     body_limit_bytes: int = Field(1024 * 1024, ge=1024, description="Largest event the ingress accepts.")
     drain_s: float = Field(10.0, ge=0, description="How long work in flight may take to finish at the end.")
@@ -49,6 +50,14 @@ class Config(BaseSettings):
     def _split(cls, value: object) -> object:
         """In the environment, several files are separated as in PATH."""
         return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
+
+    @field_validator("gateway_url")
+    @classmethod
+    def _check_gateway(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "http://host:80")
+        if parts.scheme != "http" or not parts.hostname or not parts.port or parts.path not in {"", "/"}:
+            raise ValueError("expected http://HOST:PORT")
+        return value
 
     @property
     def socket_dir(self) -> Path:
@@ -99,17 +108,29 @@ class Config(BaseSettings):
         """What the host names of our own Services end in: the public ones, and those of inner use."""
         return f".{self.domain}", INNER_SUFFIX
 
-    def dial(self, host: str, port: int) -> str | None:
+    @property
+    def gateway(self) -> tuple[str, int] | None:
+        """Host and port of `gateway_url`."""
+        if self.gateway_url is None:
+            return None
+        parts = urlsplit(self.gateway_url)
+        return parts.hostname or "", parts.port or _HTTP_PORT
+
+    def dial(self, host: str, port: int) -> tuple[str, int] | str | None:
         """
         Where an inner hop to one of our own Services or sinks goes: its socket; None for anybody else.
 
-        A `Dial` of eventing.http.client: names of ours are never looked up, and the ingress is no hop.
+        A `Dial` of eventing.http.client: names of ours are never looked up, and the ingress is no hop. With a
+        gateway they are all behind it, and so are the Brokers, which call themselves localhost.
         """
-        if port not in (_HTTP_PORT, self.port):
+        gateway = self.gateway
+        if port not in (_HTTP_PORT, self.port) and (gateway is None or port != gateway[1]):
             return None
         if host in self.sink_hosts:
-            return str(self.sinks_socket)
-        return str(self.activator_socket) if host.endswith(self.service_suffixes) else None
+            return gateway or str(self.sinks_socket)
+        if host.endswith(self.service_suffixes):
+            return gateway or str(self.activator_socket)
+        return gateway if gateway is not None and (host, port) == ("localhost", gateway[1]) else None
 
     def outer_url(self, url: str) -> str:
         """*url* for a program that is none of our roles: an inner name of ours is a host of the data port."""

@@ -25,6 +25,8 @@ from eventing.errors import UsageError
 _SHORT = {"files": ("-f", "--file"), "data_dir": ("--data-dir",)}
 # A start takes one; what is not ready then, somebody who reads a log wants to know.
 _TELL_AFTER_S = 3.0
+_SERVICES_S = 10.0  # until a serving role that starts at the same moment is there
+_LOOK_S = 0.05
 _PROBE_TIMEOUT_S = 0.5  # the supervisor waits meanwhile; a control role that starts answers when it is up
 
 app = typer.Typer()
@@ -52,7 +54,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     default = "none" if many else field.default
     option = typer.Option(
         *_SHORT.get(name, (f"--{name.replace('_', '-')}",)), help=field.description,
-        show_default="embedded" if default is None else str(default).lower(),
+        show_default="embedded" if name == "redis_url" else str(default).lower(),
     )
     # The environment is read by Config; the help names the variable.
     option.help = f"{field.description} (CLARION_{name.upper()})"
@@ -91,6 +93,9 @@ def up(**values: Any) -> None:
     from eventing import apply, supervisor  # noqa: PLC0415
 
     config = settings(values)
+    if config.gateway_url is not None:
+        raise UsageError("--gateway-url (CLARION_GATEWAY_URL) is for `clarion run` far from the Services; "
+                         "leave it out")
     if Path("-") in config.files:
         raise UsageError("-f -: stdin can be read only once; give a file, or use clarion apply -f - later")
     count = len(apply.read(config.files))
@@ -106,9 +111,10 @@ def run(role: Annotated[str, typer.Argument(help=f"One of {', '.join(ROLES)}.")]
     """
     Run one role, for more than one machine.
 
-    Roles find each other through one Redis, named by --redis-url.
+    Roles find each other through one Redis, named by --redis-url, and a dispatcher reaches Services through
+    the sockets of its --data-dir, or, where they run elsewhere, through the data port of --gateway-url.
 
-    Example: clarion run dispatcher --redis-url redis://10.0.0.5:6379
+    Example: clarion run dispatcher --redis-url redis://10.0.0.5:6379 --gateway-url http://10.0.0.5:8080
     """
     from eventing import app as root  # noqa: PLC0415  only starting needs the roles' surroundings
 
@@ -117,6 +123,8 @@ def run(role: Annotated[str, typer.Argument(help=f"One of {', '.join(ROLES)}.")]
     config = settings(values)
     _check_store(config)
     instance.prepare(config)
+    if role == "dispatcher":
+        _check_services(config)
     sockets = {}
     if role == "ingress":
         sockets["data"] = instance.listen(config.host, config.port, "--port")
@@ -133,6 +141,16 @@ def _check_store(config: Config) -> None:
     warning = valkey.check_own(config.store_url)
     if warning:
         sys.stderr.write(f"clarion: {warning}\n")
+
+
+def _check_services(config: Config) -> None:
+    """UsageError unless a dispatcher can reach Services: what it sends them would become dead letters."""
+    due = time.monotonic() + _SERVICES_S
+    while config.gateway is None and not config.activator_socket.exists():
+        if time.monotonic() > due:
+            raise UsageError(f"no Services run on {config.data_dir}; name the data port of the instance that "
+                             "runs them with --gateway-url http://HOST:PORT, or its --data-dir")
+        time.sleep(_LOOK_S)
 
 
 class _Start:
