@@ -15,12 +15,14 @@ import importlib
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import prometheus_client
 import redis.asyncio
 import redis.exceptions
 import structlog
 import uvloop
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
@@ -133,8 +135,24 @@ def connect(url: str) -> "redis.asyncio.Redis":
     retry = Retry(ExponentialBackoff(cap=_LONGEST_RETRY_S, base=_FIRST_RETRY_S), _RETRIES)
     # A peer that vanished without a word is noticed by TCP; a unix socket's peer cannot vanish so.
     over_tcp = {} if url.startswith("unix:") else {"socket_keepalive": True}
-    return redis.asyncio.Redis.from_url(url, retry=retry, socket_connect_timeout=_CONNECT_TIMEOUT_S,
-                                        **over_tcp)
+    client = redis.asyncio.Redis.from_url(url, retry=retry, socket_connect_timeout=_CONNECT_TIMEOUT_S,
+                                          **over_tcp)
+    pool = client.connection_pool
+    pool.connection_class = _translating(pool.connection_class)
+    return client
+
+
+def _translating(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+    """*kind* of connection, for which a closed transport of uvloop is what it is for redis-py: a lost one."""
+
+    class Translating(kind):  # type: ignore[misc, valid-type]
+        async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
+            try:
+                await super().send_packed_command(*arguments, **options)
+            except RuntimeError as error:  # "unable to perform operation on <TCPTransport closed=True ..."
+                raise redis.exceptions.ConnectionError(str(error)) from error
+
+    return Translating
 
 
 def _registry() -> prometheus_client.CollectorRegistry:

@@ -47,6 +47,8 @@ _READ_AT_ONCE = 256  # entries; 400 kB at a time, and the loop stays free
 _SCAN_AT_ONCE = 500  # objects a step of the first load
 
 _AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+# One that becomes a replica ends every read that waits, and is asked again as one that is away.
+_REFUSED = redis.exceptions.ResponseError
 
 
 _Logged = tuple[bytes, dict[bytes, bytes]]  # one entry of the log as Redis gives it: id and fields
@@ -246,8 +248,9 @@ class Store:
 
     async def run(self) -> None:
         """Load, then follow the log until cancelled; survives a Redis that goes away and comes back."""
+        told = ""
         while True:
-            with contextlib.suppress(*_AWAY):
+            try:
                 if self.loaded.is_set():
                     await self._check_survived()
                 else:
@@ -255,6 +258,12 @@ class Store:
                 while True:
                     await self._follow()
                     cancellation.heed()
+            except _AWAY:
+                told = ""
+            except _REFUSED as error:
+                if str(error) != told:
+                    log.warning("the store refuses; it is asked again", error=str(error))
+                    told = str(error)
             cancellation.heed()
             await asyncio.sleep(_RECONNECT_S)
 

@@ -1,7 +1,14 @@
-"""The composition root: how a role ends."""
+"""The composition root: how a role ends, and what it hears of a store that is gone."""
 
+import asyncio
 import subprocess
 import sys
+
+import pytest
+import redis.exceptions
+import uvloop
+
+from eventing.app import connect
 
 RUN = """
 import sys
@@ -21,3 +28,19 @@ def test_a_role_that_finds_no_store(tmp_path):
     assert done.returncode == 1
     assert "the store is away" in said
     assert "Traceback" not in said
+
+
+def test_a_closed_transport_is_a_lost_connection(valkey_socket):
+    """A store that ends while a command is being sent is one that is away, whatever uvloop calls that."""
+    async def send_into_nothing():
+        client = connect(f"unix://{valkey_socket}")
+        connection = await client.connection_pool.get_connection()
+        transport = connection._writer.transport
+        transport.abort()
+        while True:  # uvloop closes it in one of the next turns of the loop
+            await asyncio.sleep(0)
+            await connection.send_command("PING")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, \
+            pytest.raises(redis.exceptions.ConnectionError):
+        runner.run(asyncio.wait_for(send_into_nothing(), 10))

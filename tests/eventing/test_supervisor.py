@@ -260,6 +260,25 @@ def test_one_role_whose_redis_is_away(role, own_valkey, tmp_path, until):
     assert said.read_text().count("the store is away") == 1
 
 
+def test_one_role_whose_redis_becomes_a_replica(own_valkey, tmp_path, until):
+    """The control role asks again until the store takes its words back, and is the same process."""
+    said = tmp_path / "said.log"
+    command = [CLARION, "run", "control", "--redis-url", f"unix://{own_valkey.path}", "--data-dir", tmp_path,
+               "--port", "0", "--control-port", "0"]
+    with said.open("w") as output, running(command, output) as process, \
+            redis.Redis(unix_socket_path=str(own_valkey.path)) as client:
+        until(lambda: is_ready(tmp_path / "run" / "control-0.sock"), what="a role that has started")
+        until(lambda: client.info("clients")["blocked_clients"], what="a read that waits")
+        client.replicaof("127.0.0.1", "1")
+        until(lambda: "the store refuses" in said.read_text(), what="the complaint")
+        client.replicaof("NO", "ONE")
+        until(lambda: client.info("clients")["blocked_clients"], what="the next read")
+        process.send_signal(signal.SIGTERM)
+
+    assert process.returncode == 0, said.read_text()
+    assert "Traceback" not in said.read_text()
+
+
 def test_ephemeral(instances, tmp_path):
     """A throw-away instance keeps nothing, wherever its directory was."""
     command = [CLARION, "up", "--ephemeral", "--port", "0", "--control-port", "0"]
