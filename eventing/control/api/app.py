@@ -25,6 +25,13 @@ log = structlog.get_logger(__name__)
 # A start takes well below a second; who asks earlier waits so long, and then hears that we are not well.
 _START_S = 10.0
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+# Every write is one script, and these the store says before it has run any of it.
+_REFUSALS = {
+    redis.exceptions.OutOfMemoryError: "the store is out of memory: nothing was changed; give it more "
+                                       "(maxmemory), or keep less (clarion.dev/retention), and try again",
+    redis.exceptions.ReadOnlyError: "the store is a replica, and read-only: nothing was changed; try again "
+                                    "once it is a primary",
+}
 _REASONS = {400: "BadRequest", 404: "NotFound", 405: "MethodNotAllowed", 409: "Conflict", 422: "Invalid"}
 
 
@@ -116,8 +123,9 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 
 async def _away(_request: Request, error: Exception) -> Response:
     log.info("store_away", error=repr(error))
-    told = Failure(503, "ServiceUnavailable", "the store is not reachable now; what was asked may or may not "
-                   "have been done: look, and try again")
+    told = Failure(503, "ServiceUnavailable", next(
+        (said for kind, said in _REFUSALS.items() if isinstance(error, kind)),
+        "the store is not reachable now; what was asked may or may not have been done: look, and try again"))
     response = objects.answer(told.as_status(), told.status)
     response.headers["retry-after"] = "1"
     return response

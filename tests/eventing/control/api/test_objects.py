@@ -235,3 +235,19 @@ async def test_delete_preconditions(api):
     await api("POST", BLOCKS, block())
     status, refused, _ = await api("DELETE", BLOCKS + "/cube", {"preconditions": {"uid": "other"}})
     assert (status, refused["reason"]) == (409, "Conflict")
+
+
+async def test_a_full_store(api, store):
+    """A store that is full is not one that is away: 503, and it is certain that nothing was done."""
+    await api("POST", BLOCKS, block(size=1))
+    await store.config_set("maxmemory", "1")
+    try:
+        status, refused, headers = await api("POST", BLOCKS, block("cone"))
+        readable, _, _ = await api("GET", BLOCKS + "/cube")
+    finally:
+        await store.config_set("maxmemory", "0")
+
+    assert (status, refused["reason"], headers["retry-after"]) == (503, "ServiceUnavailable", "1")
+    assert "the store is out of memory: nothing was changed" in refused["message"]
+    assert readable == 200
+    assert (await api("GET", BLOCKS + "/cone"))[0] == 404
