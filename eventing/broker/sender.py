@@ -38,6 +38,7 @@ _EVENT_TYPES = b"application/cloudevents"
 _ANSWER_FACTOR = 2
 # Connections that a subscriber has to accept at once: two dispatchers do not fill a backlog of 5 by much.
 _NEWCOMERS = 4
+_AT_ONCE_S = 0.1  # as the activator has it: serving/activator/again.py
 _TICK_S = 0.05  # how late a time-out may be; it is never early
 
 Then = Callable[[Answer], None]
@@ -88,6 +89,7 @@ class Sender:
         """
         request = b"%b%bcontent-length: %d\r\n\r\n%b" % (route.start, head, len(body), body)
         call = Call(self, route, request, then, tasks, may_send=may_send)
+        call.timeout_s = timeout_s
         call.deadline = self._loop.time() + timeout_s
         self._calls.add(call)
         if self._timer is None:
@@ -101,6 +103,10 @@ class Sender:
         else:
             call.start(upstream)
         return call
+
+    def now(self) -> float:
+        """Loop time."""
+        return self._loop.time()
 
     def forget(self, call: "Call") -> None:
         """*call* has ended."""
@@ -130,7 +136,7 @@ class Call:
     """One attempt under way; receives its own answer."""
 
     __slots__ = ("_chunks", "_headers", "_is_fresh", "_may_send", "_request", "_route", "_sender",
-                 "_size_bytes", "_status", "_task", "_tasks", "_then", "_upstream", "deadline")
+                 "_size_bytes", "_status", "_task", "_tasks", "_then", "_upstream", "deadline", "timeout_s")
 
     def __init__(
         self, sender: Sender, route: Route, request: bytes, then: Then, tasks: asyncio.TaskGroup, *,
@@ -148,7 +154,8 @@ class Call:
         self._is_fresh = False  # on a connection of its own making: there is no second try
         self._chunks: list[bytes] = []
         self._size_bytes = 0
-        self.deadline = 0.0  # loop time
+        self.timeout_s = 0.0
+        self.deadline = 0.0  # loop time; it began timeout_s before
 
     def start(self, upstream: Upstream) -> None:
         """Write the request."""
@@ -222,9 +229,15 @@ class Call:
         self._end(answer)
 
     def failed(self, error: NoAnswer) -> None:
-        """There is no answer. One that an old connection took with it is asked for again on a new one."""
+        """
+        There is no answer. One that an old connection took with it at once is asked for again on a new one.
+
+        It was closed before the request came then, as far as anybody can tell: that is no attempt. What ends
+        later may have been read, by a subscriber that fails at it.
+        """
         upstream, self._upstream = self._upstream, None
-        is_stale = error.reason == "closed" and upstream is not None and upstream.is_stale
+        is_stale = error.reason == "closed" and upstream is not None and upstream.is_stale and \
+            self._sender.now() - self.deadline + self.timeout_s < _AT_ONCE_S
         if is_stale and not self._is_fresh and self._then is not None:
             self.connect(fresh=True)
         else:

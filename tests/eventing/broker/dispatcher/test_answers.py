@@ -145,3 +145,38 @@ async def test_a_mistake_of_ours_is_a_failed_attempt(bench, subscriber, delivery
     assert {(letter.attempts, letter.body[:33]) for letter in found} == {
         (2, b"dispatch error: ZeroDivisionError")}
     assert sorted(subscriber.ids) == ["1", "1", "2", "2"]
+
+
+class Failing:
+    """A subscriber that answers event 1, and ends the connection of any other one a while after it came."""
+
+    def __init__(self):
+        self.heads = []
+
+    async def serve(self, reader, writer):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while b"ce-id: 1\r\n" in (head := await reader.readuntil(b"\r\n\r\n")):
+                await reader.readexactly(2)
+                writer.write(OK + b"content-length: 0\r\n\r\n")
+            self.heads.append(head)
+            await asyncio.sleep(0.3)
+        writer.close()
+
+
+async def test_a_connection_that_ends_after_a_while_was_an_attempt(bench, delivery):
+    """A subscriber that fails at an event gets it as often as its retries say, on an old connection too."""
+    failing = Failing()
+    server = await asyncio.start_server(failing.serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    await bench.dispatcher()
+    await bench.trigger("failing", f"http://{host}:{port}/", delivery=delivery(retry=1))
+
+    await bench.send("1")
+    await bench.records(1)
+    await bench.send("2")
+    letters = await bench.letters("failing")
+    (letter,) = await bench.until(lambda: bench.at_least(1, letters))
+    server.close()
+
+    assert "closed" in letter.reason
+    assert len(failing.heads) == 2
