@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventing.broker import macros
+from eventing.broker import extent, macros
+from eventing.broker.extent import Size
 from eventing.broker.filters import FilterInvalid, cel
-from eventing.broker.macros import Macros, Size
+from eventing.broker.macros import Macros
 from eventing.broker.matcher import Matcher
 from eventing.broker.subject import Subject
 
@@ -88,6 +89,13 @@ def test_what_is_too_much_for_any_event_is_refused(text, says):
     ("data.items.map(i, i.name).exists(n, n == 'x')", Size(300, 3000, 100_000), False),
     ("data.items.map(i, i.name).exists(n, n == 'x')", Size(3000, 30_000, 100_000), True),
     ("data.all(k, data.x.all(data, data.all(o, true)))", Size(300, 1000, 100_000), True),
+    ("data.items.exists(i, i.qty * i.price + 5 > 100)", Size(5000, 15_000, 1_000_000), False),
+    ("data.items.exists(i, i.name + '-' + i.sku == 'x-y')", Size(5000, 15_000, 1_000_000), False),
+    ("data.items.exists(i, i.name + data.s + data.s == 'x')", Size(5000, 15_000, 1_000_000), True),
+    ("data.items.exists(i, size(" + "i + " * 270 + "i) > 0)", Size(20, 40, 1_000_000), True),
+    ("data.items.exists(i, size(i.a) + size(i.b) > 3)", Size(5000, 15_000, 1_000_000), False),
+    ("data.items.exists(i, i.sku == data.wanted)", Size(5000, 15_000, 1_000_000), False),
+    ("data.items.exists(i, data.a == data.b)", Size(5000, 15_000, 1_000_000), True),
 ])
 def test_steps(text, size, is_too_much):
     """What belongs to each other's lists counts once; what does not, multiplies."""
@@ -118,13 +126,13 @@ def test_a_large_event_says_that_it_is():
     expression = cel.Expression("data.items == data.items || " * 60 + "true", "p")
 
     assert expression.verdict(Subject(ATTRIBUTES, items(20_000))) == (
-        False, f"{len(items(20_000))} bytes of data: more than {macros.STEPS_MOST} steps")
+        False, f"{len(items(20_000)) + 7} bytes: more than {macros.STEPS_MOST} steps")
 
 
 def test_size():
     """Of all that is in the data."""
-    assert macros.size_of({"a": [1, 2, [3, 4, 5, 6]], "b": {"c": []}}, 40) == Size(4, 10, 40)
-    assert macros.size_of(None, 4) == macros.size_of("text", 4) == Size(0, 0, 4)
+    assert extent.size_of({"data": {"a": [1, 2, [3, 4, 5, 6]], "b": {"c": []}}}, 40)[:3] == (4, 10, 40)
+    assert extent.size_of({}, 4)[:3] == extent.size_of({"data": "text"}, 4)[:3] == (0, 0, 4)
 
 
 def test_an_event_that_would_take_too_long_does_not_match_and_says_why():
@@ -152,8 +160,8 @@ def test_the_matcher_tells_which_trigger_could_not_look():
 def test_no_data_is_walked_where_no_macro_asks(monkeypatch):
     """And once an event where some do."""
     walked = []
-    size_of = macros.size_of
-    monkeypatch.setattr(macros, "size_of", lambda *given: walked.append(1) or size_of(*given))
+    size_of = extent.size_of
+    monkeypatch.setattr(extent, "size_of", lambda *given: walked.append(1) or size_of(*given))
     matcher = Matcher()
     matcher.put("plain", {"filters": [{"cel": "data.items == []"}]})
     matcher.match(ATTRIBUTES, items(3))
@@ -172,3 +180,42 @@ def test_any_text_is_read(text):
 
     assert isinstance(found.complaint(), str)
     assert isinstance(found.excess(Size(3, 5, 9)), str)
+
+
+BIG = {"s": "x" * 900_000, "l": [1] * 200_000, "n": 3, "m": {"n": 1.5}, "w": "A1", "few": [1, 2]}
+
+
+@pytest.mark.parametrize(("text", "is_too_much"), [
+    ("size(" + "data.s + " * 200 + "data.s) > 0", True),
+    ("size(" + "data.s + " * 40 + "data.s) > 0", True),
+    ("size(" + "subject + " * 40 + "subject) > 0", True),
+    ("size(data.s + data.s) > 0", False),
+    ("size(" + "data.l + " * 20 + "data.l) > 0", True),
+    ("size(data.l + data.l) > 0", False),
+    ("data.n" + " + data.n + data.m.n" * 50 + " > 0", False),
+    ("'a' + data.w + '-' + data.w == 'x'", False),
+    (" || ".join(["[data.l][0][0] == 7"] * 20), True),
+    (" || ".join(["{'a': data.l}.a[0] == 7"] * 20), True),
+    (" || ".join(["data.l[0] == 7 || [data.n, 1][0] == 7 || data.w in ['a', subject]"] * 20), False),
+    ("data.l.exists(i, data.l == data.l)", True),
+    ("[data.s].exists(s, size(" + "s + " * 40 + "s) > 0)", True),
+])
+def test_what_the_event_has_there_decides(text, is_too_much):
+    """Numbers cost nothing in the largest event, and copies of what is large do, wherever it is."""
+    subject = Subject({**ATTRIBUTES, "subject": "x" * 900_000}, json.dumps(BIG).encode())
+
+    assert ("steps" in cel.Expression(text, "p").verdict(subject)[1]) is is_too_much
+
+
+@pytest.mark.parametrize("text", [
+    "data.items.exists(i, i.id + data.shipping > 800)",
+    "data.items.exists(i, i.sku == data.prefix + '1')",
+    "data.items.exists(i, size(data.prefix) == i.id)",
+    "data.items.all(i, i.id < data.shipping || has(data.prefix))",
+])
+def test_what_people_write_matches_in_events_of_a_thousand_items(text):
+    """A plain name is as large as what is there, not as the event."""
+    data = {"shipping": 5000, "prefix": "A1", "more": ["x" * 50] * 1000,
+            "items": [{"id": number, "sku": f"A1{number}", "name": "x" * 40} for number in range(1000)]}
+
+    assert cel.Expression(text, "p").verdict(Subject(ATTRIBUTES, json.dumps(data).encode())) == (True, "")
