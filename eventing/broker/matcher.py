@@ -97,8 +97,11 @@ class Matcher(Generic[Key]):
         wanted: list[Key] = []
         for bucket in self._buckets(attributes):
             for hung in bucket.values():
-                if hung.predicate is None or hung.predicate(attributes):
-                    wanted.append(hung.key)  # noqa: PERF401  a comprehension here is no shorter, nor faster
+                try:
+                    if hung.predicate is None or hung.predicate(attributes):
+                        wanted.append(hung.key)
+                except Exception as error:  # noqa: BLE001  a mistake with one filter must not cost the others the event
+                    self._on_unjudged(hung.key, f"{type(error).__name__}: {error}")
         return wanted
 
     def _heard(self, key: Key, predicate: Predicate) -> Predicate:

@@ -8,13 +8,15 @@ Every expression has a value; an error stands beside it (section 3.3). Evaluatio
 4.1): at the first error the value is the zero of the expression's type. A filter passes only on TRUE without
 an error (section 1.2), which is what `passes` says.
 
-Where the specification, its grammar and its conformance kit disagree, we do as the kit does, and say so.
+Where the specification, its grammar and its conformance kit disagree, we do as the kit does, and say so. What
+would take too long, attributes being so long, is an error of kind generic (effort.py).
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from eventing.cesql import evaluate, functions, syntax
+from eventing.cesql.effort import NS_FREE, Effort
 from eventing.cesql.syntax import ParseError
 from eventing.cesql.values import EvaluationError, Value
 
@@ -39,6 +41,9 @@ class Expression:
         self.calls = syntax.calls(root)
         self._zero = evaluate.zero(root)
         self._evaluate = evaluate.build(root, is_root=True)
+        effort = Effort(root)
+        if effort.ns > NS_FREE:
+            self._evaluate = _sparing(effort, self._evaluate)
 
     def __repr__(self) -> str:
         """The text."""
@@ -58,6 +63,16 @@ class Expression:
             return self._evaluate(attributes) is True
         except EvaluationError:
             return False
+
+
+def _sparing(effort: Effort, inner: evaluate.Evaluate) -> evaluate.Evaluate:
+    """*inner*, but an error at once where that would take too long."""
+    def evaluate_or_not(attributes: Mapping[str, Value]) -> Value:
+        if excess := effort.excess(attributes):
+            raise EvaluationError("generic", excess)
+        return inner(attributes)  # type: ignore[no-any-return]
+
+    return evaluate_or_not
 
 
 def parse(text: str) -> Expression:

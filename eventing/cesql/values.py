@@ -14,6 +14,9 @@ INTEGER_MIN = -(2**31)
 INTEGER_MAX = 2**31 - 1
 
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_DIGITS_MOST = 4000  # Python's int takes 4,300, zeros in front among them
+_BOOLEAN_CHARACTERS = len("false")
+_SHOWN_CHARACTERS = 60
 _TRUTHS = {"true": True, "false": False}
 
 
@@ -35,6 +38,8 @@ class EvaluationError(Exception):
 
 def cast_error(value: Value, type_name: str) -> EvaluationError:
     """The error of a cast that cannot be."""
+    if isinstance(value, str) and len(value) > _SHOWN_CHARACTERS:
+        return EvaluationError("cast", f"{value[:_SHOWN_CHARACTERS]!r}... is no {type_name}")
     return EvaluationError("cast", f"{value!r} is no {type_name}")
 
 
@@ -53,9 +58,10 @@ def to_integer(value: Value) -> int:
         return value
     if type(value) is bool:
         return 1 if value else 0
-    if not _INTEGER.fullmatch(str(value)):
+    text = str(value)
+    if len(text) > _DIGITS_MOST or not _INTEGER.fullmatch(text):
         raise cast_error(value, "Integer")
-    number = int(value)
+    number = int(text)
     if not INTEGER_MIN <= number <= INTEGER_MAX:
         raise cast_error(value, "Integer of 32 bits")
     return number
@@ -67,7 +73,8 @@ def to_boolean(value: Value) -> bool:
         return value
     if type(value) is int:
         return value != 0
-    truth = _TRUTHS.get(str(value).lower())
+    text = str(value)
+    truth = _TRUTHS.get(text.lower()) if len(text) <= _BOOLEAN_CHARACTERS else None
     if truth is None:
         raise cast_error(value, "Boolean")
     return truth

@@ -98,3 +98,20 @@ def test_one_attribute_whatever_the_version():
 
     for event in ({"schemaurl": "http://s"}, {"dataschema": "http://s"}):
         assert sorted(matcher.match(event)) == ["dataschema", "schemaurl"]
+
+
+def test_a_mistake_with_one_filter_does_not_cost_the_others_the_event(monkeypatch):
+    """Whatever a filter raises, it does not match, that is told, and all others are asked."""
+    def broken(_attributes):
+        raise ZeroDivisionError("ours")
+
+    told = []
+    matcher = Matcher(lambda key, reason: told.append((key, reason)))
+    for name in "abc":
+        with monkeypatch.context() as patch:
+            if name == "b":
+                patch.setattr("eventing.broker.matcher.compile_filter", lambda _record: broken)
+            matcher.put(name, {"filters": [{"any": [{"exact": {"type": "t"}}]}]})
+
+    assert matcher.match({"type": "t"}) == ["a", "c"]
+    assert told == [("b", "ZeroDivisionError: ours")]

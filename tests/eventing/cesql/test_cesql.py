@@ -221,3 +221,39 @@ def test_anything_is_an_expression_or_refused(text):
     except cesql.ParseError:
         return
     assert type(expression.evaluate(EVENT).value) in {str, int, bool}
+
+
+LONG = "x" * 900_000
+
+
+@pytest.mark.parametrize(("text", "is_too_much"), [
+    ("LENGTH(CONCAT(" + ", ".join(["subject"] * 1500) + ")) > 0", True),
+    ("LENGTH(CONCAT(" + ", ".join(["subject"] * 20) + ")) > 0", False),
+    ("LENGTH(" + "CONCAT(subject, " * 20 + "subject" + ")" * 20 + ") > 0", True),
+    ("LENGTH(CONCAT_WS(subject" + ", 'a'" * 200 + ")) > 0", True),
+    ("LOWER(subject) = 'a' OR " * 200 + "TRUE", True),
+    ("subject LIKE '%a%b%' OR " * 20 + "TRUE", True),
+    ("subject LIKE '%" + "x" * 500 + "y%'", True),
+    ("subject LIKE '%a%'", False),
+    (("type LIKE '%" + "x" * 500 + "y%' OR ") * 20 + "EXISTS subject", False),
+    ("subject = 'a' OR subject LIKE 'a%' OR " * 30 + "TRUE", False),
+    ("subject IN ('a', 'b') OR " * 500 + "TRUE", False),
+    ("IS_INT(subject) OR IS_BOOL(subject) OR " * 500 + "TRUE", False),
+])
+def test_what_would_take_too_long_is_an_error(text, is_too_much):
+    """An event whose attribute is as long as it can be does not hold up others; a usual one is judged."""
+    expression = cesql.parse(text)
+
+    assert (expression.evaluate({**EVENT, "subject": LONG}).error == "generic") is is_too_much
+    assert expression.passes({**EVENT, "subject": LONG}) is False or not is_too_much
+    assert expression.evaluate({**EVENT, "subject": "x" * 50}).error is None
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "0" * 5000 + "1", "-" + "9" * 900_000, LONG])
+def test_a_number_of_any_length_is_judged(digits):
+    """What does not fit is a cast error, which does not repeat all of it."""
+    for text in ("INT(subject) > 0", "subject > 0", "BOOL(subject)"):
+        outcome = cesql.parse(text).evaluate({**EVENT, "subject": digits})
+        assert outcome.error == "cast"
+        assert len(outcome.reason) < 100
+    assert cesql.parse("IS_INT(subject)").evaluate({**EVENT, "subject": digits}).value is False

@@ -112,3 +112,16 @@ async def test_an_event_that_a_filter_cannot_judge_in_time(bench, subscriber, ev
 
     told = [(line["trigger"], line["reason"]) for line in logs if "would take too long" in line["event"]]
     assert told == [("shop/slow", f"3000 elements, macros 2 deep: more than {STEPS_MOST} steps")]
+
+
+async def test_no_attribute_costs_others_an_event(bench, subscriber, make_subscriber, eventually):
+    """A number of thousands of digits is none to a filter that wants one; others get the event."""
+    picky = await make_subscriber()
+    await bench.dispatcher()
+    await bench.trigger("picky", picky.url, filters=[{"cesql": "INT(subject) > 0"}])
+    await bench.trigger("other", subscriber.url)
+
+    await bench.send("long", subject="9" * 5000)
+    await bench.send("short", subject="9")
+
+    await eventually(lambda: picky.ids == ["short"] and subscriber.ids == ["long", "short"])
