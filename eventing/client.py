@@ -62,7 +62,10 @@ class KindName:
         return short | {f"{name}.{self.group}" for name in short if self.group}
 
     def path(self, namespace: str | None, name: str | None = None) -> str:
-        """Path of one object, of a namespace's (None: of all) collection."""
+        """Path of one object, of a namespace's (None: of all) collection; UsageError: it cannot be a name."""
+        for part in (namespace or "", name or ""):
+            if part in {".", ".."} or "/" in part or "%" in part:
+                raise UsageError(f'invalid resource name "{part}": it may not be . or .., nor contain / or %')
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         home = f"/namespaces/{quote(namespace)}" if self.is_namespaced and namespace else ""
         return f"{root}{home}/{self.plural}" + (f"/{quote(name)}" if name else "")

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from eventing.cli import output
 from eventing.errors import ClarionError, UsageError
 
 # command -> its module here, and the line in `clarion --help`: the first one of its docstring.
@@ -92,11 +93,12 @@ def _root(
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(f"clarion: {' '.join(text.split())}\n")
+    sys.stderr.write(f"clarion: {output.visible(' '.join(text.split()))}\n")
 
 
 def main() -> None:
     """Run the command line of this process, and exit with its code."""
+    output.guard()
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], prog_name="clarion", standalone_mode=False))
     except ClarionError as error:

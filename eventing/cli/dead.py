@@ -1,6 +1,7 @@
 """`clarion dead`: events that no retry delivered. None is dropped: they are kept, to be sent once more."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from eventing.cli import output, server
 from eventing.client import Client
-from eventing.errors import UsageError
+from eventing.errors import NotFound, UsageError
 
 app = typer.Typer()
 dead = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False,
@@ -19,6 +20,7 @@ dead = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False,
 app.add_typer(dead, name="dead")
 
 _PAGE = 500  # letters of one request
+_ID = re.compile(r"\d+\.\d+-\d+", re.ASCII)
 
 Trigger = Annotated[str, typer.Argument(help="Name of the Trigger.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids, as `list` prints them.")]
@@ -43,7 +45,7 @@ def list_letters(
         raise UsageError(f"-o {form}: choose table or json")
     with Client(server.find(server_url)) as client:
         if trigger is None:
-            rows: list[Any] = json.loads(client.request("GET", f"/dead/{quote(namespace)}"))
+            rows: list[Any] = json.loads(client.request("GET", _path(namespace)))
             heads = ["TRIGGER", "BACKLOG", "RETRIES", "DEAD"]
             cells = [[row["trigger"], str(row["backlog"]), str(row["retries"]), str(row["dead"])]
                      for row in rows]
@@ -57,7 +59,8 @@ def list_letters(
     elif rows:
         sys.stdout.write(output.table(heads, cells))
     else:
-        sys.stderr.write("no Triggers\n" if trigger is None else "no dead letters\n")
+        what = f"Triggers in namespace {namespace}" if trigger is None else "dead letters"
+        sys.stderr.write(f"no {what}\n")
 
 
 @dead.command()
@@ -73,8 +76,10 @@ def show(
 
     Example: clarion dead show price-orders 0.1795400000000-0
     """
+    if not _ID.fullmatch(letter):
+        raise NotFound(f"there is no dead letter {letter or repr(letter)}; clarion dead list lists them")
     with Client(server.find(server_url)) as client:
-        found = client.get(f"/dead/{quote(namespace)}/{quote(trigger)}/{quote(letter)}")
+        found = client.get(_path(namespace, trigger, letter))
     sys.stdout.write(output.as_yaml(found))
 
 
@@ -121,8 +126,8 @@ def _act(verb: str, done: str, trigger: str, ids: list[str] | None, *, everythin
     count = 0
     with Client(server.find(server_url)) as client:
         chosen = [row["id"] for row in _letters(client, namespace, trigger)] if everything else ids or []
+        path = _path(namespace, trigger, verb)
         for start in range(0, len(chosen), _PAGE):
-            path = f"/dead/{quote(namespace)}/{quote(trigger)}/{verb}"
             count += client.create(path, {"ids": chosen[start:start + _PAGE]})["count"]
     sys.stdout.write(f"{count} {done}\n")
     if count < len(chosen):
@@ -130,12 +135,20 @@ def _act(verb: str, done: str, trigger: str, ids: list[str] | None, *, everythin
         raise typer.Exit(1)
 
 
+def _path(*names: str) -> str:
+    """Where the API has what concerns a namespace, a Trigger in it, and so on."""
+    for name in names:
+        if not name or "/" in name:
+            raise UsageError(f"{name!r} is no name: give one of a namespace or Trigger")
+    return "/".join(["/dead", *map(quote, names)])
+
+
 def _letters(client: Client, namespace: str, trigger: str) -> Iterator[dict[str, Any]]:
     """All letters of one Trigger, page by page."""
     after: dict[str, str] = {}
     while True:
         query = urlencode({"limit": _PAGE, **after})
-        page = json.loads(client.request("GET", f"/dead/{quote(namespace)}/{quote(trigger)}?{query}"))
+        page = json.loads(client.request("GET", f"{_path(namespace, trigger)}?{query}"))
         yield from page
         if len(page) < _PAGE:
             return

@@ -155,7 +155,7 @@ def _text(record: dict[str, Any]) -> str:
     more = " ".join(f"{key}={value}" for key, value in event.items()
                     if key not in _OURS and not key.startswith("knative"))
     facts = [output.dim(clock), output.bold(event["type"]), event["source"], output.dim(f"id={event['id']}")]
-    head = " ".join(facts + ([output.dim(more)] if more else []))
+    head = " ".join(facts + ([output.dim(more)] if more else [])).replace("\n", "\\n")
     data = event.get("data", event.get("data_base64"))
     body = "" if data is None else data if isinstance(data, str) else json.dumps(data)
     return f"{head}\n" + "".join(f"    {line}\n" for line in body.splitlines())

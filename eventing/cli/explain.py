@@ -36,7 +36,8 @@ def explain(
     Say why a Trigger wants an event, or why not.
 
     Every part of its filter is judged, with a reason. An event is JSON as `clarion tail -o json` prints it.
-    Exit code 0: the Trigger wants it; 1: it does not; 2: there is no such Trigger, or nobody to ask.
+    Exit code 0: the Trigger wants it; 1: it does not; 2: there is no such Trigger, nobody to ask, or its
+    filter does not compile.
 
     Example: clarion explain trigger price --event order.json
 
@@ -96,7 +97,7 @@ def _verdicts(trigger: dict[str, Any], event: Event) -> list[Any]:
     try:
         return explaining.explain(trigger.get("spec") or {}, event)
     except FilterInvalid as error:
-        raise ClarionError(f"the filter does not compile, so no event is delivered: {error}") from error
+        raise UsageError(f"the filter does not compile, so no event is delivered: {error}") from error
 
 
 def _told(trigger: dict[str, Any], verdicts: list[Any], *, passes: bool) -> str:

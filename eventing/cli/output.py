@@ -1,5 +1,6 @@
-"""What commands print: colours on a terminal only, ages, durations, YAML."""
+"""What commands print: colours on a terminal only, ages, durations, YAML; nothing that a terminal obeys."""
 
+import io
 import os
 import re
 import sys
@@ -10,6 +11,31 @@ from eventing.errors import UsageError
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _GOOD, _BAD = "32", "31"
+# Colours; and what a terminal obeys or what turns the order of letters, instead of being shown.
+_OBEYED = re.compile(
+    r"(\x1b\[[0-9;]*m)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
+
+
+class Screen(io.TextIOWrapper):
+    """A terminal that text of others may colour, and nothing else: it shows what it would have obeyed."""
+
+    def write(self, text: str) -> int:
+        """Write *text*, made visible."""
+        super().write(visible(text))
+        return len(text)
+
+
+def guard() -> None:
+    """Let everything that is printed from now on be visible, if it goes to a terminal."""
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper) and stream.isatty():
+        encoding, errors = stream.encoding, stream.errors
+        sys.stdout = Screen(stream.detach(), encoding, errors, line_buffering=True)
+
+
+def visible(text: str) -> str:
+    """*text* with control characters as Python writes them; lines, tabs and colours stay."""
+    return _OBEYED.sub(lambda found: found[1] or ascii(found[0])[1:-1], text)
 
 
 def _styled(text: str, code: str) -> str:

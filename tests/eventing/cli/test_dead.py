@@ -99,10 +99,30 @@ def test_purge(instance, letters):
     assert [letter["id"] for letter in listed(instance)] == letters[1:]
 
 
+def test_a_letter_whose_data_is_nested_deep(instance, letters, until):
+    """It is listed and shown like any other, and `tail` goes on behind it."""
+    data = []
+    for _ in range(300):
+        data = [data]
+    assert instance.publish("deep", "order.placed", data) == 202
+    assert instance.publish("after", "order.placed", {}) == 202
+    until(lambda: len(listed(instance)) == len(letters) + 2, what="the letters")
+
+    deep = next(letter for letter in listed(instance) if letter["event"]["id"] == "deep")
+    assert "data_base64" in instance.clarion("dead", "show", "picky", deep["id"])
+    tailed = instance.clarion("tail", "--since", "5m", "--no-follow", "-o", "json").splitlines()
+    assert [json.loads(line)["id"] for line in tailed][-2:] == ["deep", "after"]
+
+
 @pytest.mark.parametrize(("arguments", "status", "message"), [
     (["redrive", "picky"], 2, "say which: ids as `clarion dead list` prints them, or --all"),
     (["list", "nobody"], 1, "there is no trigger default/nobody"),
     (["show", "picky", "nonsense"], 1, "there is no dead letter nonsense"),
+    (["show", "picky", ""], 1, "there is no dead letter ''"),
+    (["show", "picky", "0.1/../2-0"], 1, "there is no dead letter 0.1/../2-0"),
+    (["show", "", "0.1-0"], 2, "'' is no name"),
+    (["list", "picky/waiting"], 2, "'picky/waiting' is no name"),
+    (["list", "-n", "no such"], 0, "no Triggers in namespace no such"),
 ])
 def test_wrong_use(instance, arguments, status, message):
     """What is not there, or not said, is one line and the right status."""

@@ -275,6 +275,15 @@ def test_what_is_not_there(instance, arguments, words):
     assert "clarion get" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["a/b", "..", "a%2Fb"])
+def test_a_name_that_is_none(instance, name):
+    """What no path could name is refused by that name, before anything is asked."""
+    done = instance.run("apply", "-f", "-", stdin=OBJECTS.split("---", maxsplit=1)[0].replace("audit", name))
+
+    assert done.returncode == 2
+    assert f'invalid resource name "{name}"' in done.stderr
+
+
 def test_metrics_of_all_roles(instance):
     """/metrics has samples of every role, /healthz answers, /readyz is content."""
     status, text = instance.get("/metrics")

@@ -1,5 +1,9 @@
 """Ages, durations, tables and descriptions: text from values."""
 
+import contextlib
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -54,3 +58,35 @@ def test_describe():
     assert "      one\n      two\n" in text
     assert text.index("Ready") < text.index("Other")
     assert text.index("Earlier") < text.index("Later")
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ("plain\ttext\r\nä\u2603\n", "plain\ttext\r\nä\u2603\n"),
+    ("\x1b[1mbold\x1b[0m \x1b[38;5;9mred\x1b[0m", "\x1b[1mbold\x1b[0m \x1b[38;5;9mred\x1b[0m"),
+    ("a\x1b[2J\x07b", "a\\x1b[2J\\x07b"),
+    ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+    ("over\rwritten\x08\x7f", "over\\rwritten\\x08\\x7f"),
+    ("\x9b2J \u202eback", "\\x9b2J \\u202eback"),
+])
+def test_visible(text, shown):
+    """A terminal is shown what it would have obeyed; lines, tabs and colours stay."""
+    assert output.visible(text) == shown
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_goes_to_a_terminal_is_visible(is_terminal):
+    """Whatever a command prints, a line or several; a file or a pipe gets what there is."""
+    program = ("import sys\nfrom eventing.cli import output\noutput.guard()\n"
+               "sys.stdout.write('\\x1b[2Ja\\n')\nsys.stdout.writelines(['\\x07b\\n'])\nprint('é\\x1b[1mc')")
+    mine, theirs = os.openpty() if is_terminal else os.pipe()
+    subprocess.run([sys.executable, "-c", program], stdout=theirs, check=True,
+                   env={**os.environ, "PYTHONIOENCODING": "utf-8"})
+    os.close(theirs)
+    got = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+        while chunk := os.read(mine, 4096):
+            got += chunk
+    os.close(mine)
+
+    expected = b"\\x1b[2Ja\n\\x07b\n" if is_terminal else b"\x1b[2Ja\n\x07b\n"
+    assert got.replace(b"\r\n", b"\n") == expected + "é\x1b[1mc\n".encode()

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from tests.eventing.conformance.wire import TRIGGERS
+
 EVENT = {"specversion": "1.0", "id": "1", "source": "/s", "type": "order.placed", "data": {"amount": 120}}
 
 
@@ -49,6 +51,19 @@ def test_null_is_data(instance, broker, make_trigger):
 
     assert (null.returncode, none.returncode) == (0, 1)
     assert "the event has no JSON data" in none.stdout
+
+
+def test_what_cannot_be_said(instance, api, broker, trigger):
+    """A filter that does not compile, and an event that nobody takes: exit code 2, for 1 is a verdict."""
+    api.create(TRIGGERS, "garbled", {"broker": broker, "subscriber": {"uri": "http://127.0.0.1:9"},
+                                     "filters": [{"cel": "data.amount >"}]})
+    deep = json.dumps(EVENT).replace('{"amount": 120}', "[" * 900 + "]" * 900)
+    garbled = instance.run("explain", "trigger", "garbled", "--event", "-", stdin=json.dumps(EVENT))
+    too_deep = instance.run("explain", "trigger", trigger, "--event", "-", stdin=deep)
+
+    assert (garbled.returncode, too_deep.returncode) == (2, 2)
+    assert "the filter does not compile" in garbled.stderr
+    assert "data: is nested more than 254 levels deep" in too_deep.stderr
 
 
 @pytest.mark.parametrize(("arguments", "code", "says"), [
