@@ -58,10 +58,10 @@ def _is_deep(data: bytes, value: Any) -> bool:
     if data.count(b"[") + data.count(b"{") <= _LEVELS_MOST:
         return False
     level = [value]
-    for _ in range(_LEVELS_MOST + 1):
+    for _ in range(_LEVELS_MOST):
         level = [inner for each in level if isinstance(each, dict | list)
                  for inner in (each.values() if isinstance(each, dict) else each)]
-    return bool(level)
+    return any(isinstance(each, dict | list) for each in level)
 
 
 async def _events(entries: AsyncIterator[archive.Entry]) -> AsyncIterator[bytes]:
