@@ -1,14 +1,13 @@
 """What waits for a trigger outlives the stream that it came in, and keeps nothing else."""
 
-import time
-
-import orjson
 import pytest
 
 from eventing import keys
 from eventing.broker import archive, retention
+from eventing.broker.drawer import Drawer
+from eventing.broker.lane import Lane
 from eventing.broker.lease import Fenced, Lease
-from eventing.broker.page import Page, place_of
+from eventing.broker.page import Ledger, Page, place_of
 from eventing.broker.retention import Retention
 from eventing.broker.settings import Settings
 
@@ -52,12 +51,14 @@ class Owned:
         await self.commit(drained={uid: list(members)})
 
     async def drawn(self, *uids):
-        """What each trigger's backlog gives, retries among it: members, and the events' fields."""
-        now_ms = int(time.time() * 1000)
-        wants = orjson.dumps({uid: [100, []] for uid in uids})
-        _, _, found = await self.lease.owned("clarion_draw", now_ms, 500, 2**23, wants)
-        return {uid.decode(): dict(zip([member.decode() for member in rest[::2]], rest[1::2], strict=True))
-                for uid, _, *rest in found}
+        """What is queued for each trigger, retries among it: members, ids of events, and their data."""
+        lanes = {uid: Lane(uid, f"ns/{uid}") for uid in uids}
+        await self.lease.renew()
+        drawer = Drawer(self.lease, Ledger(), lanes)
+        drawer.backlogged, drawer.next_due_ms = set(lanes.values()), 1.0
+        await drawer.draw(lambda lane: None)
+        return {uid: {each.member: (each.event.attributes["id"], each.event.data) for each in lane.queue}
+                for uid, lane in lanes.items()}
 
     async def first(self):
         """Milliseconds of the first entry that is left."""
@@ -70,9 +71,9 @@ async def owned(store):
     return await Owned(store).fill()
 
 
-def fields(number):
-    """What an entry says."""
-    return [b"a", b'{"id":"%d"}' % number, b"d", b"\xff\x00" * 500]
+def event(number):
+    """Id and data of an entry."""
+    return str(number), b"\xff\x00" * 500
 
 
 async def test_what_waits_does_not_keep_what_came_after(owned):
@@ -83,8 +84,8 @@ async def test_what_waits_does_not_keep_what_came_after(owned):
     await owned.retention.keep(LITTLE)
 
     assert await owned.store.xlen(STREAM) < 60
-    assert await owned.drawn("u", "v") == {"u": {"3-0 2": fields(3), "90-0 2": fields(90)},
-                                           "v": {"5-0 1": fields(5)}}
+    assert await owned.drawn("u", "v") == {"u": {"3-0 2": event(3), "90-0 2": event(90)},
+                                           "v": {"5-0 1": event(5)}}
 
 
 async def test_nothing_is_copied_where_there_is_enough_room(owned):
@@ -104,7 +105,7 @@ async def test_what_is_too_old_goes_without_what_waits(owned):
     await owned.retention.keep(Settings(retention_age_s=60.0, retention_bytes=10_000_000))
 
     assert await owned.store.xlen(STREAM) < 10
-    assert await owned.drawn("u") == {"u": {"3-0 2": fields(3)}}
+    assert await owned.drawn("u") == {"u": {"3-0 2": event(3)}}
 
 
 async def test_a_copy_goes_when_nobody_waits_for_it(owned):
@@ -116,7 +117,7 @@ async def test_a_copy_goes_when_nobody_waits_for_it(owned):
 
     await owned.settle("u", "3-0 1")
     await owned.retention.keep(LITTLE)
-    assert await owned.drawn("v") == {"v": {"3-0 1": fields(3)}}
+    assert await owned.drawn("v") == {"v": {"3-0 1": event(3)}}
 
     await owned.settle("v", "3-0 1")
     await owned.retention.keep(LITTLE)
@@ -131,7 +132,7 @@ async def test_one_that_fails_again_keeps_its_copy(owned):
     await owned.commit(drained={"u": ["3-0 2"]}, retries=[(1, place_of("3-0"), "u 3 3-0")])
     await owned.retention.keep(LITTLE)
 
-    assert await owned.drawn("u") == {"u": {"3-0 3": fields(3)}}
+    assert await owned.drawn("u") == {"u": {"3-0 3": event(3)}}
 
 
 async def test_copies_are_bounded(owned, monkeypatch):
@@ -145,12 +146,12 @@ async def test_copies_are_bounded(owned, monkeypatch):
 
     assert await owned.store.hlen(SPARED) == 12
     assert waiting[11] <= await owned.first() <= waiting[12]
-    assert (await owned.drawn("u"))["u"] == {f"{number}-0 1": fields(number) for number in waiting}
+    assert (await owned.drawn("u"))["u"] == {f"{number}-0 1": event(number) for number in waiting}
     await owned.settle("u", *(f"{number}-0 1" for number in waiting[:10]))
     await owned.settle("v", *(f"{number}-0 1" for number in waiting[:7]))
     await owned.retention.keep(LITTLE)
     assert await owned.store.xlen(STREAM) < 60
-    assert (await owned.drawn("u"))["u"] == {f"{number}-0 1": fields(number) for number in waiting[10:]}
+    assert (await owned.drawn("u"))["u"] == {f"{number}-0 1": event(number) for number in waiting[10:]}
 
 
 async def test_nothing_above_the_floor_goes(owned):
