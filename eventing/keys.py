@@ -30,7 +30,8 @@ need not keep any more | retention | within a minute after nobody waits for it |
 | `{ns/broker/p}:lease` | string | name of the dispatcher that owns the partition | owner | 3 s after the last renewal |
 | `{ns/broker/p}:epoch` | string | number of the present ownership: who writes with another is refused | acquire | with the broker |
 | `{ns/broker/p}:state` | hash | `floor`: id, everything at or below it is settled or held below; `commit`: `epoch/number` of the last one; \
-`spared`: PLACE, all that waits at or below it is in `spared` | commit, retention | with the broker |
+`spared`: PLACE, all that waits at or below it is in `spared`; `drawn`: `epoch/number UID ..`, the last draw that moved \
+retries, and to whom | commit, retention, draw | with the broker |
 | `{ns/broker/p}:resolved` | set | `id uid`: event and trigger, settled or held below, where the floor has not passed | commit | passed by the floor |
 | `{ns/broker/p}:lanes` | set | uid of every trigger that has, or had, a backlog, retries or dead letters | commit | with its trigger |
 | `{ns/broker/p}:backlog:UID` | sorted set | REF and attempt (`REF n`): to be sent now; `REF n MS` of an ordered trigger: not before that Unix ms; scored by PLACE | commit, draw | settled, or with its trigger |

@@ -4,6 +4,9 @@ What waits in backlogs comes back here: the draw (`scripts/draw.lua`), which bri
 A lane draws when little is left in its queue, and gets a share of what may be queued in all. It has caught
 up when a draw found less than was asked for, and nothing was added meanwhile. What is drawn stays in the
 backlog until a commit says what became of it; `Lane.taken` keeps it from being drawn twice.
+
+Which lanes got retries is said by one answer only. Where that is lost, the draw goes again under its number,
+and hears of them.
 """
 
 import time
@@ -36,6 +39,8 @@ class Drawer:
         self._lease = lease
         self._ledger = ledger
         self._lanes = lanes
+        self._draws = 1  # the number of the next one: each until it was answered
+        self._is_owed = False  # the answer to that one, which was asked for before
 
     def __repr__(self) -> str:
         """Count of lanes."""
@@ -50,10 +55,12 @@ class Drawer:
                  if lane.wants_more and lane.queue_units < share and not lane.is_gone}
         now_ms = time.time() * 1000
         is_due = self.next_due_ms is not None and self.next_due_ms <= now_ms
-        if (not wants and not is_due) or self._lease.grant is None or not self._lease.grant.holds:
+        if not (wants or is_due or self._is_owed) or self._lease.grant is None or not self._lease.grant.holds:
             return False
+        self._is_owed = True
         due, touched, drawn = await self._lease.owned(
-            "clarion_draw", int(now_ms), _DUE_ENTRIES, _DRAW_BYTES, orjson.dumps(wants))
+            "clarion_draw", int(now_ms), _DUE_ENTRIES, _DRAW_BYTES, orjson.dumps(wants), self._draws)
+        self._draws, self._is_owed = self._draws + 1, False
         self.next_due_ms = due_of(due)
         for uid, more, *members in drawn:
             lane = self._lanes.get(uid.decode())

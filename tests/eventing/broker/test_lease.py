@@ -59,7 +59,7 @@ async def test_an_older_epoch_is_refused_and_changes_nothing(store):
                 drained={"u": ["5-0 1"]}, retries=[(1, 1, "u 2 9-0")], dead=[("u", True, {"a": b"{}"})],
                 redeemed={"u": ["1-0"]}, rows=[[1]])
     for ask in (lambda: old.commit(1, page.arguments()), old.renew,
-                lambda: old.owned("clarion_draw", 10**15, 10, 10**6, b'{"u":[9,[]]}'),
+                lambda: old.owned("clarion_draw", 10**15, 10, 10**6, b'{"u":[9,[]]}', 1),
                 lambda: old.owned("clarion_forget", "u", "0", 10), lambda: old.owned("clarion_erase")):
         with pytest.raises(Fenced):
             await ask()
@@ -116,9 +116,9 @@ async def test_due_retries_become_backlog(store):
     await mine.commit(1, Page(retries=[(5000, 7, f"u 3 {entry}")]).arguments())
     wants = orjson.dumps({"u": [10, []]})
 
-    due, touched, [[_, more, *drawn]] = await mine.owned("clarion_draw", 4999, 10, 10**6, wants)
+    due, touched, [[_, more, *drawn]] = await mine.owned("clarion_draw", 4999, 10, 10**6, wants, 1)
     assert (due, touched, more, drawn) == (b"5000", [], 0, [])
-    due, touched, [[_, more, *drawn]] = await mine.owned("clarion_draw", 5000, 10, 10**6, wants)
+    due, touched, [[_, more, *drawn]] = await mine.owned("clarion_draw", 5000, 10, 10**6, wants, 2)
     assert (due, touched, more) == (b"", [b"u"], 0)
     assert drawn == [f"{entry} 3".encode(), [b"a", b"{}", b"d", b"x"]]
     assert await store.zscore(f"{TAG}:backlog:u", f"{entry} 3") == 7
@@ -134,9 +134,9 @@ async def test_draw_gives_what_is_not_in_hand(store):
     await mine.commit(1, Page(parked={"u": parked}).arguments())
 
     wants = orjson.dumps({"u": [2, [f"{ids[0]} 1", f"{ids[2]} 1"]]})
-    _, _, [[_, more, *drawn]] = await mine.owned("clarion_draw", 0, 10, 10**6, wants)
+    _, _, [[_, more, *drawn]] = await mine.owned("clarion_draw", 0, 10, 10**6, wants, 3)
     assert (more, drawn[::2]) == (1, [f"{ids[1]} 1".encode(), f"{ids[3]} 1".encode()])
-    _, _, [[_, more, *drawn]] = await mine.owned("clarion_draw", 0, 10, 1, wants)
+    _, _, [[_, more, *drawn]] = await mine.owned("clarion_draw", 0, 10, 1, wants, 4)
     assert (more, drawn[::2]) == (1, [f"{ids[1]} 1".encode()])
 
 
