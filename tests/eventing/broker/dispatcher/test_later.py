@@ -46,6 +46,19 @@ async def test_a_reply_that_comes_again_is_stored_once(bench, subscriber, eventu
     assert await store.xlen(keys.events("shop/default", 0)) == 3
 
 
+async def test_a_retry_without_a_place_is_sent_all_the_same(bench, subscriber, delivery, store, eventually):
+    """What another layout has kept elsewhere is delivered when it is due, and holds up nobody."""
+    record = await bench.put("t", subscriber.url, delivery=delivery(retry=1))
+    await bench.send("event")
+    (entry_id,) = await bench.stored_ids()
+    await store.sadd("{shop/default/0}:lanes", record["uid"])
+    await store.zadd("{shop/default/0}:retries", {f"{record['uid']} 2 {entry_id.decode()}": 1})
+    await bench.dispatcher()
+
+    await eventually(lambda: subscriber.ids == ["event", "event"])
+    await bench.until_gone("{shop/default/0}:retries", "{shop/default/0}:backlog:*")
+
+
 async def test_a_filter_looks_into_the_data(bench, subscriber, eventually):
     """Only the events whose data says so are delivered; one without such a field is not."""
     await bench.dispatcher()
