@@ -75,7 +75,7 @@ def settings(values: dict[str, Any]) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        raise UsageError(f"--{name.replace('_', '-')} (CLARION_{name.upper()}): {first['msg']}, "
+        raise UsageError(f"--{name.replace('_', '-')} (CLARION_{name.upper()}): {first['msg'].removeprefix('Value error, ')}, "
                          f"but got {first['input']!r}") from error
 
 
