@@ -74,8 +74,8 @@ def settings(values: dict[str, Any]) -> Config:
         return Config(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0])
-        raise UsageError(f"--{name.replace('_', '-')} (CLARION_{name.upper()}): {first['msg'].removeprefix('Value error, ')}, "
+        name, wrong = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--{name.replace('_', '-')} (CLARION_{name.upper()}): {wrong}, "
                          f"but got {first['input']!r}") from error
 
 
