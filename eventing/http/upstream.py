@@ -10,6 +10,7 @@ bounded here, bodies by whoever receives them (`fail`, `pause`). It knows nothin
 """
 
 import asyncio
+import select
 from collections.abc import Callable, Collection
 from typing import Protocol, cast, runtime_checkable
 
@@ -93,6 +94,7 @@ class Upstream(asyncio.Protocol):
     writable = True
     reused = False  # it has answered a request before this one
     heard = False  # a byte of an answer to this request has come
+    was_reset = False  # the server closed it, or died, and some of what it had been sent was unread
     idle_since = 0.0  # loop time, for the pool
     on_drain: Callable[[], None] = staticmethod(_nothing)  # `writable` became true again
 
@@ -137,6 +139,13 @@ class Upstream(asyncio.Protocol):
     def is_lost(self) -> bool:
         """True when it is closed."""
         return self._lost or self._transport.is_closing()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something has come that nobody looked at yet; of an idle one that is its end."""
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     # -- asking -------------------------------------------------------------------------------------------
 
@@ -259,6 +268,7 @@ class Upstream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end, which is the end of an answer too if nothing else delimits it."""
         self._lost = True
+        self.was_reset = isinstance(exc, ConnectionError)  # one that has read all is closed in order
         receiver, self._receiver, self._eager = self._receiver, None, None
         self._owner.lost(self)
         if receiver is None:

@@ -5,17 +5,19 @@ Only where that cannot repeat an effect, or could in any case:
 
     what happened before a byte of an answer                 then
     ----------------------------------------                 ----
-    the worker had not been ready yet: it has read nothing   ELSEWHERE: another one, before all others
+    the worker had not been ready yet, and has read          ELSEWHERE: another one, before all others
+      nothing, or the method is safe to repeat
     no connection could be made                              LATER, the same: once, or where it was refused
                                                                for a second: the worker is dying
-    an idle connection turned out to be closed: at once,     ANEW, on a new connection; ELSEWHERE where that
-      or the method is safe to repeat                          worker takes no more
+    an idle connection turned out to be closed, and the      ANEW, on a new connection; ELSEWHERE where that
+      worker has read nothing, or the method is safe           worker takes no more
     the worker closed a fresh one, and the method is safe    LATER, once
       to repeat (RFC 9110, section 9.2.2)
     anything else                                            NEVER: 502
 
-A connection that was closed before the request came says so as soon as that is written. One that ends later
-may have had the request read, whatever it did before.
+A worker whose end resets the connection has not read all of the request; where that is so short that any
+server reads it at once, nothing of it. One whose end is in order has read it, and whatever it did then is
+done: a worker that dies of a request dies of it once.
 
 Pure. Whether there is still all of the request to be sent is for the caller to know.
 """
@@ -25,7 +27,7 @@ import enum
 from eventing.http.client import Upstream
 from serving.activator.breaker import Slot
 
-_AT_ONCE_S = 0.1
+_ONE_READ_BYTES = 4096  # Go's server reads so much at once, and others more
 # Until a worker's end has been noticed: a busy machine may take its time.
 _TRIES = 50
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
@@ -40,7 +42,7 @@ class Again(enum.Enum):
     NEVER = enum.auto()
 
 
-def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_s: float, *, reason: str,
+def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_bytes: int, *, reason: str,
            tries: int) -> Again:
     """
     What to do with a request that was for the worker in *slot*.
@@ -49,15 +51,22 @@ def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_s: float, 
         slot: as it is now.
         upstream: the connection that it was sent on; None: there was none.
         method: of the request.
-        sent_s: how long ago it was sent.
+        sent_bytes: how long the request is.
         reason: what NoAnswer gives for its reason.
         tries: how often it was LATER.
     """
-    is_safe = method in _REPEATABLE
-    if not slot.is_ready:
-        return Again.ELSEWHERE
-    if upstream is not None and upstream.is_stale and (is_safe or sent_s < _AT_ONCE_S):
-        return Again.ANEW if slot.is_open else Again.ELSEWHERE
     if upstream is None:
+        if not slot.is_ready:
+            return Again.ELSEWHERE
         return Again.LATER if tries < (_TRIES if reason == "refused" else 1) else Again.NEVER
+    is_safe = is_repeatable(method)
+    if not slot.is_ready and (is_safe or upstream.was_reset):
+        return Again.ELSEWHERE
+    if upstream.is_stale and (is_safe or (upstream.was_reset and sent_bytes <= _ONE_READ_BYTES)):
+        return Again.ANEW if slot.is_open else Again.ELSEWHERE
     return Again.LATER if reason == "closed" and is_safe and not tries else Again.NEVER
+
+
+def is_repeatable(method: bytes) -> bool:
+    """Whether a second request with *method* has no further effect (RFC 9110, section 9.2.2)."""
+    return method in _REPEATABLE

@@ -19,7 +19,7 @@ from eventing.http.client import Address, Upstream
 from eventing.http.exchange import Exchange
 from eventing.http.wire import Header
 from serving.activator import verbatim
-from serving.activator.again import Again, decide
+from serving.activator.again import Again, decide, is_repeatable
 from serving.activator.answering import KEPT_BYTES, PLAIN, Answering
 from serving.activator.breaker import Slot
 from serving.activator.pool import Pool
@@ -131,6 +131,9 @@ class Passage(Answering):
         assert self._slot is not None
         address = self._slot.worker.address
         upstream = None if fresh or self._streams else self._activator.client.idle(address)
+        if upstream is not None and not is_repeatable(self._exchange.method) and upstream.has_news:
+            upstream.abort()  # its end is on the way: what is sent on it might have to be given up
+            upstream = None
         if upstream is None:
             self._activator.tasks.create_task(self._connect(address, fresh=fresh))
         else:
@@ -185,7 +188,7 @@ class Passage(Answering):
         """Send again what may be sent again."""
         slot = self._slot
         assert slot is not None
-        match decide(slot, upstream, self._exchange.method, monotonic() - self._sent,
+        match decide(slot, upstream, self._exchange.method, len(self._request),
                      reason=error.reason, tries=self._tries):
             case Again.ANEW:
                 self._send(fresh=True)

@@ -1,6 +1,7 @@
 """The client against servers that behave, and servers that do not."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -335,3 +336,20 @@ async def _reason(client, port):
         await client.request("GET", f"http://localhost:{port}/", [], timeout_s=5, max_answer_bytes=99)
     except NoAnswer as error:
         return error.reason
+
+
+async def test_an_end_that_nobody_has_noticed_yet(client):
+    """An idle connection says that its server has closed it before the loop has heard of it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(client.request("GET", f"http://127.0.0.1:{address[1]}/", [], timeout_s=5,
+                                             max_answer_bytes=10))
+            accepted, _ = await asyncio.to_thread(server.accept)
+            accepted.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        with accepted:
+            upstream = client.idle(address)
+            before = upstream.has_news
+            accepted.recv(65536)
+        assert (before, upstream.has_news) == (False, True)
+        upstream.abort()

@@ -8,24 +8,27 @@ from serving.activator.again import Again, decide
 
 
 @pytest.mark.parametrize(("slot", "upstream", "asked", "then"), [
-    pytest.param("starting", "fresh", (b"POST", 5, "closed", 0), Again.ELSEWHERE, id="not ready yet"),
-    pytest.param("starting", None, (b"POST", 5, "refused", 1), Again.ELSEWHERE, id="not ready, refused"),
-    pytest.param("ready", None, (b"POST", 5, "refused", 0), Again.LATER, id="no connection"),
-    pytest.param("ready", None, (b"POST", 5, "refused", 40), Again.LATER, id="refused, still"),
-    pytest.param("ready", None, (b"GET", 5, "refused", 1000), Again.NEVER, id="refused, for seconds"),
-    pytest.param("ready", None, (b"GET", 5, "timeout", 1), Again.NEVER, id="no connection in time, twice"),
-    pytest.param("ready", "stale", (b"POST", 0.01, "closed", 0), Again.ANEW, id="closed before"),
-    pytest.param("closed", "stale", (b"POST", 0.01, "closed", 1), Again.ELSEWHERE, id="closed, retired"),
-    pytest.param("ready", "stale", (b"POST", 1, "closed", 0), Again.NEVER, id="an effect may be repeated"),
-    pytest.param("closed", "stale", (b"GET", 1, "closed", 0), Again.ELSEWHERE, id="no effect to repeat"),
-    pytest.param("ready", "fresh", (b"GET", 0.01, "closed", 0), Again.LATER, id="closed a fresh one"),
-    pytest.param("ready", "fresh", (b"GET", 0.01, "closed", 1), Again.NEVER, id="closed a fresh one, twice"),
-    pytest.param("ready", "fresh", (b"POST", 0.01, "closed", 0), Again.NEVER, id="closed a fresh one, POST"),
-    pytest.param("ready", "fresh", (b"GET", 0.01, "garbage", 0), Again.NEVER, id="garbage"),
+    pytest.param("starting", "reset", (b"POST", 9000, "closed", 0), Again.ELSEWHERE, id="not ready yet"),
+    pytest.param("starting", "fresh", (b"GET", 10, "closed", 0), Again.ELSEWHERE, id="not known to be ready"),
+    pytest.param("starting", "fresh", (b"POST", 10, "closed", 0), Again.NEVER, id="it was, and has read"),
+    pytest.param("starting", None, (b"POST", 10, "refused", 1), Again.ELSEWHERE, id="not ready, refused"),
+    pytest.param("ready", None, (b"POST", 10, "refused", 0), Again.LATER, id="no connection"),
+    pytest.param("ready", None, (b"POST", 10, "refused", 40), Again.LATER, id="refused, still"),
+    pytest.param("ready", None, (b"GET", 10, "refused", 1000), Again.NEVER, id="refused, for seconds"),
+    pytest.param("ready", None, (b"GET", 10, "timeout", 1), Again.NEVER, id="no connection in time, twice"),
+    pytest.param("ready", "stale reset", (b"POST", 10, "closed", 0), Again.ANEW, id="closed before"),
+    pytest.param("closed", "stale reset", (b"POST", 10, "closed", 1), Again.ELSEWHERE, id="closed, retired"),
+    pytest.param("ready", "stale reset", (b"POST", 9000, "closed", 0), Again.NEVER, id="half of it was read"),
+    pytest.param("ready", "stale", (b"POST", 10, "closed", 0), Again.NEVER, id="an effect may be repeated"),
+    pytest.param("closed", "stale", (b"GET", 10, "closed", 0), Again.ELSEWHERE, id="no effect to repeat"),
+    pytest.param("ready", "fresh", (b"GET", 10, "closed", 0), Again.LATER, id="closed a fresh one"),
+    pytest.param("ready", "fresh", (b"GET", 10, "closed", 1), Again.NEVER, id="closed a fresh one, twice"),
+    pytest.param("ready", "reset", (b"POST", 10, "closed", 0), Again.NEVER, id="closed a fresh one, POST"),
+    pytest.param("ready", "fresh", (b"GET", 10, "garbage", 0), Again.NEVER, id="garbage"),
 ])
 def test_table(slot, upstream, asked, then):
     """The module's table."""
-    method, sent_s, reason, tries = asked
+    method, sent_bytes, reason, tries = asked
     slot = SimpleNamespace(is_ready=slot != "starting", is_open=slot == "ready")
-    upstream = upstream and SimpleNamespace(is_stale=upstream == "stale")
-    assert decide(slot, upstream, method, sent_s, reason=reason, tries=tries) is then
+    upstream = upstream and SimpleNamespace(is_stale="stale" in upstream, was_reset="reset" in upstream)
+    assert decide(slot, upstream, method, sent_bytes, reason=reason, tries=tries) is then

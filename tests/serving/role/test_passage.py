@@ -147,6 +147,35 @@ async def test_worker_that_dies_under_a_request(house):
     assert await house.pid("a") != first
 
 
+# Notes each POST that it is given, and dies of it.
+FATAL = """
+import os, signal
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await receive()
+    if scope["method"] == "POST":
+        with open("{}", "a") as notes:
+            notes.write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body"}})
+"""
+
+
+@pytest.mark.parametrize("begins_at", ["zero", "a worker"])
+async def test_no_worker_reads_a_post_that_another_has_read(house, begins_at):
+    """A request that kills its worker kills no other one: it is not sent again once it has been read."""
+    notes = house.config.data_dir / "notes"
+    await house.revision("a", code=FATAL.format(notes))
+    for posted in range(1, 4):
+        if begins_at != "zero":
+            assert (await house.ask("a")).status == 200
+        assert (await house.ask("a", method="POST", body=b"x")).status == 502
+        assert (await house.ask("a")).status == 200
+        assert notes.read_text() == "x" * posted
+
+
 async def test_worker_killed_between_requests_costs_nothing(house):
     """What comes while a killed worker is replaced is answered by the new one."""
     await house.revision("a")
