@@ -112,7 +112,10 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Which process runs which tests, if there are several."""
+    """Which process runs which tests, if there are several, none of which could say what it waits for."""
+    if kubernetes_server.absent():
+        config.pluginmanager.getplugin("terminalreporter").write_line(
+            "What needs a Kubernetes API server waits until it is built: once, 7 minutes of two free cores")
     config.option.loadscopereorder = False  # by_length knows better than the number of tests
     return shares.Shares(config, log)
 
@@ -121,8 +124,9 @@ def _needs_kubernetes(item):
     return "kubernetes" in getattr(item, "fixturenames", ())
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session):
-    """Begin to build what has to be built."""
+    """Begin to build what has to be built; before xdist's loop, behind which no other is asked."""
     if not session.config.option.collectonly and any(map(_needs_kubernetes, session.items)):
         session.config.stash[_BUILD] = kubernetes_server.Build()
 
