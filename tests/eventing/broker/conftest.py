@@ -58,9 +58,9 @@ class Valkey:
 
 @pytest.fixture
 def eventually():
-    """Waits until a condition holds, ten seconds at most."""
+    """Waits until a condition holds, thirty seconds at most: a busy machine may need some of them."""
     async def wait(condition):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not condition():
                 await asyncio.sleep(0.005)
     return wait

@@ -25,6 +25,7 @@ from eventing.http import server
 from eventing.runtime import Runtime, end
 
 BROKER = "shop/default"
+_PATIENCE_S = 30  # a busy machine may need some of them
 PROGRAM = Path(__file__).with_name("process.py")
 
 
@@ -153,7 +154,7 @@ class Bench:
         brokers = await projection.read(self.store, "brokers")
         wanted = {"uid": record["uid"], "generation": record["generation"]}
         names = [f"shop/{name}/{number}" for number in range(brokers[broker]["partitions"])]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(_PATIENCE_S):
             lanes = {}
             while any(lanes.get(lane) != wanted for lane in names):
                 await asyncio.sleep(0.01)
@@ -169,7 +170,7 @@ class Bench:
 
     async def _append(self, broker, partition, event):
         """Append until it is stored, as a producer does that gets a 503."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(_PATIENCE_S):
             while True:
                 try:
                     await self._stream.append(broker, partition, event)
@@ -183,7 +184,7 @@ class Bench:
         runtime = Runtime(config=self.config, store=self.store, metrics=CollectorRegistry())
         dispatcher = Dispatcher(runtime)
         self._running.append((runtime, self._tasks.create_task(dispatcher.run())))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(_PATIENCE_S):
             while not runtime.is_ready:
                 await asyncio.sleep(0.01)
         return dispatcher, runtime
@@ -202,7 +203,7 @@ class Bench:
 
     async def until(self, ask):
         """Wait until the store says something that is true, and return it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(_PATIENCE_S):
             while not (found := await ask()):
                 await asyncio.sleep(0.01)
         return found
