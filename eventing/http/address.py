@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from eventing.errors import NoAnswer
 
-# Host and port, or the path of a unix socket.
+# Host and port, or the path of a unix socket; one that begins with NUL is an abstract name (Linux).
 Address = tuple[str, int] | str
 
 # Subscribers, sinks and brokers of a busy installation; a URL is about 100 bytes.

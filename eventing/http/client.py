@@ -261,7 +261,7 @@ class Client:
         try:
             async with asyncio.timeout(self._limits.connect_s):
                 if isinstance(address, str):
-                    await self._loop.create_unix_connection(make, address)
+                    await self._loop.create_unix_connection(make, sock=_connected(address))
                 else:
                     await self._loop.create_connection(make, *address)
         except BaseException as error:
@@ -290,8 +290,21 @@ class Client:
         self._timer = self._loop.call_later(self._limits.idle_s / 8, self._tick)
 
 
+def _connected(path: str) -> socket.socket:
+    """A connection to the unix socket *path*; the kernel makes it at once or not at all. Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 def _translated(error: BaseException, address: Address) -> BaseException:
     """What a failure to connect is called here."""
+    if isinstance(address, str):
+        address = address.replace("\0", "@")  # a name that is no file, as `ss` shows it
     if isinstance(error, TimeoutError):
         return NoAnswer("timeout", f"cannot connect to {address}")
     if isinstance(error, socket.gaierror):

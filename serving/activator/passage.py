@@ -129,7 +129,8 @@ class Passage(Answering):
 
     def _send(self, *, fresh: bool) -> None:
         assert self._slot is not None
-        address = self._slot.worker.address
+        worker = self._slot.worker
+        address = worker.socket_name or worker.address
         upstream = None if fresh or self._streams else self._activator.client.idle(address)
         if upstream is not None and not is_repeatable(self._exchange.method) and upstream.has_news:
             upstream.abort()  # its end is on the way: what is sent on it might have to be given up

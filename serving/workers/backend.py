@@ -77,6 +77,7 @@ class Worker:
     uid: str  # of the Revision it was started for
     address: Address
     takes_early: bool
+    socket_name: str = ""  # of the unix socket at which it serves the same; empty: none
     # Resolves once it accepts requests; raises StartFailed. Nobody has to await it.
     ready: asyncio.Future[None]
     # Resolves with the exit status: >= 0 as given to exit(), negative: the signal that ended it.

@@ -4,25 +4,32 @@ uvicorn's side of a connection, with the head of an answer and its body in one w
 uvicorn writes the head at once and the body when it comes, which nearly always is before anything else
 happens. Two writes are two packets, and whoever reads them may wake up twice. Here the first one waits for
 the second, or for the loop's next turn: an answer that is streamed still leaves at once.
+
+And an app sees the same of a connection by a unix socket, on which only our activator asks, as of one by the
+port: what it says of who asked is to be believed, and is, where the connection comes from loopback.
 """
 
 import asyncio
+import socket
+from collections.abc import Mapping
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # A larger body is not copied behind its head.
 _JOINED_BYTES = 64 * 1024
+_LOOPBACK = "127.0.0.1"
 
 
 class Corked:
     """A transport that holds one write back for a moment; all else is the transport's own."""
 
-    __slots__ = ("_held", "_loop", "_transport", "is_closing")
+    __slots__ = ("_held", "_loop", "_told", "_transport", "is_closing")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        """Write to *transport*."""
+    def __init__(self, transport: asyncio.Transport, told: Mapping[str, Any]) -> None:
+        """Write to *transport*; *told* is to be said of it in place of what it says itself."""
         self._transport = transport
+        self._told = told
         self._loop = asyncio.get_running_loop()
         self._held = b""
         self.is_closing = transport.is_closing
@@ -30,6 +37,10 @@ class Corked:
     def __getattr__(self, name: str) -> Any:
         """What the transport has."""
         return getattr(self._transport, name)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What is known of the connection."""
+        return self._told[name] if name in self._told else self._transport.get_extra_info(name, default)
 
     def write(self, data: bytes) -> None:
         """Hold *data*, or send it behind what is held."""
@@ -68,7 +79,12 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Hold writes to *transport* back."""
-        super().connection_made(cast("asyncio.Transport", Corked(transport)))
+        sock = transport.get_extra_info("socket")
+        told: dict[str, Any] = {}
+        if sock is not None and sock.family == socket.AF_UNIX:
+            told = {"socket": None, "peername": (_LOOPBACK, 0),
+                    "sockname": (self.config.host, self.config.port)}
+        super().connection_made(cast("asyncio.Transport", Corked(transport, told)))
         self._look_later()
 
     def connection_lost(self, exc: Exception | None) -> None:

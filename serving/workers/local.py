@@ -2,11 +2,11 @@
 The backend on this machine: bundles, environments, zygotes, and the workers that these forked.
 
     start(name, record)  bundle on disk? else fetch and unpack -> its environment there? else build it
-                         -> listening socket, pipes -> fork
+                         -> listening sockets, pipes -> fork
     zygote dies          the kernel kills its workers, we kill what they started; all are reported as exited
     close                every zygote loses its socket, kills its workers and ends
 
-The listening socket is made here and kept by the worker alone: connections that nobody accepted are reset
+The listening sockets are made here and kept by the worker alone: connections that nobody accepted are reset
 when it dies. A `command` gets a port that was free a moment ago instead (ports.py): it listens for itself;
 it runs in the bundle's folder, or in `/` where there is none, as in a container, unless `workingDir` says
 otherwise; that may be relative to there.
@@ -17,7 +17,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -34,7 +33,7 @@ from eventing.errors import NotFound, Rejected
 from eventing.http.client import Client
 from serving.functions import bundle
 from serving.objects.settings import PROGRESS_DEADLINE_S
-from serving.workers import logs, order, ports, probing, users
+from serving.workers import listeners, logs, order, ports, probing, users
 from serving.workers.backend import Progress, StartFailed, Worker, silent
 from serving.workers.child import Child
 from serving.workers.environment import REASON, Environment, Environments
@@ -42,8 +41,6 @@ from serving.workers.process import in_memory
 from serving.workers.spawn import Zygote, ZygoteGone
 from serving.workers.zygotes import Zygotes
 
-# Held requests arrive all at once; the kernel caps it at net.core.somaxconn.
-_BACKLOG = 4096
 _PROGRESS_CHARACTERS = 200  # of a line of pip's; some name all versions there ever were
 # Bundles that are unpacked at once before they are needed: starts that somebody waits for come first.
 _AHEAD = 2
@@ -155,8 +152,11 @@ class LocalBackend:
             raise StartFailed("Stopped", "this backend is closing")
         zygote = self._zygotes.of(*order.zygote(record, own))
         is_command = bool(record.get("command"))
-        with ports.bound() if is_command else _listening() as listener:
-            child = self._child(name, record, zygote, listener.getsockname())
+        sockets = [ports.bound()] if is_command else listeners.opened()
+        with contextlib.ExitStack() as ours:
+            for each in sockets:
+                ours.enter_context(each)
+            child = self._child(name, record, zygote, *(each.getsockname() for each in sockets))
             said = {**self._with_sink(record), "user": user, "group": group}
             spec = order.spec(name, said, child.worker, folder, own)
             try:
@@ -165,7 +165,7 @@ class LocalBackend:
                 child.abandon(str(error))
                 raise
             if not is_command:
-                descriptors.append(listener.detach())
+                descriptors += [each.detach() for each in sockets]
         self._children[child.worker.id] = child
         child.worker.times.asked = time.monotonic()
         with contextlib.suppress(ZygoteGone):  # `_own` notices, and this child is one of those it reports
@@ -204,7 +204,8 @@ class LocalBackend:
         else:
             self._note(name, line)
 
-    def _child(self, name: str, record: Mapping[str, Any], zygote: Zygote, address: tuple[str, int]) -> Child:
+    def _child(self, name: str, record: Mapping[str, Any], zygote: Zygote, address: tuple[str, int],
+               socket_name: bytes = b"") -> Child:
         assert self._tasks is not None
         assert self._client is not None
         namespace, _, revision = name.partition("/")
@@ -212,6 +213,7 @@ class LocalBackend:
         readiness = record.get("readiness")
         id_ = record.get("worker") or f"{revision}-{secrets.token_hex(_NAME_BYTES)}"
         worker = Worker(id=id_, revision=name, uid=record["uid"], address=address,
+                        socket_name=socket_name.decode(),
                         ready=loop.create_future(), exited=loop.create_future(),
                         takes_early=not record.get("command") and not probing.needs_asking(readiness))
         output = logs.Output(logs.path(self._data_dir, namespace, revision), worker.id)
@@ -291,11 +293,6 @@ class LocalBackend:
         else:
             child.exited(report["status"])
             _log.debug("worker ended", worker=child.worker.id, status=report["status"])
-
-
-def _listening() -> socket.socket:
-    """A socket that listens on a free port of loopback."""
-    return socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
 
 
 def _unheard(_chunk: bytes) -> None:

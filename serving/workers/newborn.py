@@ -23,10 +23,10 @@ from pathlib import Path
 
 import orjson
 
-from serving.workers import pids, worker
+from serving.workers import listeners, pids, worker
 from serving.workers.process import SPARE_READY, Spec, become, default_signals, detach, in_memory, reserve
 
-_DESCRIPTORS = 4
+_DESCRIPTORS = 5
 # Not `func`: that may be a module somebody preloads.
 _FOLDER, _MODULE = Path(__file__).with_name("rehearsal"), "clarion_rehearsal"
 # As a broker sends them: what these do not use of the SDK costs the first real event half a millisecond.
@@ -87,10 +87,12 @@ def _rehearse() -> None:
     """Be the worker of a function of our own, for two events that wait already; nothing of it is left."""
     spec = Spec(worker="spare", source="/", folder=str(_FOLDER), entry=_MODULE, env={})
     output, report = (os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC) for _ in range(2))
-    with socket.create_server(("127.0.0.1", 0)) as listener, \
-            socket.create_connection(listener.getsockname()) as client:
+    port, name = listeners.opened()
+    with port, name, socket.socket(socket.AF_UNIX) as client:
+        client.connect(name.getsockname())
         client.sendall(_EVENTS)
-        _work([in_memory(orjson.dumps(spec)), output, report, listener.detach()], "", worker.loop_runner())
+        _work([in_memory(orjson.dumps(spec)), output, report, port.detach(), name.detach()], "",
+              worker.loop_runner())
     sys.path.remove(str(_FOLDER))
     del sys.path_importer_cache[str(_FOLDER)], sys.modules[_MODULE]
     os.chdir("/")

@@ -8,7 +8,7 @@ What a freshly forked child does to become a process of its own, in this order:
  4. descriptors: every one is closed but those it was given;
 
     become, once it is known what it is to be
- 5. descriptors: /dev/null, its output twice, the listening socket, the report pipe;
+ 5. descriptors: /dev/null, its output twice, the listening sockets, the report pipe;
  6. limits (but that of memory: see `limit_memory`), umask, working directory, user;
  7. the environment: exactly what the revision says and what `environment` adds;
  8. numpy's random numbers, if it was preloaded; Python's own reseed themselves after a fork.
@@ -49,9 +49,10 @@ _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 
-LISTENER, REPORT = 3, 4  # descriptors of every worker; a `command` gets neither
+# Descriptors of every worker, of which it may have one to listen on; a `command` gets none of them.
+LISTENERS, REPORT = (3, 4), 5
 SPARE_READY = b"ready"  # a spare's only packet; what it is answered matters by its descriptors
-_FIRST_FREE = 5
+_FIRST_FREE = 6
 _ABOVE_ALL = 1 << 20  # descriptors are fewer: Linux's default fs.nr_open
 
 # A thread's stack counts as data in full; 8 MiB (glibc's default) for each of 40 would eat a small limit.
@@ -101,7 +102,7 @@ def become(spec: Spec, descriptors: Sequence[int]) -> None:
     """
     Turn this child, which has detached itself, into the process that *spec* describes.
 
-    *descriptors*: output, report pipe, and the listening socket unless *spec* is a command.
+    *descriptors*: output, report pipe, and the listening sockets unless *spec* is a command.
 
     Raises:
         OSError: the folder is gone, or a limit cannot be set.
@@ -229,17 +230,17 @@ def reserve() -> None:
     null = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
     os.close(opened)
     for number in range(_FIRST_FREE):
-        os.dup2(null, number, inheritable=number < LISTENER)
+        os.dup2(null, number, inheritable=number < LISTENERS[0])
     os.close(null)
 
 
 def _take(descriptors: Sequence[int]) -> None:
-    output, report, *listener = descriptors
+    output, report, *listeners = descriptors
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.dup2(report, REPORT, inheritable=False)
-    if listener:
-        os.dup2(listener[0], LISTENER, inheritable=False)
+    for number, listener in zip(LISTENERS, listeners, strict=False):
+        os.dup2(listener, number, inheritable=False)
     for number in descriptors:
         os.close(number)
 

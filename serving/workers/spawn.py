@@ -65,7 +65,7 @@ class Zygote:
         """
         Have a worker: the spare, if there is one, else a new process.
 
-        *descriptors*: spec, output, report[, listener]. They are closed here in any case.
+        *descriptors*: spec, output, report[, listener[, another]]. They are closed here in any case.
 
         Raises:
             ZygoteGone: ask another.

@@ -1,5 +1,5 @@
 """
-A worker: one process that serves one function on a socket that listened before it was born.
+A worker: one process that serves one function on sockets that listened before it was born.
 
     import the function -> serve -> report {"ready": {when it came how far}} -> SIGTERM -> finish -> exit 0
           |                  |
@@ -20,6 +20,7 @@ import logging
 import os
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ from serving.functions.entry import Entry, Form, NoEntry, find
 from serving.functions.function import EventFunction
 from serving.workers.cork import Protocol
 from serving.workers.process import (
-    LISTENER,
+    LISTENERS,
     REPORT,
     MemoryLimitTooSmall,
     Spec,
@@ -156,16 +157,18 @@ def _run_command(spec: Spec, report: _Report) -> int:
 
 
 async def _serve(entry: Entry, spec: Spec, report: _Report) -> None:
-    listener = socket.socket(fileno=LISTENER)
+    # At a number that was not given out there is /dev/null.
+    listeners = [socket.socket(fileno=number) for number in LISTENERS
+                 if stat.S_ISSOCK(os.fstat(number).st_mode)]
     if entry.form is Form.EVENT:
-        await _serve_events(entry, spec, listener, report)
+        await _serve_events(entry, spec, listeners, report)
     elif entry.form is Form.ASGI:
-        await _serve_asgi(entry.target, listener, report, lifespan="auto")
+        await _serve_asgi(entry.target, listeners, report, lifespan="auto")
     elif entry.form is Form.LEGACY:
         from serving.functions.parliament import LegacyFunction  # noqa: PLC0415  few need it
 
         app = LegacyFunction(entry.target, spec.source, spec.threads)
-        await _serve_asgi(app, listener, report, lifespan="off")
+        await _serve_asgi(app, listeners, report, lifespan="off")
     else:
         made = entry.target() if entry.form is Form.INSTANCED else SimpleNamespace(handle=entry.target)
         if not callable(getattr(made, "handle", None)):
@@ -173,19 +176,21 @@ async def _serve(entry: Entry, spec: Spec, report: _Report) -> None:
                           "which has no handle(scope, receive, send)")
         function = InstancedFunction(made, spec.source)
         await function.start()
-        await _serve_asgi(function, listener, report, lifespan="off")
+        await _serve_asgi(function, listeners, report, lifespan="off")
         await function.stop()
 
 
-async def _serve_events(entry: Entry, spec: Spec, listener: socket.socket, report: _Report) -> None:
+async def _serve_events(entry: Entry, spec: Spec, listeners: list[socket.socket], report: _Report) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with asyncio.TaskGroup() as tasks:
         function = EventFunction(entry.target, source=spec.source, threads=spec.threads, tasks=tasks)
-        server = await http.serve(function, sock=listener)
+        servers = [await http.serve(function, sock=listener) for listener in listeners]
         report.ready()
         await stopping.wait()
-        await server.close(_NO_LIMIT_S)
+        async with asyncio.TaskGroup() as ends:
+            for server in servers:
+                ends.create_task(server.close(_NO_LIMIT_S))
         function.close()
 
 
@@ -206,11 +211,13 @@ class _Server(uvicorn.Server):
         self._report.ready()
 
 
-async def _serve_asgi(app: Any, listener: socket.socket, report: _Report, *, lifespan: Any) -> None:
+async def _serve_asgi(app: Any, listeners: list[socket.socket], report: _Report, *, lifespan: Any) -> None:
+    host, port = listeners[0].getsockname()[:2]
     # No log_config: what uvicorn has to say is warnings and tracebacks, and these reach stderr without.
-    config = uvicorn.Config(app, loop="uvloop", http=Protocol, lifespan=lifespan, log_config=None,
-                            access_log=False, server_header=False, timeout_keep_alive=_KEEP_ALIVE_S)
-    await _Server(config, report).serve(sockets=[listener])
+    config = uvicorn.Config(app, host=host, port=port, loop="uvloop", http=Protocol, lifespan=lifespan,
+                            log_config=None, access_log=False, server_header=False,
+                            timeout_keep_alive=_KEEP_ALIVE_S)
+    await _Server(config, report).serve(sockets=listeners)
 
 
 def _tail(text: str) -> str:

@@ -8,7 +8,7 @@ so that its pages stay shared, and answers on CONTROL, a SOCK_SEQPACKET socket o
 
     backend -> zygote
     {"fork": W}                                with descriptors: a file with the JSON of process.Spec,
-                                               output, report[, listener]
+                                               output, report[, listener[, another]]
     {"adopt": W, "pid": P}                     the spare P was told to be W
     {"signal": N, "worker": W, "group": bool}
 
@@ -56,7 +56,7 @@ from serving.workers import pids
 from serving.workers.newborn import Birth, live
 
 _PACKET_BYTES = 4096  # ids and numbers; the long part of a spec is in its file
-_DESCRIPTORS = 4
+_DESCRIPTORS = 5
 # After an order the processors belong to the worker that starts; a spare made in a burst would slow it down.
 _SPARE_PAUSE_S = 0.05
 _OOM_SCORE = 500  # as if it had half of the machine's memory more than it has; inherited by workers

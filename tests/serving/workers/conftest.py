@@ -30,7 +30,8 @@ class Stage:
         self.data_dir = data_dir
         self._folder = folder
         self._store = store
-        self._client = Client()
+        self._names = {}  # of unix sockets, by worker
+        self._client = Client(dial=lambda host, _port: self._names.get(host))
 
     @property
     def zygote(self):
@@ -64,9 +65,12 @@ class Stage:
         await self.within(worker.ready)
         return worker
 
-    async def ask(self, worker, data=b'{"qty":2}', *, method="POST", path="/", headers=EVENT):
-        """Send *worker* a request, by default an event."""
+    async def ask(self, worker, data=b'{"qty":2}', *, method="POST", path="/", headers=EVENT, by_name=False):
+        """Send *worker* a request, by default an event, to its port; *by_name*: as the activator does."""
         host, port = worker.address
+        if by_name:
+            host = worker.id
+            self._names[host] = worker.socket_name
         return await self._client.request(
             method, f"http://{host}:{port}{path}", headers, data, timeout_s=10, max_answer_bytes=1 << 20
         )

@@ -212,7 +212,7 @@ async def test_descriptors_of_a_worker(stage):
     os.close(reading)
     os.close(writing)
     assert worker.state == "ready"
-    assert stage.log() == ["/dev/null pipe pipe socket pipe"]
+    assert stage.log() == ["/dev/null pipe pipe socket socket pipe"]
 
 
 async def test_environment(stage):

@@ -50,7 +50,7 @@ async def test_a_spare_holds_nothing(stage):
     await stage.backend.warm()
     spare = await spare_of(stage)
     held = descriptors(spare)
-    assert held.count("/dev/null") == 5
+    assert held.count("/dev/null") == 6
     assert {link.partition(":")[0] for link in held} <= {"/dev/null", "socket", "pipe", "anon_inode"}
     assert not [link for link in held if link.removeprefix("socket:[").removesuffix("]") in sockets()]
     assert told(spare, "comm") == "spare\n"

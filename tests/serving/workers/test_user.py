@@ -70,7 +70,7 @@ async def far(stage_in):
 
 @is_root
 async def test_function_of_another_user(far):
-    """A function that is not root's reaches its own code, and cannot look around where that is."""
+    """A function that is not root's reaches its own code, cannot look around there, and is reached."""
     worker = await far.start("""
         import os, pathlib
         print(os.getuid(), flush=True)
@@ -81,6 +81,7 @@ async def test_function_of_another_user(far):
         def handle(event): pass
         """, non_root=True)
     assert (await far.ask(worker)).status == 202
+    assert (await far.ask(worker, by_name=True)).status == 202
     assert far.log()[:2] == ["65532", "nothing to see"]
 
 
