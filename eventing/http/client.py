@@ -20,7 +20,8 @@ from eventing.errors import NoAnswer
 from eventing.http import wire
 from eventing.http.address import Address, parse, resolve
 from eventing.http.pool import Pool
-from eventing.http.upstream import AnswerReceiver, Upstream
+from eventing.http.receivers import AnswerReceiver
+from eventing.http.upstream import Upstream
 from eventing.http.wire import Header
 
 __all__ = ["Address", "Answer", "AnswerReceiver", "Client", "ClientLimits", "Dial", "NoAnswer", "Upstream"]
