@@ -12,6 +12,7 @@ as long as all of its body that was sent is still here (64 KiB are kept) and no 
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 
 from eventing.errors import NoAnswer
@@ -29,6 +30,7 @@ _STATUSES = {"timeout": 504}
 _SOON = ((b"retry-after", b"1"),)
 
 _SWITCHING = 101
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
 def _nothing() -> None:
@@ -42,17 +44,43 @@ def _ignore_status(status: int) -> None:
 def came_from(peer: str, host: bytes) -> tuple[Header, ...]:
     """Where a request came from and what it asked for, for the next hop: X-Forwarded-* and RFC 7239's."""
     address = peer.encode()
-    node = b'"[%b]"' % address if b":" in address else address
-    shown = host.replace(b"\\", b"").replace(b'"', b"")
-    return ((b"x-forwarded-for", address), (b"forwarded", b'for=%b;host="%b";proto=http' % (node, shown)),
+    return ((b"x-forwarded-for", address), (b"forwarded", hops(address, host, b"http")),
             (b"x-forwarded-proto", b"http"), (b"x-forwarded-host", host))
+
+
+def hops(senders: bytes, host: bytes, scheme: bytes) -> bytes:
+    """
+    `Forwarded` (RFC 7239) with what X-Forwarded-For, -Host and -Proto say: an element for every hop.
+
+    The first, which is nearest to the client, says what the client asked for. Empty where there is no hop.
+    """
+    first, *rest = [_node(sender) for sender in map(bytes.strip, senders.split(b",")) if sender] or [b""]
+    if not first:
+        return b""
+    scheme = scheme.partition(b",")[0].strip() or b"http"
+    shown = scheme if _TOKEN.fullmatch(scheme) else _quoted(scheme)
+    asked = b"for=%b;host=%b;proto=%b" % (first, _quoted(host), shown)
+    return b", ".join([asked, *(b"for=%b" % node for node in rest)])
+
+
+def _node(sender: bytes) -> bytes:
+    """*sender* as RFC 7239, section 6, spells it: an IPv6 address in brackets, and quoted as a port is."""
+    if _TOKEN.fullmatch(sender):
+        return sender
+    is_bare_ipv6 = sender.count(b":") > 1 and not sender.startswith(b"[")
+    return _quoted(b"[%b]" % sender if is_bare_ipv6 else sender)
+
+
+def _quoted(text: bytes) -> bytes:
+    return b'"%b"' % text.replace(b"\\", b"").replace(b'"', b"")
 
 
 def forwarded(exchange: Exchange, peer: str) -> list[Header]:
     """
     Request headers for the next hop: without those for this one, with where the request came from.
 
-    *peer* empty: the hop before this one is ours and has said it.
+    *peer* empty: the hop before this one is ours and has said it. Forwarded is made of X-Forwarded-* where
+    nobody before us has sent one, so that the two agree; else it gets our element.
     """
     headers = wire.end_to_end(exchange.headers)
     if exchange.wants_upgrade:
@@ -65,6 +93,7 @@ def forwarded(exchange: Exchange, peer: str) -> list[Header]:
         return headers
     (_, address), (_, hop), *defaults = came_from(peer, host)
     said: dict[bytes, bytes] = dict(defaults)
+    told: dict[bytes, bytes] = {}
     added: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"forwarded": []}
     passed: list[Header] = []
     for header in headers:
@@ -72,12 +101,17 @@ def forwarded(exchange: Exchange, peer: str) -> list[Header]:
         if name in added:
             added[name].append(value)
             continue
-        said.pop(name, None)
+        if name in said:
+            told.setdefault(name, value)
         passed.append(header)
-    added[b"x-forwarded-for"].append(address)
+    senders = added[b"x-forwarded-for"]
+    senders.append(address)
+    said |= told
+    if (senders[1:] or told) and not added[b"forwarded"]:
+        hop = hops(b", ".join(senders), said[b"x-forwarded-host"], said[b"x-forwarded-proto"])
     added[b"forwarded"].append(hop)
     passed += [(name, b", ".join(values)) for name, values in added.items()]
-    passed += said.items()
+    passed += [(name, value) for name, value in said.items() if name not in told]
     return passed
 
 

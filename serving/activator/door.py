@@ -34,7 +34,7 @@ from eventing.config import INNER_SUFFIX
 from eventing.http import wire
 from eventing.http.client import Client
 from eventing.http.exchange import Exchange
-from eventing.http.proxy import came_from, forwarded
+from eventing.http.proxy import came_from, forwarded, hops
 from eventing.http.wire import Header
 from serving.activator import requestlog
 from serving.activator.breaker import Slot
@@ -52,12 +52,13 @@ _CHOSEN = frozenset({b"knative-serving-revision", b"knative-serving-namespace"})
 _NETWORK_PROBE, _KUBELET_PROBE = b"k-network-probe", b"k-kubelet-probe"
 _INNER = INNER_SUFFIX.encode()
 _FORWARDED, _SENDERS = b"forwarded", b"x-forwarded-for"
+_ASKED_HOST, _ASKED_SCHEME = b"x-forwarded-host", b"x-forwarded-proto"
 # What the worker does not get: meant for one hop, answered by our server, or ours to say.
 _OURS = _CHOSEN | {b"k-proxy-request", DEFAULT_ROUTE}
 _DROPPED = wire.HOP_BY_HOP | _OURS | {b"expect"}
 # What decides where the request goes, and how.
 _NOTED = frozenset({b"host", b"user-agent", b"upgrade", b"connection", _NETWORK_PROBE, _KUBELET_PROBE,
-                    _FORWARDED, _SENDERS, TAG})
+                    _FORWARDED, _SENDERS, _ASKED_HOST, _ASKED_SCHEME, TAG})
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive"})
 # A request without any of these goes to the worker as it is, but for the lines that are added.
 _UNUSUAL = (_DROPPED | _NOTED) - {b"host", b"user-agent", b"connection"}
@@ -197,7 +198,10 @@ class Activator:
         if peer or b"upgrade" in noted or noted.get(b"connection", b"close") not in _PLAIN_CONNECTION:
             headers = [header for header in forwarded(exchange, peer) if header[0] not in _OURS]
         if not peer and _SENDERS in noted and _FORWARDED not in noted:
-            headers.append((_FORWARDED, _forwarded(exchange, noted)))
+            # Who asks without an address may have passed it on: Knative's workers may count on Forwarded.
+            hop = hops(noted[_SENDERS], noted.get(_ASKED_HOST) or noted.get(b"host", b""),
+                       noted.get(_ASKED_SCHEME, b""))
+            headers += [(_FORWARDED, hop)] if hop else []
         self._pass(exchange, self._by_host(exchange, noted, headers), headers)
 
     def _by_host(self, exchange: Exchange, noted: Mapping[bytes, bytes], headers: list[Header]) -> str | None:
@@ -279,16 +283,3 @@ def _set_mark(headers: list[Header], mark: Header | None) -> None:
 def _is_probe(noted: Mapping[bytes, bytes]) -> bool:
     return (_NETWORK_PROBE in noted or _KUBELET_PROBE in noted
             or noted.get(b"user-agent", b"").startswith(_KUBELET))
-
-
-def _forwarded(exchange: Exchange, noted: Mapping[bytes, bytes]) -> bytes:
-    """RFC 7239's header, from the three that came before it: Knative's workers may count on it."""
-    host = exchange.header(b"x-forwarded-host") or noted.get(b"host", b"")
-    scheme = exchange.header(b"x-forwarded-proto") or b"http"
-    first, *rest = (address.strip() for address in noted[_SENDERS].split(b","))
-    hops = [b'for=%b;host="%b";proto=%b' % (_node(first), host.replace(b'"', b""), scheme)]
-    return b", ".join([*hops, *(b"for=%b" % _node(address) for address in rest)])
-
-
-def _node(address: bytes) -> bytes:
-    return b'"[%b]"' % address.strip(b"[]") if b":" in address else address

@@ -60,8 +60,33 @@ async def test_requests_and_answers_cross_as_they_are(front, start):
     assert seen == 2 * [(b"PUT", b"/a?b", {
         b"host": b"h", b"ce-id": b"1", b"content-length": b"4", b"x-forwarded-for": b"10.0.0.1, 127.0.0.1",
         b"x-forwarded-proto": b"http", b"x-forwarded-host": b"h",
-        b"forwarded": b'for=127.0.0.1;host="h";proto=http'}, b"body")]
+        b"forwarded": b'for=10.0.0.1;host="h";proto=http, for=127.0.0.1'}, b"body")]
     assert made.log == [201, "end"] * 2
+
+
+@pytest.mark.parametrize(("said", "forwarded"), [
+    ((), b'for=127.0.0.1;host="h";proto=http'),
+    ((b"x-forwarded-for: ::1, 8.8.8.8", b"x-forwarded-proto: https", b"x-forwarded-host: shop.example"),
+     b'for="[::1]";host="shop.example";proto=https, for=8.8.8.8, for=127.0.0.1'),
+    ((b"x-forwarded-for: 8.8.8.8:80", b'x-forwarded-for: [::1]:80, , a"b c'),
+     b'for="8.8.8.8:80";host="h";proto=http, for="[::1]:80", for="ab c", for=127.0.0.1'),
+    ((b"x-forwarded-proto: https, http",), b'for=127.0.0.1;host="h";proto=https'),
+    ((b'x-forwarded-proto: x;y="z"', b'x-forwarded-host: a"b'), b'for=127.0.0.1;host="ab";proto="x;y=z"'),
+    ((b"forwarded: for=9.9.9.9", b"x-forwarded-for: 8.8.8.8", b"x-forwarded-proto: https"),
+     b'for=9.9.9.9, for=127.0.0.1;host="h";proto=http'),
+])
+async def test_forwarded_agrees_with_what_was_said(front, start, said, forwarded):
+    """RFC 7239's header is made of X-Forwarded-* where the client sent none; its own gets our element."""
+    seen = []
+
+    def handle(exchange):
+        seen.extend(value for name, value in exchange.headers if name == b"forwarded")
+        exchange.respond(200)
+
+    wire = await (await front(await start(handle))).connect()
+    wire.send(b"GET / HTTP/1.1", b"host: h", *said)
+    assert (await wire.answer())[0] == 200
+    assert seen == [forwarded]
 
 
 async def test_an_answers_headers_for_one_hop_stay_there(front, start_raw):

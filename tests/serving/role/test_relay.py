@@ -250,6 +250,24 @@ async def test_data_port_connections_say_where_they_come_from(house, warm):
             assert b"404" in await reader.readline()
 
 
+async def test_scheme_and_host_of_a_proxy_before_us(house, warm):
+    """X-Forwarded-Proto and -Host alone reach the worker, each once, and Forwarded says the same."""
+    await house.route("b.default.localhost", {"a": 100})
+
+    async def is_known():
+        return (await house.ask("b.default.localhost")).status == 200
+
+    await house.until(is_known)
+    asked = (b"GET /asked HTTP/1.1\r\nhost: b.default.localhost\r\nx-forwarded-proto: https\r\n"
+             b"x-forwarded-host: shop.example\r\n\r\n")
+    async with given(house, asked) as (reader, writer, _):
+        writer.write_eof()
+        async with asyncio.timeout(10):
+            seen = await reader.read()
+    assert b'\r\nforwarded: for=127.0.0.1;host="shop.example";proto=https\r\n' in seen
+    assert seen.count(b"x-forwarded-proto: ") == seen.count(b"x-forwarded-host: ") == 1
+
+
 async def test_data_port_connections_that_send_no_more(house, warm):
     """A client that half-closes right behind its request is answered, warm or while it waits for a worker."""
     await house.revision("slow")
