@@ -24,6 +24,7 @@ A record of `scales`:
 Source: Knative Serving's `pkg/apis/serving/v1/revision_lifecycle.go`, `pkg/reconciler/revision`.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,7 @@ from serving.objects import (
 _CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
 _STATUSES = {"containerStatuses": "containers", "initContainerStatuses": "initContainers"}
 _DEPLOYING = (UNKNOWN, "Deploying", "")
+_ERROR = re.compile(r"[\w.]*(Error|Exception)( \[\w+\])?(:|$)")  # begins what a program says of its end
 # Of a worker's start: what the revision lacks, and not what its code does.
 _LACKING = frozenset({"ProgressDeadlineExceeded", "EnvironmentFailed", "MemoryLimitTooSmall"})
 
@@ -228,7 +230,15 @@ def _failed(revision: Resource, reason: str, message: str, now: float) -> None:
         image = workload.serving_container(resource.spec(revision)).get("image") or ""
         _unhealthy(status, "ContainerMissing", workload.unfetched(image, message), now)
         return
-    _unhealthy(status, reason, f"Container failed with: {message.strip()}", now)
+    _unhealthy(status, reason, f"Container failed with: {_gist(message)}", now)
+
+
+def _gist(message: str) -> str:
+    """The line of what a worker printed last that says what happened; its log has the others."""
+    lines = message.strip().splitlines() or [""]
+    # Node's traceback has its error before the frames, Python's behind them, maybe in several lines.
+    errors = [line for line in lines if _ERROR.match(line)]
+    return (errors or lines)[-1].strip()
 
 
 def _unhealthy(status: dict[str, Any], reason: str, message: str, now: float) -> None:

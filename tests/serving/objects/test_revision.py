@@ -188,6 +188,18 @@ async def test_conditions(cluster):
     [
         ("ExitCode3", "boom", "ContainerHealthy", ("ExitCode3", "Container failed with: boom")),
         (
+            "ExitCode1",
+            "Traceback (most recent call last):\n  File 'func.py', line 1\nModuleNotFoundError: no 'x'\n",
+            "ContainerHealthy",
+            ("ExitCode1", "Container failed with: ModuleNotFoundError: no 'x'"),
+        ),
+        (
+            "ExitCode1",
+            "node:internal:1404\n  throw err;\n\nError: Cannot find 'x'\n    at resolve\n}\n\nNode.js v22.14.0",
+            "ContainerHealthy",
+            ("ExitCode1", "Container failed with: Error: Cannot find 'x'"),
+        ),
+        (
             "BundleMissing",
             "apply it again",
             "ContainerHealthy",
@@ -224,7 +236,7 @@ def events(cluster):
 async def test_events(cluster):
     """Becoming ready is an Event, and so is each new reason why it is not well, in its last line."""
     ready = ("Normal", "RevisionReady", "Revision becomes ready upon all resources being ready")
-    crash = ("Warning", "ExitCode3", "ValueError: no such model")
+    crash = ("Warning", "ExitCode3", "Container failed with: ValueError: no such model")
     await cluster.apply(revision())
     await cluster.report("scales", "default/r", report(cluster, healthy=True, actual=1))
     await cluster.until(lambda: events(cluster) == {ready})
