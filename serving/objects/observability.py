@@ -42,9 +42,13 @@ class Template:
     """A template that was understood."""
 
     def __init__(self, text: str) -> None:
-        """Raises ValueError for a *text* with an action that is not known here."""
+        """Raises ValueError for a *text* with an action that is not known here, or has no end."""
         parts = _ACTION.split(text)
         self._texts = parts[::2]
+        for rest in self._texts:
+            if "{{" in rest:
+                begun = rest[rest.index("{{"):].partition("\n")[0]
+                raise ValueError(f"{begun} is not understood: the action has no end, }}}}")
         self._fields = [_field(action) for action in parts[1::2]]
 
     def line(self, value: Callable[[str], str]) -> str:
