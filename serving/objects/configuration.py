@@ -74,7 +74,7 @@ async def reconcile(configuration: Resource, context: Context) -> None:
         revision = await _latest_created(configuration, context)
     except Failure as refused:
         if refused.reason != "Conflict":
-            message = f"Revision creation failed with message: {refused}."
+            message = f"Revision creation failed with message: {_sentence(str(refused))}"
             resource.set_condition(status, READY, FALSE, "RevisionFailed", message, now=now)
         if refused.reason == "AlreadyExists":
             return
@@ -83,7 +83,7 @@ async def reconcile(configuration: Resource, context: Context) -> None:
     status["latestCreatedRevisionName"] = name
     ready = resource.condition(revision.get("status") or {}, READY) or {}
     if ready.get("status") == FALSE:
-        message = f'Revision "{name}" failed with message: {ready.get("message", "")}.'
+        message = f'Revision "{name}" failed with message: {_sentence(ready.get("message", ""))}'
         if (resource.condition(status, READY) or {}).get("message") != message:
             which = "ready" if status.get("latestReadyRevisionName") == name else "created"
             await context.event(configuration, "Warning", f"Latest{which.capitalize()}Failed",
@@ -93,6 +93,11 @@ async def reconcile(configuration: Resource, context: Context) -> None:
         resource.set_condition(status, READY, UNKNOWN, now=now)
     await _follow_ready(configuration, revision, context)
     await _collect(configuration, context)
+
+
+def _sentence(message: str) -> str:
+    """*message* with one mark at its end."""
+    return message if message.endswith((".", "?", "!")) else f"{message}."
 
 
 async def _latest_created(configuration: Resource, context: Context) -> Resource:

@@ -177,6 +177,17 @@ def test_code_that_fails(func, tmp_path):
     assert "ModuleNotFoundError: No module named 'nowhere'" in done.stderr.splitlines()[-1]
 
 
+def test_a_folder_without_a_function(func, tmp_path):
+    """What is missing is said of the folder, and of no file that nobody wrote."""
+    folder = tmp_path / "empty"
+    folder.mkdir()
+
+    done = func("deploy", folder)
+
+    assert done.returncode == 2
+    assert done.stderr == f"clarion: {folder}: nothing to pack; put a func.py there\n"
+
+
 def test_answers(func, tmp_path):
     """A call shows the answer's head if asked, and fails where the function does."""
     folder = write(tmp_path / "odd", func_py="def handle(event): return {}[event['n']]\n")

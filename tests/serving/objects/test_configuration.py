@@ -1,5 +1,7 @@
 """A Configuration by itself, without a Service."""
 
+import pytest
+
 GROUP = "serving.knative.dev"
 
 
@@ -61,3 +63,18 @@ async def test_collects_old_revisions(cluster, configuration, healthy):
 
     await cluster.until(lambda: cluster.get(f"Revision.{GROUP}", "c-00001") is None)
     assert cluster.get(f"Revision.{GROUP}", "c-00002")
+
+
+@pytest.mark.parametrize(("said", "told"), [
+    ("does it listen on $PORT?", "does it listen on $PORT?"),
+    ("it is gone.", "it is gone."),
+    ("it is gone", "it is gone."),
+])
+async def test_message_has_one_end(cluster, configuration, report, said, told):
+    """A Revision's message that ends as a sentence does gets no second mark."""
+    await cluster.apply(configuration())
+    await report("c-00001", healthy=False, reason="ProgressDeadlineExceeded", message=said)
+
+    found = await cluster.until_condition(f"Configuration.{GROUP}", "c", "Ready", status="False")
+
+    assert found["message"] == f'Revision "c-00001" failed with message: {told}'
