@@ -41,7 +41,8 @@ def test_template():
 @pytest.mark.parametrize(("data", "message"), [
     ({observability.ENABLE: "yes"}, "logging.enable-request-log = yes, must be true or false"),
     ({observability.TEMPLATE: "{{.Nothing}}"}, "request-log-template: {{.Nothing}} is not understood"),
-    ({observability.TEMPLATE: '{{.TraceID}} {{.Nope"'}, '{{.Nope" is not understood: the action has no end, }}'),
+    ({observability.TEMPLATE: '{{.TraceID}} {{.Nope"'},
+     '{{.Nope" is not understood: the action has no end, }}'),
     ({observability.TEMPLATE: "{{if .TraceID}}"}, "is not understood: there are .Request.Method"),
     ({**ON, observability.TEMPLATE: ""}, "is true, and logging.request-log-template is empty"),
 ])

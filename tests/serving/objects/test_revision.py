@@ -195,7 +195,7 @@ async def test_conditions(cluster):
         ),
         (
             "ExitCode1",
-            "node:internal:1404\n  throw err;\n\nError: Cannot find 'x'\n    at resolve\n}\n\nNode.js v22.14.0",
+            "node:internal:1404\n  throw err;\n\nError: Cannot find 'x'\n    at resolve\n}\n\nNode.js v22",
             "ContainerHealthy",
             ("ExitCode1", "Container failed with: Error: Cannot find 'x'"),
         ),
