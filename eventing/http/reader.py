@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from eventing.http import wire
 from eventing.http.exchange import BodyReceiver, Exchange
 from eventing.http.wire import Header
 
@@ -116,6 +117,9 @@ class Reader(asyncio.Protocol, abc.ABC):
             self._headers = []
             return
         parser = self._parser
+        if not self._url.startswith(b"/"):
+            self._url, self._headers = wire.origin_form(self._url, self._headers)
+            self._read = None  # it says something else now
         # Connection is the only Reader there is; a cast would cost as much as the line.
         exchange = Exchange(self, parser.get_method(), self._url, self._headers)  # type: ignore[arg-type]
         self._headers = []

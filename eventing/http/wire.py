@@ -7,10 +7,14 @@ this process (response splitting, CWE-113). Reading is the parser's work (httpto
 
 import functools
 import http
+import re
 from collections.abc import Collection, Iterable
 
 # Lower-case name, and value. Names that we write are lower-case too: HTTP does not care, and nobody converts.
 Header = tuple[bytes, bytes]
+
+# An http URL as target: its authority, without a user (RFC 9110, section 4.2.4), and what is asked for there.
+_ABSOLUTE = re.compile(rb"(?i:https?)://(?:[^/?#@]*@)?([^/?#@]+)([/?].*)?")
 
 # RFC 9110, section 7.6.1, and the two that browsers and old proxies added.
 HOP_BY_HOP = frozenset({
@@ -100,3 +104,17 @@ def end_to_end(headers: Collection[Header]) -> list[Header]:
         if name == b"connection":
             dropped.update(token.strip().lower() for token in value.split(b","))
     return [header for header in headers if header[0] not in dropped]
+
+
+def origin_form(target: bytes, headers: list[Header]) -> tuple[bytes, list[Header]]:
+    """
+    Path and query of *target*, and *headers* whose Host is its authority (RFC 9112, section 3.2.2).
+
+    As they are where *target* is no http URL: another form, such as OPTIONS' `*`.
+    """
+    found = _ABSOLUTE.fullmatch(target)
+    if found is None:
+        return target, headers
+    authority, rest = found.groups(b"")
+    said = [(name, authority if name == b"host" else value) for name, value in headers]
+    return rest if rest.startswith(b"/") else b"/" + rest, said
