@@ -8,7 +8,7 @@ Checks, in Knative's order (its broker ingress; a bad event for an unknown broke
     Host of sinks (KafkaSink)              likewise, to the sources role
     Host under the Services' domain        404     once the store was asked, too: catchup.py
     OPTIONS                                200 with WebHook-Allowed-Origin and -Rate
-    any method but POST                    405
+    any method but POST                    405; 404 at a name that is nobody's, unless the path is a broker's
     target is "/"                          404
     target is not /namespace/broker        400     one trailing slash and a query string are tolerated
     body over the limit                    413     as it came, and after inflation
@@ -25,8 +25,9 @@ every origin may send, at any rate. A `traceparent` that comes as a header trave
 unless the event has one (CloudEvents' distributed tracing extension). A few headers more travel with an event
 to its subscribers: passage.py.
 
-Every answer of the ingress carries `Allow: POST, OPTIONS`, and every refusal one line of text (Knative sends
-none). What the server refuses by itself (408, 413, 431) has the line, and no Allow.
+Every answer for a broker carries `Allow: POST, OPTIONS`, but no 400 or 404 that is about the host; every
+refusal has one line of text (Knative sends none). What the server refuses by itself (408, 413, 431) has the
+line, and no Allow.
 
 A dispatcher of another machine asks for Services by their inner names: those of Services that are served here
 anyway lead to the activator, too.
@@ -68,10 +69,13 @@ from eventing.runtime import Runtime
 
 _KNOWN_HOSTS = 64  # Host headers that are not taken apart again; one may be as long as a head
 _BROKER = re.compile(rb"/[^/]+/[^/]+")
+# Hosts that can be nobody's but this machine's: localhost, addresses, and none, as in HTTP/1.0.
+_OURS = re.compile(rb"localhost|[0-9.]*|\[.*")
 _ALLOW = (b"allow", b"POST, OPTIONS")
 _ACCEPTED = (_ALLOW,)
 _WEBHOOK = (_ALLOW, (b"webhook-allowed-origin", b"*"), (b"webhook-allowed-rate", b"*"))
-_LINE = (_ALLOW, (b"content-type", b"text/plain; charset=utf-8"))
+_TEXT = ((b"content-type", b"text/plain; charset=utf-8"),)
+_LINE = (_ALLOW, *_TEXT)
 # An embedded store is back in less than that, and whole seconds are all that the header can say.
 _RETRY_AFTER = (*_LINE, (b"retry-after", b"1"))
 _SEND_PLAIN = (*_LINE, (b"accept-encoding", bodies.ACCEPTED))
@@ -155,19 +159,25 @@ class Ingress:
         elif host in self._sink_hosts:
             self._proxy.forward(exchange, self._sinks, absent="sinks are being started again")
         elif host.endswith(self._service_suffix):
-            self.catch_up.wait("routes", host.decode("latin-1"),
-                               functools.partial(self._ask_late, exchange, host))
+            self._look_for(exchange, host)
         elif not host and not exchange.old:
-            self._reject(exchange, 400, "host", "the Host header is missing or empty: say whom you want")
+            self._reject(exchange, 400, "host", "the Host header is missing or empty: say whom you want",
+                         _TEXT)
         elif exchange.method == b"POST":
             self._post(exchange)
         elif exchange.method == b"OPTIONS":
             exchange.respond(200, _WEBHOOK)
+        elif _OURS.fullmatch(host) is None and _path(exchange) not in self._brokers:
+            self._look_for(exchange, host)  # a DomainMapping that is not Ready, or is no more
         else:
             self._reject(exchange, 405, "method", "only POST and OPTIONS are allowed here")
 
     def _ask_service(self, exchange: Exchange) -> None:
         self._proxy.forward(exchange, self._activator, absent="Services are being started again")
+
+    def _look_for(self, exchange: Exchange, host: bytes) -> None:
+        self.catch_up.wait("routes", host.decode("latin-1"),
+                           functools.partial(self._ask_late, exchange, host))
 
     def _ask_late(self, exchange: Exchange, host: bytes, error: Unavailable | None) -> None:
         if exchange.started:
@@ -177,15 +187,13 @@ class Ingress:
         elif error is not None:
             self._away(exchange, error)
         else:
-            self._reject(exchange, 404, "no_route", f"no Service answers at {host.decode('latin-1')}")
+            self._reject(exchange, 404, "no_route", f"no Service answers at {host.decode('latin-1')}", _TEXT)
 
     def _post(self, exchange: Exchange) -> None:
-        target = exchange.target.partition(b"?")[0]
-        if target == b"/":
+        broker = _path(exchange)
+        if not broker:
             self._reject(exchange, 404, "path", "POST events to /namespace/broker")
-            return
-        broker = target.removesuffix(b"/")
-        if broker in self._brokers:
+        elif broker in self._brokers:
             exchange.collect(self.body_limit_bytes, _Arrival(self, exchange, broker).take)
         elif _BROKER.fullmatch(broker):
             self.catch_up.wait("brokers", broker[1:].decode(errors="replace"),
@@ -210,9 +218,10 @@ class Ingress:
         self.traffic.rejected("Unavailable")
         exchange.respond(error.status, _RETRY_AFTER, f"{error}\n".encode())
 
-    def _reject(self, exchange: Exchange, status: int, reason: str, message: str) -> None:
+    def _reject(self, exchange: Exchange, status: int, reason: str, message: str,
+                headers: tuple[Header, ...] = _LINE) -> None:
         self.traffic.rejected(reason)
-        exchange.respond(status, _LINE, f"{message}\n".encode())
+        exchange.respond(status, headers, f"{message}\n".encode())
 
 
 class _Arrival:
@@ -312,6 +321,11 @@ def _traced(event: Event, headers: dict[bytes, bytes]) -> Event:
     if state and state.isascii():
         attributes["tracestate"] = state.decode()
     return Event(attributes, event.data)
+
+
+def _path(exchange: Exchange) -> bytes:
+    """What `_brokers` would know it by: without its query and one trailing slash; empty for the root."""
+    return exchange.target.partition(b"?")[0].removesuffix(b"/")
 
 
 @functools.lru_cache(_KNOWN_HOSTS)
