@@ -10,7 +10,8 @@ A worker that dies at its start, or within `STABLE_S` of it without having answe
     -----------------    ----------                ---------------------------------------
     1                    at once                   goes on waiting
     2, 3, ...            0.5 s, 1 s, .. 60 s       is refused (503) with the reason, as is what comes
-                                                   before then: whoever retries gets an answer to go by
+                                                   before then: whoever retries gets an answer to go by;
+                                                   goes on waiting, up to HELD_S, where it is healthy
 
 From the second one on the revision counts as unhealthy, until a worker is ready again.
 """
@@ -26,6 +27,7 @@ from serving.autoscaler.scaling import effective
 from serving.objects.autoscaling import Settings
 
 STABLE_S = 10.0  # a worker that was ready this long did not fail to start, even if nobody has asked it
+HELD_S = 2.0  # a request may wait for a worker as long as this and more: a cold start takes it, too
 _FIRST_PAUSE_S = 0.5
 _MANY = 2  # failures in a row that are no accident
 # Reasons for which a worker may not start and that are our own: they say nothing of the revision.
@@ -38,9 +40,9 @@ Record = dict[str, Any]
 class Pool:
     """One revision."""
 
-    __slots__ = ("autoscaler", "breaker", "decision", "durations", "failures", "healthy", "idle_timeout_s",
-                 "message", "meter", "name", "reason", "record", "reported", "retry_at", "slots",
-                 "start_timeout_s", "starting", "timeout_s", "uid")
+    __slots__ = ("autoscaler", "breaker", "decision", "durations", "failures", "has_run", "healthy",
+                 "idle_timeout_s", "message", "meter", "name", "reason", "record", "reported", "retry_at",
+                 "slots", "start_timeout_s", "starting", "timeout_s", "uid")
 
     def __init__(self, name: str, record: Record, settings: Settings, now: float, *, healthy: bool) -> None:
         """Begin at zero workers; *healthy*: this revision has shown before that it can start."""
@@ -56,6 +58,7 @@ class Pool:
         self.reason = ""
         self.message = ""
         self.failures = 0
+        self.has_run = False  # the worker that failed last, before it did
         self.retry_at = now
         self.decision: Decision | None = None
         self.reported: Record | None = None
@@ -123,11 +126,17 @@ class Pool:
         staying.sort(key=lambda slot: (slot.is_ready, slot.inside))
         return staying[:excess]
 
-    def failed(self, reason: str, message: str, now: float) -> None:
-        """A worker died too early."""
+    @property
+    def pause_s(self) -> float:
+        """From the last failure to the next start."""
+        pause_s = 0.0 if self.failures <= 1 else _FIRST_PAUSE_S * 2.0 ** min(self.failures - 2, 16)
+        return min(pause_s, _LONGEST_PAUSE_S)
+
+    def failed(self, reason: str, message: str, now: float, *, has_run: bool) -> None:
+        """A worker died too early, before it was ready or (*has_run*) after."""
         self.failures += 1
-        pause_s = 0.0 if self.failures == 1 else _FIRST_PAUSE_S * 2.0 ** min(self.failures - 2, 16)
-        self.retry_at = now + min(pause_s, _LONGEST_PAUSE_S)
+        self.has_run = has_run
+        self.retry_at = now + self.pause_s
         if self.healthy is None and reason not in _OUR_OWN:
             self.healthy = False
         self.reason, self.message = reason, message
@@ -142,7 +151,10 @@ class Pool:
         """Status, text and seconds to wait, where a request need not wait for a worker now; else None."""
         if now >= self.retry_at or self.staying or self.starting:
             return None
-        return 503, f"revision {self.name} does not start: {self.reason}: {self.message}", self.retry_at - now
+        if self.healthy and self.pause_s <= HELD_S:
+            return None
+        fate = "has ended" if self.has_run else "does not start"
+        return 503, f"revision {self.name} {fate}: {self.reason}: {self.message}", self.retry_at - now
 
     def report(self) -> Mapping[str, Any]:
         """The record of table `scales`."""

@@ -26,7 +26,7 @@ import structlog
 
 from eventing import projection
 from serving.activator.breaker import Slot
-from serving.activator.pool import STABLE_S, Pool, Record
+from serving.activator.pool import HELD_S, STABLE_S, Pool, Record
 from serving.autoscaler.kpa import TICK_S
 from serving.objects import autoscaling
 from serving.workers.backend import Backend, StartFailed, Worker
@@ -189,7 +189,7 @@ class Scaler:
         except (StartFailed, OSError) as error:
             failure = error if isinstance(error, StartFailed) else StartFailed("StartFailed", str(error))
             pool.starting -= 1
-            self._failed(pool, failure)
+            self._failed(pool, failure, has_run=False)
         else:
             pool.starting -= 1
             await self._attend(pool, Slot(worker))
@@ -249,7 +249,7 @@ class Scaler:
             self.retire(pool, slot)
             if self._is_ours(pool):
                 assert worker.cause is not None
-                self._failed(pool, worker.cause)
+                self._failed(pool, worker.cause, has_run=True)
             await asyncio.wait([worker.exited], timeout=pool.liveness_grace_s)
             await self._backend.stop(worker, 0.0)
         await asyncio.wait([worker.exited])
@@ -264,25 +264,30 @@ class Scaler:
         if slot.is_retired or not self._is_ours(pool):
             self._look_again(pool, now)
             return
-        failure: BaseException | None = slot.worker.cause
-        if failure is None and not slot.worker.ready.cancelled():
-            failure = slot.worker.ready.exception()
+        why = None if slot.worker.ready.cancelled() else slot.worker.ready.exception()
+        failure: BaseException | None = slot.worker.cause or why
         if not isinstance(failure, StartFailed):
             failure = StartFailed(*_death(slot.worker.exited.result()))
         _log.warning("worker died", revision=pool.name, worker=slot.worker.id, reason=failure.reason)
         if lasted:
             self._look_again(pool, now)
         else:
-            self._failed(pool, failure)
+            self._failed(pool, failure, has_run=why is None)
 
-    def _failed(self, pool: Pool, failure: StartFailed) -> None:
+    def _failed(self, pool: Pool, failure: StartFailed, *, has_run: bool) -> None:
         now = time.monotonic()
-        pool.failed(failure.reason, failure.message, now)
+        pool.failed(failure.reason, failure.message, now, has_run=has_run)
         self._look_again(pool, now)
         refusal = pool.refusal(now)
         if refusal is not None:
             for ticket in pool.breaker.dismiss():
                 ticket.refused(*refusal)
+        elif 0 < pool.pause_s <= HELD_S:  # what waits is not to wait for the next tick besides
+            loop = asyncio.get_running_loop()
+            loop.call_later(pool.pause_s, self._start_due, pool, pool.retry_at)
+
+    def _start_due(self, pool: Pool, due: float) -> None:
+        self._look_again(pool, max(time.monotonic(), due))  # timers may be a little early
 
     def _is_ours(self, pool: Pool) -> bool:
         return self.pools.get(pool.name) is pool

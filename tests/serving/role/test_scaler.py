@@ -48,7 +48,15 @@ async def test_crash_loop_is_slowed_down(house):
             if answer.status != 502:
                 break
     assert answer.status == 503
-    assert b"does not start: Signal9: killed by signal 9\n" in answer.body
+    assert answer.body.startswith(b"revision default/a has ended: Signal9: killed by signal 9\n")
+
+
+async def test_requests_outlive_what_kills_a_few_workers(house):
+    """After requests that kill their workers, one after the other, the next one waits for a new worker."""
+    await house.revision("a")
+    statuses = [(await house.ask("a", "?die=1", method="POST", body=b"x")).status for _ in range(3)]
+    statuses.append((await house.ask("a")).status)
+    assert statuses == [502, 502, 502, 200]
 
 
 async def test_load_brings_workers(house):
