@@ -7,6 +7,7 @@ One call of a function, as a person makes it: where it is, what it is sent, what
 import http.client
 import json
 import os
+import socket
 import sys
 import uuid
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from eventing import client
+from eventing import client, instance
 from eventing.errors import ClarionError, NotFound, UsageError
 
 # Where the folder says which `func run` serves it: {"url", "pid"}. Bundles leave .func out.
 RUNNING = Path(".func") / "run.json"
+_INNER = ".svc.cluster.local"  # as in eventing.config, which is too dear to be imported by every call
 
 
 def attributes(given: list[str]) -> dict[str, str]:
@@ -64,6 +66,25 @@ def deployed_url(api: str, namespace: str, name: str) -> str:
         raise ClarionError(f"function {name} has no URL yet; "
                            f"clarion describe service {name} -n {namespace} says why")
     return str(url)
+
+
+def _inside(url: str, timeout_s: float) -> socket.socket:
+    """A connection to where inner names lead, in the instance on our data directory; ClarionError: none."""
+    # Settings cost a command more than all else that it imports, and few calls are for inner names.
+    from eventing.config import Config  # noqa: PLC0415
+
+    record = instance.running(Path(os.environ.get("CLARION_DATA_DIR", ".clarion")))
+    if record is None:
+        raise ClarionError(f"cannot call {url}: names under {_INNER} lead nowhere outside Clarion; call it "
+                           "on Clarion's machine, in the folder that has .clarion, or set CLARION_DATA_DIR")
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout_s)
+        connection.connect(str(Config.model_validate({"data_dir": record["data_dir"]}).activator_socket))
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +141,8 @@ class Call:
         path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
         connection = client.connect(url, self.timeout_s)
         try:
+            if (parts.hostname or "").endswith(_INNER):
+                connection.sock = _inside(url, self.timeout_s)
             connection.request(method, path, self.data if method != "GET" else None, headers)
             answer = connection.getresponse()
             return answer, answer.read()

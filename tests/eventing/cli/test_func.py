@@ -58,6 +58,27 @@ def test_from_new_to_delete(func, tmp_path, template, answer):
     assert gone.stderr.startswith(f"clarion: there is no function my-{template} in namespace default; ")
 
 
+def test_inner_names(instance, func, tmp_path):
+    """A Service is called by its inner name beside the data directory; elsewhere a line says why not."""
+    folder = tmp_path / "within"
+    func("new", folder, "--template", "event")
+    deployed = func("deploy", folder)
+    assert deployed.returncode == 0, deployed.stderr
+    url = "http://within.default.svc.cluster.local"
+
+    def invoke(place):
+        return subprocess.run([CLARION, "func", "invoke", url], capture_output=True, text=True, timeout=60,
+                              check=False, env={**os.environ, "CLARION_DATA_DIR": str(place)})
+
+    called = invoke(instance.data_dir)
+    assert called.returncode == 0, called.stderr
+    assert "Hello" in called.stdout
+    elsewhere = invoke(tmp_path)
+    assert elsewhere.returncode == 1
+    assert elsewhere.stderr.startswith(f"clarion: cannot call {url}: names under .svc.cluster.local lead no")
+    func("delete", "--path", folder)
+
+
 KNATIVE_YAML = """
 specVersion: 0.36.0
 name: scorer
