@@ -7,6 +7,7 @@ import yaml
 from starlette.requests import Request
 
 from eventing.control import failure
+from eventing.control.api import protobuf
 from eventing.control.failure import Failure
 
 # Kubernetes' own limit of a request body.
@@ -50,8 +51,17 @@ def _yaml(raw: bytes) -> Any:
 
 
 async def resource(request: Request) -> Any:
-    """The object in a POST or PUT."""
-    return decode(await read(request), media_type(request))
+    """The object in a POST or PUT, which kubectl sends as protobuf now and then."""
+    raw, type_ = await read(request), media_type(request)
+    if type_ != protobuf.TYPE:
+        return decode(raw, type_)
+    try:
+        return protobuf.decode(raw)
+    except protobuf.Unread as unread:
+        raise Failure(415, "UnsupportedMediaType", f"{unread} is not read from protobuf: write it as YAML "
+                      "(kubectl create with --dry-run=client -o yaml), and kubectl apply that") from unread
+    except ValueError as error:
+        raise failure.bad_request(f"the object provided is unrecognized: {error}") from error
 
 
 async def delete_options(request: Request) -> dict[str, Any]:
