@@ -98,6 +98,7 @@ class Partition:
         self._succession = Succession(store, broker, number)
         self._gone: list[str] = list(self._grant.backlogs)  # uids to be forgotten, unless they are adopted
         self._woken: set[Lane] = set()  # got something to send from the page that is being read
+        self._busy: set[Lane] = set()  # had something queued or open when last swept, or got it since
         self._committed_at = self._swept_at = 0.0
         self._work = asyncio.Event()
         self._over = asyncio.Event()
@@ -191,6 +192,7 @@ class Partition:
         del self._by_uid[lane.uid]
         self._matcher.remove(lane)
         self._drawer.backlogged.discard(lane)
+        self._busy.discard(lane)
         lane.is_gone = True
         for delivery in [*lane.empty(), *lane.open]:
             if delivery.entry is not None:
@@ -216,7 +218,7 @@ class Partition:
             reader = tasks.create_task(self._reader.run())
             others = [tasks.create_task(self._until_fenced(self._keep())),
                       tasks.create_task(self._until_fenced(
-                          self.upkeep.run(self._by_uid, lambda: self._cursor))),
+                          self.upkeep.run(self._busy, lambda: self._cursor))),
                       tasks.create_task(self._turns.run(self._courier.pump)),
                       tasks.create_task(self._succession.run(self._courier.pump)),
                       tasks.create_task(held.release(self._store, self.broker, self.number))]
@@ -270,6 +272,7 @@ class Partition:
         # Who has least under way goes first: so nobody waits for what goes to one who is slow anyway.
         for lane in sorted(self._woken, key=_under_way):
             self._courier.pump(lane)
+        self._busy |= self._woken
         self._woken.clear()
         self._work.set()
         return self._has_room()
@@ -319,7 +322,7 @@ class Partition:
             try:
                 await self._commit()
                 await self._forget(gone)
-                if await self._drawer.draw(self._courier.pump):
+                if await self._drawer.draw(self._drawn):
                     self._work.set()
                 is_away = False
             except _STORE_AWAY as error:
@@ -336,6 +339,10 @@ class Partition:
             is_calm = not any(lane.wants_more for lane in self._drawer.backlogged)
             pause_s = _CALM_COMMIT_S if is_calm else COMMIT_S
             await asyncio.sleep(max(0.0, pause_s - (time.monotonic() - began)))
+
+    def _drawn(self, lane: Lane) -> None:
+        self._busy.add(lane)
+        self._courier.pump(lane)
 
     def _is_due_at(self, due_ms: float | None) -> None:
         """Note when the next retry is due: somebody else may have added one (a dead letter, redriven)."""
@@ -384,7 +391,8 @@ class Partition:
     def _sweep(self, now: float) -> None:
         """Park what holds the floor for too long; send on what a window or the lease held up."""
         is_held = self._ledger.is_held_since(now - PARK_S)
-        for lane in self._lanes.values():
+        self._busy.difference_update([lane for lane in self._busy if not (lane.queue or lane.open)])
+        for lane in self._busy:
             if is_held:
                 self._park(lane, now - PARK_S)
             if lane.queue:

@@ -8,7 +8,7 @@ entries wait and none of them is read, whatever the cause.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import redis.asyncio
@@ -48,15 +48,15 @@ class Upkeep:
         self._unread_at = 0.0
         self._is_in_hand = False  # something was, when it was told
 
-    async def run(self, lanes: Mapping[str, Lane], cursor: Callable[[], str]) -> None:
-        """Go on until cancelled, or Fenced; *cursor* is the id of the last entry that was read."""
+    async def run(self, busy: Iterable[Lane], cursor: Callable[[], str]) -> None:
+        """Go on until cancelled, or Fenced; *cursor*: the last entry read; *busy*: who has events in hand."""
         retained_at = counted_at = time.monotonic()
         while True:
             await asyncio.sleep(RENEW_S)
             now = time.monotonic()
             with contextlib.suppress(*_STORE_AWAY):
                 await self._renew()
-                await self._tell(hand.told(lanes.values(), cursor()))
+                await self._tell(hand.told(busy, cursor()))
                 if now - counted_at >= _COUNT_S:
                     counted_at = now
                     await self._count(cursor())
