@@ -30,6 +30,8 @@ from eventing.broker.lane import Delivery, Entry
 # A row is about 150 bytes: few enough that one page of the records is small, many enough to be cheap.
 _ROWS_IN_A_RECORD = 32
 _SEQUENCE_BITS = 11
+_HELD_ENTRIES = 4096  # read and above the floor; a second of them is parked
+_HELD_BYTES = 64 * 1024 * 1024
 # Dead letters go before everything else, and retention does not count them.
 DEAD_PLACE = -(2**53)
 
@@ -105,6 +107,11 @@ class Ledger:
     def __len__(self) -> int:
         """Entries above the floor."""
         return len(self._entries)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be read."""
+        return len(self._entries) < _HELD_ENTRIES and self.size_bytes < _HELD_BYTES
 
     def add(self, entry: Entry) -> None:
         """Take note of an entry that has been read, after all before it."""
