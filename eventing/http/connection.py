@@ -66,6 +66,8 @@ class Connection(Reader):
 
     def eof_received(self) -> bool:
         """Keep the way open for the answers to what was asked; a request that is cut off is a bad one."""
+        if self._held is not None:
+            self.go_on()  # another process has read it, and nobody has looked at it here
         self._half_closed = True
         if self._raw is not None:
             self._raw.end()
@@ -175,10 +177,10 @@ class Connection(Reader):
             self._current = None
             self._since = self._server.now
             if not self._feeding:
-                self._go_on()
+                self.go_on()
 
-    def _go_on(self) -> None:
-        """Turn to what came meanwhile; a loop, since each request may be answered at once."""
+    def go_on(self) -> None:
+        """Turn to what came meanwhile, or before; a loop, since each request may be answered at once."""
         if self._reading and self._held is None and not (
                 self._queue or self._incoming or self._bad or self._half_closed or self._server.closing):
             return  # nothing did, as nearly always
@@ -335,7 +337,7 @@ class Connection(Reader):
 
     def close_if_idle(self) -> None:
         """Part of a graceful end: nothing is asked for, so nothing is lost."""
-        if self._current is None and not self._unfinished and not self._deaf:
+        if self._current is None and self._held is None and not self._unfinished and not self._deaf:
             self._close()
 
     def check(self, now: float) -> None:

@@ -37,16 +37,16 @@ class Reader(asyncio.Protocol, abc.ABC):
     _reading = True
     _reparsed = False  # the head being parsed is the one we wrote ourselves, to find the body behind it
     _has_hidden_body = False  # a request for an upgrade that has a body, which the parser does not see
-    _held: bytes | None = None  # what came behind a request for an upgrade, until that is answered
     _overhead_bytes = 0  # of a head, or of what came since the last byte of a body
     _read_bytes = 0  # of the present read, as long as all of it may belong to one request
     _body_grew = False  # in the present read
     _read: bytes | None = None  # the present read, as long as it began with the request being parsed
     _begun = False  # a request began in the present read
 
-    def __init__(self, server: "Server") -> None:
-        """Belong to *server*."""
+    def __init__(self, server: "Server", held: bytes | None = None) -> None:
+        """Belong to *server*; *held*: what another process has read of it, to `go_on` with."""
         self._server = server
+        self._held = held  # later: what came behind a request for an upgrade, until that is answered
         self._parser = httptools.HttpRequestParser(self)
         self._queue: deque[Exchange] = deque()
         self._headers: list[Header] = []
@@ -58,7 +58,7 @@ class Reader(asyncio.Protocol, abc.ABC):
         """A head is complete."""
 
     @abc.abstractmethod
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """Nothing is being answered: turn to what came meanwhile."""
 
     @abc.abstractmethod
@@ -181,7 +181,7 @@ class Reader(asyncio.Protocol, abc.ABC):
         if self._unfinished:
             self._mid_request()
         elif self._current is None and self._queue:
-            self._go_on()
+            self.go_on()
 
     def _parse(self, data: bytes) -> bytes | None:
         """Parse as far as possible; returns the rest if that is to be parsed next."""

@@ -84,8 +84,10 @@ class Server:
 
     async def adopt(self, sock: socket.socket, data: bytes) -> None:
         """Go on with a connection that another process has accepted, and read *data* of."""
+        connection = Connection(self, data)
         with contextlib.suppress(OSError):  # its client is gone already
-            await self._loop.connect_accepted_socket(lambda: _Adopted(self, data), sock)
+            await self._loop.connect_accepted_socket(lambda: connection, sock)
+            connection.go_on()
 
     async def close(self, grace_s: float) -> None:
         """Stop accepting, let what is in flight finish for *grace_s*, cut the rest."""
@@ -145,32 +147,6 @@ class Server:
             connection.check(self.now)
         busy = bool(self._connections) or self._timer is None
         self._timer = self._loop.call_later(self.tick_s, self._tick) if busy else None
-
-
-class _Adopted(Connection):
-    """A connection that begins with what another process has read of it."""
-
-    def __init__(self, server: Server, before: bytes) -> None:
-        super().__init__(server)
-        self._before = before
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        asyncio.get_running_loop().call_soon(self._read_before)
-
-    def data_received(self, data: bytes) -> None:
-        if self._before:
-            self._read_before()
-        super().data_received(data)
-
-    def eof_received(self) -> bool:
-        self._read_before()
-        return super().eof_received()
-
-    def _read_before(self) -> None:
-        before, self._before = self._before, b""
-        if before and not self._lost:
-            super().data_received(before)
 
 
 def _times(limits: Limits) -> tuple[float, ...]:

@@ -17,14 +17,15 @@ Only where that cannot repeat an effect, or could in any case:
 
 A worker whose end resets the connection has not read all of the request; where that is so short that any
 server reads it at once, nothing of it. One whose end is in order has read it, and whatever it did then is
-done: a worker that dies of a request dies of it once.
+done: a worker that dies of a request dies of it once. (Over TCP an end in order may also have come before
+the request, unnoticed, so one that is idle is asked first. A unix socket refuses what is sent after its end.)
 
 Pure. Whether there is still all of the request to be sent is for the caller to know.
 """
 
 import enum
 
-from eventing.http.client import Upstream
+from eventing.http.client import Address, Upstream
 from serving.activator.breaker import Slot
 
 _ONE_READ_BYTES = 4096  # Go's server reads so much at once, and others more
@@ -65,6 +66,11 @@ def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_bytes: int
     if upstream.is_stale and (is_safe or (upstream.was_reset and sent_bytes <= _ONE_READ_BYTES)):
         return Again.ANEW if slot.is_open else Again.ELSEWHERE
     return Again.LATER if reason == "closed" and is_safe and not tries else Again.NEVER
+
+
+def tells_unread(address: Address, sent_bytes: int) -> bool:
+    """Whether the end of a connection to *address* says if a request of *sent_bytes* was read; see above."""
+    return sent_bytes <= _ONE_READ_BYTES and isinstance(address, str)
 
 
 def is_repeatable(method: bytes) -> bool:

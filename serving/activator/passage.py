@@ -19,7 +19,7 @@ from eventing.http.client import Address, Upstream
 from eventing.http.exchange import Exchange
 from eventing.http.wire import Header
 from serving.activator import verbatim
-from serving.activator.again import Again, decide, is_repeatable
+from serving.activator.again import Again, decide, is_repeatable, tells_unread
 from serving.activator.answering import KEPT_BYTES, PLAIN, Answering
 from serving.activator.breaker import Slot
 from serving.activator.pool import Pool
@@ -132,7 +132,8 @@ class Passage(Answering):
         worker = self._slot.worker
         address = worker.socket_name or worker.address
         upstream = None if fresh or self._streams else self._activator.client.idle(address)
-        if upstream is not None and not is_repeatable(self._exchange.method) and upstream.has_news:
+        if (upstream is not None and not tells_unread(address, len(self._request))
+                and not is_repeatable(self._exchange.method) and upstream.has_news):
             upstream.abort()  # its end is on the way: what is sent on it might have to be given up
             upstream = None
         if upstream is None:

@@ -353,3 +353,33 @@ async def test_an_end_that_nobody_has_noticed_yet(client):
             accepted.recv(65536)
         assert (before, upstream.has_news) == (False, True)
         upstream.abort()
+
+
+@pytest.mark.parametrize(("reads", "was_reset"), [(False, True), (True, False)])
+async def test_the_end_of_a_unix_socket_says_whether_the_request_was_read(client, reads, was_reset):
+    """What is sent to one that has ended is reset, noticed or not; one that has read it ends in order."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("")
+        server.listen()
+        upstream = await client.connect(server.getsockname().decode())
+        accepted, _ = await asyncio.to_thread(server.accept)
+        with accepted:
+            if not reads:
+                accepted.close()
+            ended = _Ended(asyncio.get_running_loop().create_future())
+            upstream.send(b"POST / HTTP/1.1\r\nhost: x\r\n\r\n", ended)
+            if reads:
+                await asyncio.to_thread(accepted.recv, 65536)
+        await ended.future
+        assert upstream.was_reset is was_reset
+
+
+class _Ended:
+    """Receives no answer."""
+
+    def __init__(self, future):
+        self.future = future
+
+    def failed(self, error):
+        """As it should."""
+        self.future.set_result(error.reason)
