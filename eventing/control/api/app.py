@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from eventing.control import failure
-from eventing.control.api import discovery, objects, openapi
+from eventing.control.api import discovery, objects, openapi, reviews
 from eventing.control.api.path import target
 from eventing.control.failure import Failure
 from eventing.control.plane import Plane
@@ -39,6 +39,7 @@ def build(plane: Plane) -> FastAPI:
     """The Kubernetes API over *plane*, which somebody else runs."""
     app = FastAPI(title="Clarion", openapi_url=None, docs_url=None, redoc_url=None)
     app.add_api_route("/version", _version, methods=["GET"])
+    app.add_api_route("/openapi/v2", _openapi_v2, methods=["GET"])
     app.add_api_route("/openapi/v3", _openapi_index, methods=["GET"])
     app.add_api_route("/openapi/v3/{path:path}", _openapi_document, methods=["GET"])
 
@@ -65,6 +66,8 @@ async def _serve(plane: Plane, request: Request, group: str, rest: list[str]) ->
         return _discovery(request, is_core=False)
     if not rest:
         return _discovery(request, is_core=True) if is_core else objects.answer(discovery.group(group))
+    if reviews.is_one(request.method, group, rest):
+        return objects.answer(await reviews.answer(request, group, rest[1]), 201)
     version, *rest = rest
     if not rest:
         return objects.answer(discovery.resources(group, version))
@@ -93,6 +96,10 @@ def _discovery(request: Request, *, is_core: bool) -> Response:
 
 async def _version() -> Response:
     return objects.answer(discovery.VERSION)
+
+
+async def _openapi_v2() -> Response:
+    return Response(openapi.NOTHING_V2, media_type=openapi.TYPE_V2)
 
 
 async def _openapi_index() -> Response:

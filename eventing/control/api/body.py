@@ -51,8 +51,12 @@ def _yaml(raw: bytes) -> Any:
 
 
 async def resource(request: Request) -> Any:
-    """The object in a POST or PUT, which kubectl sends as protobuf now and then."""
-    raw, type_ = await read(request), media_type(request)
+    """The object in a POST or PUT."""
+    return _object(await read(request), media_type(request))
+
+
+def _object(raw: bytes, type_: str) -> Any:
+    """An object, which kubectl and client-go send as protobuf now and then."""
     if type_ != protobuf.TYPE:
         return decode(raw, type_)
     try:
@@ -67,7 +71,7 @@ async def resource(request: Request) -> Any:
 async def delete_options(request: Request) -> dict[str, Any]:
     """DeleteOptions of a DELETE, from its body or its query; empty when there are none."""
     raw = await read(request)
-    found = decode(raw, media_type(request)) if raw.strip() else {}
+    found = _object(raw, media_type(request)) if raw.strip() else {}
     if not isinstance(found, dict):
         raise failure.bad_request("DeleteOptions must be an object")
     if "propagationPolicy" in request.query_params:

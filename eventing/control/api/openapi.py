@@ -14,6 +14,11 @@ from eventing.control import failure
 from eventing.control.kind import Kind, every
 from eventing.control.schema import ANY, openapi
 
+# Version 2, in protobuf, is what kubectl asks for before it applies a List, which is no kind of version 3. A
+# document that says nothing has it go on, and judge the items by version 3.
+TYPE_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+NOTHING_V2 = b""
+
 
 def index() -> dict[str, Any]:
     """The answer of /openapi/v3: where each group-version's document is."""

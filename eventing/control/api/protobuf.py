@@ -1,5 +1,6 @@
 """
-Kubernetes' protobuf, as far as `kubectl create namespace|configmap|secret` sends it instead of JSON.
+Kubernetes' protobuf, as far as clients send it instead of JSON: `kubectl create namespace|configmap|secret`,
+and DeleteOptions (`kn secret delete`, client-go).
 
     body       "k8s", a zero byte, Unknown{1: TypeMeta{1: apiVersion, 2: kind}, 2: the object}
     object     fields by number; those below are read, and an object with any other is refused, not halved
@@ -22,21 +23,27 @@ _MORE = 0x80  # of a byte of a number: another one follows
 Message = Mapping[int, tuple[str, Any]]  # number -> name, and how it is read
 
 _TEXTS, _BLOBS, _FLAG, _LIST = "map of text", "map of bytes", "bool", "list of text"
-# What the server owns (uid, generation, ..) is not believed anyway; a new object has it empty.
-_OWNED = "owned"
+# What the server owns (uid, generation, ..) is not believed anyway; a new object has it empty. Of a deletion
+# it is what JSON's is not asked for either.
+_IGNORED = "ignored"
 _META: Message = {
-    1: ("name", str), 2: ("generateName", str), 3: ("namespace", str), 4: ("selfLink", _OWNED),
-    5: ("uid", _OWNED), 6: ("resourceVersion", str), 7: ("generation", _OWNED),
-    8: ("creationTimestamp", _OWNED), 11: ("labels", _TEXTS), 12: ("annotations", _TEXTS),
-    14: ("finalizers", _LIST), 17: ("managedFields", _OWNED)}
+    1: ("name", str), 2: ("generateName", str), 3: ("namespace", str), 4: ("selfLink", _IGNORED),
+    5: ("uid", _IGNORED), 6: ("resourceVersion", str), 7: ("generation", _IGNORED),
+    8: ("creationTimestamp", _IGNORED), 11: ("labels", _TEXTS), 12: ("annotations", _TEXTS),
+    14: ("finalizers", _LIST), 17: ("managedFields", _IGNORED)}
 _KINDS: Mapping[tuple[str, str], Message] = {
     ("v1", "Namespace"): {1: ("metadata", _META), 2: ("spec", {1: ("finalizers", _LIST)}),
-                          3: ("status", _OWNED)},
+                          3: ("status", _IGNORED)},
     ("v1", "ConfigMap"): {1: ("metadata", _META), 2: ("data", _TEXTS), 3: ("binaryData", _BLOBS),
                           4: ("immutable", _FLAG)},
     ("v1", "Secret"): {1: ("metadata", _META), 2: ("data", _BLOBS), 3: ("type", str),
                        4: ("stringData", _TEXTS), 5: ("immutable", _FLAG)},
 }
+# Of meta.k8s.io, and sent under the apiVersion of whatever is to be deleted.
+_DELETE_OPTIONS: Message = {
+    1: ("gracePeriodSeconds", _IGNORED), 2: ("preconditions", {1: ("uid", str), 2: ("resourceVersion", str)}),
+    3: ("orphanDependents", _IGNORED), 4: ("propagationPolicy", str), 5: ("dryRun", _LIST),
+    6: ("ignoreStoreReadErrorWithClusterBreakingPotential", _IGNORED)}
 
 
 class Unread(ValueError):
@@ -56,7 +63,7 @@ def decode(raw: bytes) -> dict[str, Any]:
     unknown = dict(_fields(raw[len(_MAGIC):]))
     named = {number: _text(value) for number, value in _fields(_bytes(unknown.get(1, b"")))}
     api_version, kind = named.get(1, ""), named.get(2, "")
-    message = _KINDS.get((api_version, kind))
+    message = _DELETE_OPTIONS if kind == "DeleteOptions" else _KINDS.get((api_version, kind))
     if message is None:
         raise Unread(kind or "an object of no kind")
     return {"apiVersion": api_version, "kind": kind, **_object(_bytes(unknown.get(2, b"")), message, kind)}

@@ -1,5 +1,10 @@
 """What kubectl asks first: versions, groups, resources, schemas."""
 
+import asyncio
+import http.client
+
+import pytest
+
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
@@ -47,6 +52,25 @@ async def test_version_and_openapi(api):
     assert [parameter["name"] for parameter in patch["parameters"]] == ["fieldValidation"]
     assert "dev.knative.toys.v1.Toy" in document["components"]["schemas"]
     assert (await api("GET", "/openapi/v3/apis/none.dev/v1"))[0] == 404
+
+
+async def test_what_a_list_is_judged_by(api):
+    """`kubectl apply` of a List asks for OpenAPI v2: it gets one without definitions, in protobuf."""
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=10)
+    wanted = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    await asyncio.to_thread(connection.request, "GET", "/openapi/v2", headers={"accept": wanted})
+    answer = await asyncio.to_thread(connection.getresponse)
+    assert (answer.status, answer.headers["content-type"], answer.read()) == (200, wanted, b"")
+    connection.close()
+
+
+@pytest.mark.parametrize(("path", "told"), [
+    ("/api/v1/namespaces/default/pods?labelSelector=app%3Dx", "clarion logs NAME"),
+    ("/apis/apps/v1/namespaces/default/replicasets", "no history is kept")])
+async def test_what_kubectl_logs_and_undo_look_for(api, path, told):
+    """Pods and replicasets are not there: the answer says so, and what to do."""
+    status, refused, _ = await api("GET", path)
+    assert (status, refused["reason"], told in refused["message"]) == (404, "NotFound", True)
 
 
 async def test_a_path_that_is_none(api):

@@ -53,6 +53,25 @@ def test_read(sent, read):
     assert protobuf.decode(sent) == {"apiVersion": "v1", **read}
 
 
+async def test_delete_options(api):
+    """What client-go sends with a DELETE (`kn secret delete`): preconditions, dry runs, propagation."""
+    secrets = "/api/v1/namespaces/default/secrets"
+    _, made, _ = await api("POST", secrets, {"metadata": {"name": "a"}})
+    sent = {"content_type": protobuf.TYPE}
+
+    def options(**fields):
+        return body("DeleteOptions", f1=0, f3=0, **fields)
+
+    stale = await api("DELETE", f"{secrets}/a", options(f2=message(f1="another", f2="")), **sent)
+    assert (stale[0], "Precondition failed: UID" in stale[1]["message"]) == (409, True)
+    assert (await api("DELETE", f"{secrets}/a", options(f5="All"), **sent))[0] == 200
+    wrong = await api("DELETE", f"{secrets}/a", options(f4="Sideways"), **sent)
+    assert (wrong[0], "Sideways" in wrong[1]["message"]) == (400, True)
+    right = options(f2=message(f1=made["metadata"]["uid"]), f4="Background")
+    assert (await api("DELETE", f"{secrets}/a", right, **sent))[0] == 200
+    assert (await api("GET", f"{secrets}/a"))[0] == 404
+
+
 @pytest.mark.parametrize("raw", [b"{}", b"k8s\0\x0a\xff\x01", b"k8s\0\x0a", b"k8s\0\x08\x01",
                                  b"k8s\0" + b"\xff" * 12, body("Secret", f1=META)[:-9],
                                  body("Secret", f1=1)])
