@@ -90,6 +90,11 @@ class Pool:
         return sum(slot.is_ready and slot.is_open for slot in self.slots)
 
     @property
+    def unready(self) -> str:
+        """Why a worker is not ready, in the words of its probe; "" where no probe complains."""
+        return next((slot.worker.unready for slot in self.staying if slot.worker.unready), "")
+
+    @property
     def staying(self) -> list[Slot]:
         """Workers that are not about to go."""
         return [slot for slot in self.slots if not slot.is_retired]
@@ -123,7 +128,7 @@ class Pool:
         excess = len(staying) + self.starting - self.autoscaler.desired
         if excess <= 0:
             return []
-        staying.sort(key=lambda slot: (slot.is_ready, slot.inside))
+        staying.sort(key=lambda slot: (slot.is_ready and slot.is_open, slot.inside))
         return staying[:excess]
 
     @property
@@ -164,5 +169,5 @@ class Pool:
             "reason": self.reason, "message": self.message,
             "desired": self.autoscaler.desired, "actual": self.ready, "active": status,
             "active_reason": active_reason, "active_message": active_message,
-            "initialized": self.autoscaler.initialized,
+            "initialized": self.autoscaler.initialized, "unready": self.unready,
         }

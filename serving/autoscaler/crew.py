@@ -4,7 +4,9 @@ The workers of all revisions: each is started, attended to its end, and retired,
     start(pool) --> backend.start --> a slot of the pool --> ready --> exited
                           |                                    |         |
                           '-- StartFailed                      |         '-- by our will, or not
-                                                               '-- its liveness fails: it is retired
+                                                               |-- its liveness fails: it is retired
+                                                               '-- its readiness fails: it is given nothing
+                                                                   until it passes again
 
 A worker is retired in three steps: it is given nothing more; what it has ends; it is told to stop. So scaling
 down ends no request. Whenever one gets ready, fails or ends, who decides is told (`look`); how many there
@@ -127,17 +129,26 @@ class Crew:
             self.retire(pool, slot)
         elif worker.takes_early:
             pool.breaker.add(slot)
+        worker.on_readiness = partial(self._go_by_readiness, pool, slot)
         await asyncio.wait([worker.ready])
-        if worker.state == "ready" and not slot.is_retired:
-            slot.ready_since = time.monotonic()
-            pool.breaker.opened(slot)
-            self._look_again(pool, slot.ready_since)
+        self._go_by_readiness(pool, slot)
         if worker.state == "failed":
             await self._backend.stop(worker, 0.0)
         await self._watch(pool, slot)
         pool.breaker.close(slot)
         pool.slots.remove(slot)
         self._ended(pool, slot)
+
+    def _go_by_readiness(self, pool: Pool, slot: Slot) -> None:
+        """Give *slot* requests while its worker is ready; what it has when that ends, it may finish."""
+        now = time.monotonic()
+        if slot.worker.state == "ready" and not slot.is_retired:
+            if slot.worker.unready:
+                pool.breaker.close(slot)
+            elif not (slot.is_ready and slot.is_open):
+                slot.ready_since = slot.ready_since or now
+                pool.breaker.opened(slot)
+        self._look_again(pool, now)
 
     async def _watch(self, pool: Pool, slot: Slot) -> None:
         """Return when the worker is gone. One whose liveness fails is replaced, and finishes what it has."""

@@ -7,6 +7,8 @@ one, and says truthfully what became of each.
 
     start(name, record) -> Worker      at once, unless its environment has to be built first; not ready yet
     worker.ready                       done: it accepts requests; StartFailed: it never will
+    worker.unready                     why its readiness probe fails, "" while it passes: it is to get no new
+                                       requests meanwhile; on_readiness is called when that changes
     worker.exited                      done, with its exit status, when it is gone for whatever reason
     worker.on_failing                  called once, when its liveness probe has failed: it runs, and is to be
                                        replaced and stopped, which is for who asked for it to do
@@ -33,7 +35,7 @@ def silent(_reason: str, _message: str) -> None:
 
 
 def _nothing() -> None:
-    """What happens by default when a liveness probe has failed."""
+    """What happens by default when a probe has failed."""
 
 
 class StartFailed(ClarionError):
@@ -43,8 +45,8 @@ class StartFailed(ClarionError):
     Reasons: `ExitCodeN` (it ended by itself; the message holds the traceback's last lines), `SignalN`
     (killed before it was ready), `NoEntry` (no function in the bundle), `BundleMissing`, `BundleInvalid`,
     `EnvironmentFailed`, `PreloadFailed`, `UserRefused`, `TooManyPreloads`, `ProgressDeadlineExceeded`,
-    `TooManyProcesses`, `LivenessFailed`, `Stopped` (by our own `stop`), and what is not the author's fault:
-    `StoreAway`, `DiskFailed`, `ForkFailed`, `ZygoteGone`.
+    `TooManyProcesses`, `StartupFailed`, `LivenessFailed`, `Stopped` (by our own `stop`), and what is not
+    the author's fault: `StoreAway`, `DiskFailed`, `ForkFailed`, `ZygoteGone`.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -94,6 +96,8 @@ class Worker:
         return f"<Worker {self.revision} {self.id} at {host}:{port} [{self.state}]>"
 
     @property
+    unready: str = ""  # a line; also of a start that takes long
+    on_readiness: Callable[[], None] = _nothing
     def state(self) -> str:
         """One of `starting`, `ready`, `failed`, `exited`."""
         if self.exited.done():

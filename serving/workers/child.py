@@ -14,18 +14,18 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Coroutine
 from typing import Any
 
 import orjson
 
-from eventing.http.client import Client
 from eventing.process import describe_status
-from serving.workers import pids, probing
+from serving.workers import pids
 from serving.workers.backend import StartFailed, Worker
+from serving.workers.inside import Inside
 from serving.workers.logs import Output
-from serving.workers.probing import Probe
+from serving.workers.probing import Asker
 from serving.workers.spawn import Zygote
+from serving.workers.vigil import Probes, Vigil
 
 # A log that grows faster than this is no log; it bounds what one worker costs the whole role, too.
 OUTPUT_BYTES_PER_S = 1024 * 1024
@@ -37,9 +37,8 @@ _REPORT_BYTES = 64 * 1024
 class Child:
     """A worker of *zygote*, from the order to fork it until it is gone."""
 
-    def __init__(self, worker: Worker, output: Output, *, zygote: Zygote, readiness: Probe | None,
-                 liveness: Probe | None, client: Client, tasks: asyncio.TaskGroup,
-                 start_limit_s: float, listens: bool) -> None:
+    def __init__(self, worker: Worker, output: Output, *, zygote: Zygote, probes: Probes,
+                 tasks: asyncio.TaskGroup, start_limit_s: float, listens: bool) -> None:
         """
         Make the pipes; `descriptors` are the worker's ends. Raises OSError when there are no more.
 
@@ -50,9 +49,8 @@ class Child:
         self.pid = 0
         self.is_stopping = False
         self._output = output
-        self._readiness = readiness
-        self._liveness = liveness
-        self._client = client
+        self.inside = Inside(zygote)
+        self._probes = probes
         self._start_limit_s = start_limit_s
         self._listens = listens
         self._tasks = tasks
@@ -148,38 +146,37 @@ class Child:
             self._report_read = -1
 
     def _accepts(self) -> None:
+        """Its program runs; whether it is ready is for it to know, or for whoever asks it."""
         if self.worker.takes_early or not self._listens:
             self._ready()
-        else:
-            self._probe(self._await_readiness())
+        if self._listens and (self._probes.lasts or not self.worker.ready.done()):
+            asker = Asker(self.worker.address, self.inside, lambda: self.pid)
+            vigil = Vigil(self.worker, self._probes, asker, self.note)
+            self._probing = self._tasks.create_task(vigil.keep(
+                on_ready=self._ready, on_failed=self._never_started, on_dead=self._dead))
 
     def _ready(self) -> None:
         self._deadline.cancel()
         if not self.worker.ready.done():
             self.worker.times.listening = self.worker.times.listening or time.monotonic()
             self.worker.ready.set_result(None)
-        if self._liveness is not None:
-            self._probe(self._await_death(self._liveness))
 
-    def _probe(self, asking: Coroutine[Any, Any, None]) -> None:
-        self._probing = self._tasks.create_task(asking)
+    def _never_started(self, why: str) -> None:
+        self._kill("StartupFailed", f"{why}; it is killed, and another worker takes its place")
 
-    async def _await_readiness(self) -> None:
-        await probing.until_ready(self._client, self.worker.address, self._readiness or {})
-        self._ready()
-
-    async def _await_death(self, probe: Probe) -> None:
-        await probing.until_dead(self._client, self.worker.address, probe)
+    def _dead(self, why: str) -> None:
         if self.is_stopping:  # it accepts nothing any more, as it was told
             return
-        message = "its liveness probe failed: it gets no more requests, and another worker takes its place"
+        if not self.worker.ready.done():
+            self._kill("LivenessFailed", f"{why}; it was not ready yet, and is killed")
+            return
+        message = f"{why}; it gets no more requests, and another worker takes its place"
         self.worker.cause = StartFailed("LivenessFailed", message)
         self.note(message)
         self.worker.on_failing()
 
     def _too_late(self) -> None:
-        asks = probing.needs_asking(self._readiness)
-        hint = "its readiness probe did not pass" if asks else "does it listen on $PORT?"
+        hint = self.worker.unready or "does it listen on $PORT?"
         self._kill("ProgressDeadlineExceeded", f"it was not ready after {self._start_limit_s:g} s; {hint}")
 
     def check(self) -> None:

@@ -30,15 +30,15 @@ import structlog
 
 from eventing.config import Config
 from eventing.errors import NotFound, Rejected
-from eventing.http.client import Client
 from serving.functions import bundle
 from serving.objects.settings import PROGRESS_DEADLINE_S
-from serving.workers import listeners, logs, order, ports, probing, users
+from serving.workers import listeners, logs, order, ports, users
 from serving.workers.backend import Progress, StartFailed, Worker, silent
 from serving.workers.child import Child
 from serving.workers.environment import REASON, Environment, Environments
 from serving.workers.process import in_memory
 from serving.workers.spawn import Zygote, ZygoteGone
+from serving.workers.vigil import Probes
 from serving.workers.zygotes import Zygotes
 
 _PROGRESS_CHARACTERS = 200  # of a line of pip's; some name all versions there ever were
@@ -65,7 +65,6 @@ class LocalBackend:
         self._unpacking: dict[str, asyncio.Lock] = {}
         self._ahead = asyncio.Semaphore(_AHEAD)
         self._tasks: asyncio.TaskGroup | None = None
-        self._client: Client | None = None
         self._closing = asyncio.Event()
         self._running = asyncio.Event()
         self._ended = asyncio.Event()
@@ -76,7 +75,6 @@ class LocalBackend:
 
     async def run(self) -> None:
         """Own zygotes and workers until cancelled or closed."""
-        self._client = Client()
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 self._zygotes.open(self._tasks)
@@ -88,7 +86,6 @@ class LocalBackend:
                 self._zygotes.close()
         finally:
             self._closing.set()
-            await self._client.close()
             self._ended.set()
 
     async def _rest(self) -> None:
@@ -158,7 +155,7 @@ class LocalBackend:
                 ours.enter_context(each)
             child = self._child(name, record, zygote, *(each.getsockname() for each in sockets))
             said = {**self._with_sink(record), "user": user, "group": group}
-            spec = order.spec(name, said, child.worker, folder, own)
+            spec = child.inside.spec = order.spec(name, said, child.worker, folder, own)
             try:
                 descriptors = [in_memory(orjson.dumps(spec)), *child.descriptors]
             except OSError as error:
@@ -207,18 +204,17 @@ class LocalBackend:
     def _child(self, name: str, record: Mapping[str, Any], zygote: Zygote, address: tuple[str, int],
                socket_name: bytes = b"") -> Child:
         assert self._tasks is not None
-        assert self._client is not None
         namespace, _, revision = name.partition("/")
         loop = asyncio.get_running_loop()
-        readiness = record.get("readiness")
+        probes = Probes(startup=record.get("startup"), readiness=record.get("readiness"),
+                        liveness=record.get("liveness"))
         id_ = record.get("worker") or f"{revision}-{secrets.token_hex(_NAME_BYTES)}"
         worker = Worker(id=id_, revision=name, uid=record["uid"], address=address,
                         socket_name=socket_name.decode(),
                         ready=loop.create_future(), exited=loop.create_future(),
-                        takes_early=not record.get("command") and not probing.needs_asking(readiness))
+                        takes_early=not record.get("command") and probes.are_content_with_a_socket)
         output = logs.Output(logs.path(self._data_dir, namespace, revision), worker.id)
-        return Child(worker, output, zygote=zygote, readiness=readiness, liveness=record.get("liveness"),
-                     client=self._client, tasks=self._tasks,
+        return Child(worker, output, zygote=zygote, probes=probes, tasks=self._tasks,
                      start_limit_s=record.get("progress_deadline_s") or PROGRESS_DEADLINE_S,
                      listens=record.get("listens", True))
 
@@ -279,9 +275,12 @@ class LocalBackend:
             child.refused("ZygoteGone", "the zygote of this worker was killed; it is started again")
 
     def _report(self, report: dict[str, Any]) -> None:
-        name = report.get("forked") or report.get("refused") or report.get("exited")
-        child = self._children.get(str(name))
+        name = str(report.get("forked") or report.get("refused") or report.get("exited"))
+        child = self._children.get(name.partition("/")[0])
         if child is None:
+            return
+        if name != child.worker.id:
+            child.inside.reported(name, report)
             return
         if "forked" in report:
             child.pid = report["pid"]

@@ -1,83 +1,80 @@
 """
-Asking a worker how it is: readiness until it passes, liveness until it fails.
+Asking a worker once how it is, as kubelet and Knative's queue-proxy do.
 
-    probe        passes when
-    -----        -----------
-    httpGet      the answer's status is 200..399
-    any other    a TCP connection is accepted (Knative's substitute for exec; gRPC would need HTTP/2)
+    probe        passes when                                                  asked in
+    -----        -----------                                                  --------
+    httpGet      the answer's status is 200..399                              httpprobe.py
+    grpc         grpc.health.v1.Health/Check answers SERVING                  grpcprobe.py
+    exec         the command ends with status 0, in the worker's place        inside.py
+    tcpSocket    a TCP connection is accepted                                 here
 
-A probe's port is ignored: a worker has one, and it is the one of its address. What a probe may hold and
-what its defaults are is `probes.py`'s business; this module only does what it says.
+`port` stands in a probe only where it is not the one that the worker serves (objects/probes.py). All workers
+share the ports of this machine: behind another one may be somebody else, so the listener has to be the
+worker's (listening.py).
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
-from eventing.errors import NoAnswer
-from eventing.http.client import Client
+from serving.workers import grpcprobe, httpprobe, listening
 from serving.workers.backend import Address
+from serving.workers.inside import Inside
+from serving.workers.thresholds import Probe, Timing
 
-Probe = Mapping[str, Any]
-
-# Knative's queue-proxy asks every 50 ms where periodSeconds is 0, until it passes.
-_EAGER_S = 0.05
-# Kubernetes' defaults.
-_LIVENESS_PERIOD_S = 10.0
-_LIVENESS_FAILURES = 3
-_TIMEOUT_S = 1.0
-_ANSWER_BYTES = 64 * 1024
+_HANDLERS = ("httpGet", "grpc", "tcpSocket")
 
 
-def needs_asking(probe: Probe | None) -> bool:
-    """Does *probe* ask for more than that the port is open?"""
-    return bool(probe) and "httpGet" in (probe or {})
+def trusts_socket(probe: Probe | None) -> bool:
+    """Is *probe* content with a port that is open? A function's always is: we made the socket ourselves."""
+    asked = probe or {}
+    return "httpGet" not in asked and "grpc" not in asked and "exec" not in asked
 
 
-async def until_ready(client: Client, address: Address, probe: Probe) -> None:
-    """Return once *probe* has passed `successThreshold` times in a row."""
-    await asyncio.sleep(probe.get("initialDelaySeconds") or 0)
-    missing = wanted = probe.get("successThreshold") or 1
-    while True:
-        missing = missing - 1 if await passes(client, address, probe) else wanted
-        if missing <= 0:
-            return
-        await asyncio.sleep(probe.get("periodSeconds") or _EAGER_S)
+def goes_on(probe: Probe | None) -> bool:
+    """
+    Is a readiness *probe* asked after it has passed once?
+
+    Not the one that everybody has by default: a port that is closed is noticed by connecting to it.
+    """
+    return bool(probe) and not (trusts_socket(probe) and not (probe or {}).get("periodSeconds"))
 
 
-async def until_dead(client: Client, address: Address, probe: Probe) -> None:
-    """Return once *probe* has failed `failureThreshold` times in a row."""
-    await asyncio.sleep(probe.get("initialDelaySeconds") or 0)
-    left = allowed = probe.get("failureThreshold") or _LIVENESS_FAILURES
-    while left > 0:
-        await asyncio.sleep(probe.get("periodSeconds") or _LIVENESS_PERIOD_S)
-        left = allowed if await passes(client, address, probe) else left - 1
+class Asker:
+    """Asks one worker."""
+
+    def __init__(self, address: Address, inside: Inside, pid: Callable[[], int]) -> None:
+        """It serves at *address*; commands are run *inside*; *pid* says which process it is."""
+        self._address = address
+        self._inside = inside
+        self._pid = pid
+
+    async def ask(self, probe: Probe) -> str:
+        """Ask once: why *probe* did not pass, in a line, or "" where it did."""
+        timeout_s = Timing.of(probe).timeout_s
+        if "exec" in probe:
+            return await self._inside.run(probe["exec"].get("command") or (), timeout_s)
+        name = next((name for name in _HANDLERS if name in probe), "tcpSocket")
+        handler: dict[str, Any] = probe.get(name) or {}
+        host, port = handler.get("host") or self._address[0], handler.get("port") or self._address[1]
+        try:
+            async with asyncio.timeout(timeout_s):
+                if handler.get("port") and not handler.get("host"):
+                    await asyncio.to_thread(listening.demand, self._pid(), port)
+                if name == "httpGet":
+                    return await httpprobe.ask((host, port), handler)
+                if name == "grpc":
+                    return await grpcprobe.ask((host, port), handler.get("service") or "")
+                return await _connect((host, port))
+        except TimeoutError:
+            return f"no answer from {host}:{port} within {timeout_s:g} s"
+        except OSError as error:
+            return f"{host}:{port}: {error.strerror or error}"
 
 
-async def passes(client: Client, address: Address, probe: Probe) -> bool:
-    """Ask once."""
-    timeout_s = probe.get("timeoutSeconds") or _TIMEOUT_S
-    asked = probe.get("httpGet")
-    if asked is None:
-        return await _accepts(address, timeout_s)
-    extra = asked.get("httpHeaders") or ()
-    headers = [(b"user-agent", b"kube-probe/1.0"),
-               *((field["name"].lower().encode(), field["value"].encode()) for field in extra)]
-    host, port = address
-    try:
-        answer = await client.request("GET", f"http://{host}:{port}{asked.get('path') or '/'}", headers,
-                                      timeout_s=timeout_s, max_answer_bytes=_ANSWER_BYTES)
-    except NoAnswer:
-        return False
-    return 200 <= answer.status < 400  # noqa: PLR2004  Kubernetes' definition of a success
-
-
-async def _accepts(address: Address, timeout_s: float) -> bool:
-    try:
-        async with asyncio.timeout(timeout_s):
-            _, writer = await asyncio.open_connection(*address)
-    except OSError:  # TimeoutError is one
-        return False
+async def _connect(address: Address) -> str:
+    _, writer = await asyncio.open_connection(*address)
     writer.close()
     # A connection from a port to itself succeeds, with nobody there.
-    return bool(writer.get_extra_info("sockname") != writer.get_extra_info("peername"))
+    itself = writer.get_extra_info("sockname") == writer.get_extra_info("peername")
+    return f"nobody listens at {address[0]}:{address[1]}" if itself else ""

@@ -61,9 +61,9 @@ class Zygote:
         """True once no order reaches it."""
         return self._gone.is_set()
 
-    def fork(self, worker: str, descriptors: Sequence[int]) -> None:
+    def fork(self, worker: str, descriptors: Sequence[int], *, takes_spare: bool = True) -> None:
         """
-        Have a worker: the spare, if there is one, else a new process.
+        Have a worker: the spare, if there is one (and *takes_spare*), else a new process.
 
         *descriptors*: spec, output, report[, listener[, another]]. They are closed here in any case.
 
@@ -71,7 +71,7 @@ class Zygote:
             ZygoteGone: ask another.
         """
         spare = self._spare
-        if spare is None or not spare.is_ready:
+        if not takes_spare or spare is None or not spare.is_ready:
             self._order({"fork": worker}, descriptors)
             return
         self._spare = None

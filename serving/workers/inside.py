@@ -1,0 +1,117 @@
+"""
+A command that is run where a worker is: same folder, user, variables, limits; an exec probe, that is.
+
+It is forked by the worker's zygote, as the worker was, and becomes it in the same way but for its last step.
+The zygote reaps it, and kills what is left of its process group. At the end of its time the whole group is
+killed, and `run` returns once it is gone: two of them never run beside one another.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import orjson
+
+from serving.workers.process import Spec, in_memory
+from serving.workers.spawn import Zygote, ZygoteGone
+
+_KEPT_BYTES = 10 * 1024  # kubelet reads as much
+_READ_BYTES, _MOST_BYTES = 64 * 1024, 1024 * 1024
+_MESSAGE_CHARACTERS = 200
+
+
+class Inside:
+    """Where one worker is."""
+
+    def __init__(self, zygote: Zygote) -> None:
+        """Forked by *zygote*; what it is, `spec`, has to be told before `run`."""
+        self.spec: Spec | None = None
+        self._zygote = zygote
+        self._ended: dict[str, asyncio.Future[int]] = {}
+        self._count = 0
+
+    def reported(self, name: str, report: dict[str, Any]) -> None:
+        """What the zygote says of the process called *name*."""
+        ended = self._ended.get(name)
+        if ended is not None and "forked" not in report and not ended.done():
+            ended.set_result(report.get("status", -signal.SIGKILL))
+
+    async def run(self, command: Sequence[str], limit_s: float) -> str:
+        """Run *command* for *limit_s* at most: "" if it ends with status 0, else what to say about it."""
+        assert self.spec is not None
+        self._count += 1
+        name = f"{self.spec.worker}/{self._count}"
+        ended = self._ended[name] = asyncio.get_running_loop().create_future()
+        try:
+            with _Output() as output:
+                try:
+                    self._fork(name, command, output)
+                except (OSError, ZygoteGone) as error:
+                    return f"{command[0]} could not be run: {error}"
+                status = await self._wait(name, ended, limit_s)
+                said = output.last_line()
+        finally:
+            del self._ended[name]
+        if status is None:
+            return f'command "{" ".join(command)}" timed out after {limit_s:g} s'
+        return "" if status == 0 else said or f'command "{" ".join(command)}" ended with status {status}'
+
+    def _fork(self, name: str, command: Sequence[str], output: "_Output") -> None:
+        assert self.spec is not None
+        spec = replace(self.spec, worker=name, command=list(command))
+        descriptors = [in_memory(orjson.dumps(spec)), os.dup(output.descriptor)]
+        descriptors.append(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))  # it has nothing to report
+        self._zygote.fork(name, descriptors, takes_spare=False)
+
+    async def _wait(self, name: str, ended: "asyncio.Future[int]", limit_s: float) -> int | None:
+        """Its exit status; None if it had to be killed. Cancelled, it is killed and not waited for."""
+        try:
+            done, _ = await asyncio.wait([ended], timeout=limit_s)
+            if done:
+                return ended.result()
+        finally:
+            if not ended.done():
+                self._zygote.signal(name, signal.SIGKILL, group=True)
+        await asyncio.wait([ended])  # a killed one ends; with its zygote, whoever waits here is cancelled
+        return None
+
+
+class _Output:
+    """What a command prints: the beginning is kept. One that prints without end has to wait."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._read, self.descriptor = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._read, False)
+        self._kept = b""
+        self._read_bytes = 0
+
+    def __enter__(self) -> Self:
+        self._loop.add_reader(self._read, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.remove_reader(self._read)
+        os.close(self._read)
+        os.close(self.descriptor)
+
+    def last_line(self) -> str:
+        """Of what was kept."""
+        while self._take():
+            pass
+        lines = [line.strip() for line in self._kept.decode(errors="replace").splitlines() if line.strip()]
+        return lines[-1][:_MESSAGE_CHARACTERS] if lines else ""
+
+    def _take(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            chunk = os.read(self._read, _READ_BYTES)
+            self._kept += chunk[:_KEPT_BYTES - len(self._kept)]
+            self._read_bytes += len(chunk)
+            if self._read_bytes < _MOST_BYTES:
+                return True
+            self._loop.remove_reader(self._read)
+        return False
