@@ -87,6 +87,8 @@ class Worker:
     # Why it ends, where that is not the will of who asked for it: its liveness, its processes.
     cause: StartFailed | None = None
     on_failing: Callable[[], None] = _nothing
+    unready: str = ""  # a line; also of a start that takes long
+    on_readiness: Callable[[], None] = _nothing
     times: Times = field(default_factory=Times)
     last_words: str = ""  # the last lines that it printed, once it has exited
 
@@ -96,8 +98,6 @@ class Worker:
         return f"<Worker {self.revision} {self.id} at {host}:{port} [{self.state}]>"
 
     @property
-    unready: str = ""  # a line; also of a start that takes long
-    on_readiness: Callable[[], None] = _nothing
     def state(self) -> str:
         """One of `starting`, `ready`, `failed`, `exited`."""
         if self.exited.done():
