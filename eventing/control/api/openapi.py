@@ -16,7 +16,7 @@ from eventing.control.schema import ANY, openapi
 
 # Version 2, in protobuf, is what kubectl asks for before it applies a List, which is no kind of version 3. A
 # document that says nothing has it go on, and judge the items by version 3.
-TYPE_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+TYPE_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 NOTHING_V2 = b""
 
 

@@ -60,7 +60,8 @@ async def test_what_a_list_is_judged_by(api):
     wanted = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
     await asyncio.to_thread(connection.request, "GET", "/openapi/v2", headers={"accept": wanted})
     answer = await asyncio.to_thread(connection.getresponse)
-    assert (answer.status, answer.headers["content-type"], answer.read()) == (200, wanted, b"")
+    assert (answer.status, answer.headers["content-type"]) == (200, wanted.replace("@", "."))
+    assert answer.read() == b""
     connection.close()
 
 
