@@ -17,7 +17,6 @@ from serving.objects import names, probes, quantity, security, volumes
 from serving.objects.probes import not_allowed
 from serving.objects.settings import Features
 
-DEFAULT_PORT = 8080
 # Knative's own: queue-proxy's ports, the autoscaler's and the profiler's. A YAML that uses them fails there.
 _RESERVED_PORTS = {8008, 8012, 8013, 8022, 9090, 9091}
 _RESERVED_ENV = {"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"}

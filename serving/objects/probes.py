@@ -2,8 +2,12 @@
 Probes of a container: their defaults and what is wrong with them, in Knative's words.
 
 A readiness probe with `periodSeconds: 0` (or none) is Knative's own: asked again and again until it passes
-once. Pure; who runs the probes is `local.py`'s business. Source: Knative Serving's
+once, and every ten seconds from then on. Pure; who asks is `workers/vigil.py`. Source: Knative Serving's
 `pkg/apis/serving/k8s_validation.go` and `v1/revision_defaults.go`.
+
+Of another port than the serving one a worker can be asked where it is a program of its own and max-scale is
+1: workers share the ports of this machine, so two of a revision cannot both listen there, and a function has
+the socket that it is given. Otherwise it is asked at its serving port.
 """
 
 from collections.abc import Mapping
@@ -13,6 +17,7 @@ from eventing.control import field
 from eventing.control.field import FieldError
 
 HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
+DEFAULT_PORT = 8080
 _TIMES = {"initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold",
           "terminationGracePeriodSeconds"}
 _HANDLER_FIELDS = {
@@ -21,6 +26,7 @@ _HANDLER_FIELDS = {
     "exec": {"command"},
     "grpc": {"port", "service"},
 }
+_MAX_SCALE = ("autoscaling.knative.dev/max-scale", "autoscaling.knative.dev/maxScale")
 _INT32_MAX = 2**31 - 1
 _DISALLOWED = "{} is disallowed when periodSeconds is zero"
 
@@ -56,6 +62,38 @@ def default_grpc(container: dict[str, Any]) -> None:
         probe = container.get(name) or {}
         if isinstance(probe.get("grpc"), dict):
             probe["grpc"].setdefault("service", "")
+
+
+def asked(container: Mapping[str, Any], annotations: Mapping[str, str]) -> dict[str, Any]:
+    """The probes of the serving *container* as its workers are asked: with no port but another one."""
+    elsewhere = may_listen_elsewhere(container, annotations)
+    found: dict[str, Any] = {}
+    for name in ("startup", "readiness", "liveness"):
+        probe = container.get(f"{name}Probe")
+        found[name] = None if probe is None else {
+            member: _with_port(value, container, elsewhere=elsewhere) if member in HANDLERS else value
+            for member, value in probe.items() if value is not None}
+    return found
+
+
+def may_listen_elsewhere(container: Mapping[str, Any], annotations: Mapping[str, str]) -> bool:
+    """Whether workers of *container*, by its revision's *annotations*, can be asked at another port."""
+    return bool(container.get("command")) and any(annotations.get(key) == "1" for key in _MAX_SCALE)
+
+
+def another_port(handler: Mapping[str, Any], container: Mapping[str, Any]) -> int | None:
+    """The port of *handler* where it is not the one that *container* serves; names are that one's."""
+    ports: list[Mapping[str, Any]] = container.get("ports") or [{}]
+    port = handler.get("port")
+    serving = ports[0].get("containerPort") or DEFAULT_PORT
+    return port if isinstance(port, int) and port not in {0, serving} else None
+
+
+def _with_port(handler: Mapping[str, Any], container: Mapping[str, Any], *,
+               elsewhere: bool) -> dict[str, Any]:
+    rest = {name: value for name, value in handler.items() if name != "port"}
+    port = another_port(handler, container) if elsewhere else None
+    return rest if port is None else {**rest, "port": port}
 
 
 def validate(container: Mapping[str, Any], port_name: str | None) -> list[FieldError]:

@@ -12,7 +12,7 @@ A record of `revisions` (JSON; the data plane reads nothing else):
     container_concurrency (0: no limit), timeout_s, response_start_timeout_s, idle_timeout_s (null: none)
     memory_bytes, cpu (cores; both null: no limit), user, group (ids; null: the role's)
     non_root (never as root), port (null: none)
-    readiness, liveness (probes as Kubernetes has them, or null)
+    startup, readiness, liveness (probes as Kubernetes has them, or null; a port only where it is another one)
     working_dir (null: the bundle's folder), progress_deadline_s
     annotations (autoscaling.knative.dev/* as written), reachable (a Route points at it, or may soon)
 
@@ -20,6 +20,7 @@ A record of `scales`:
 
     uid, healthy (true, false or null: not known yet), reason, message
     desired, actual (workers), active ("True", "False", "Unknown"), active_reason, active_message, initialized
+    unready (why a worker is not ready, in the words of its probe; "": none says so)
 
 Source: Knative Serving's `pkg/apis/serving/v1/revision_lifecycle.go`, `pkg/reconciler/revision`.
 """
@@ -40,6 +41,7 @@ from serving.objects import (
     metadata,
     names,
     observability,
+    probes,
     settings,
     shape,
     template,
@@ -49,6 +51,7 @@ from serving.objects import (
 _CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
 _STATUSES = {"containerStatuses": "containers", "initContainerStatuses": "initContainers"}
 _DEPLOYING = (UNKNOWN, "Deploying", "")
+_UNREADY = "Unhealthy"  # Kubernetes' reason of the Event about a probe that fails
 _ERROR = re.compile(r"[\w.]*(Error|Exception)( \[\w+\])?(:|$)")  # begins what a program says of its end
 # Of a worker's start: what the revision lacks, and not what its code does.
 _LACKING = frozenset({"ProgressDeadlineExceeded", "EnvironmentFailed", "MemoryLimitTooSmall"})
@@ -77,7 +80,7 @@ def validate(revision: Resource, old: Resource | None, admission: Defaults) -> l
 async def reconcile(revision: Resource, context: Context) -> None:
     """Hand the Revision to the serving role, and tell how it is there."""
     status, now = resource.status(revision), context.now
-    before = {type_: resource.condition(status, type_) for type_ in (*_CONDITIONS, READY)}
+    before = {type_: resource.condition(status, type_) for type_ in (*_CONDITIONS, READY, "Active")}
     resource.initialize_conditions(status, _CONDITIONS, now=now)
     _set_log_url(revision, context)
     container, namespace = workload.serving_container(resource.spec(revision)), resource.namespace(revision)
@@ -137,6 +140,10 @@ async def _tell(revision: Resource, before: Mapping[str, Any], context: Context)
         if found.get("status") == FALSE and _said(found) != _said(before[type_] or {}):
             *_, last = (found.get("message") or "").splitlines() or [""]  # a traceback's says what happened
             await context.event(revision, "Warning", found.get("reason", ""), last.strip())
+    unready = (context.projected("scales", _member(revision)) or {}).get("unready")
+    said = (resource.condition(status, "Active") or {}).get("message")
+    if unready and said == unready != (before["Active"] or {}).get("message"):
+        await context.event(revision, "Warning", _UNREADY, unready)
 
 
 def _said(condition: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -183,8 +190,7 @@ def record(revision: Resource, code: workload.Code, environment: Mapping[str, st
         "group": group,
         "non_root": workload.must_not_be_root(spec, container),
         "port": workload.port(container),
-        "readiness": container.get("readinessProbe"),
-        "liveness": container.get("livenessProbe"),
+        **probes.asked(container, annotations),
         "working_dir": container.get("workingDir") or None,
         "progress_deadline_s": deadline_s,
         "annotations": scaling,
@@ -207,17 +213,20 @@ def _report(revision: Resource, found: Mapping[str, Any] | None, now: float) -> 
         resource.set_condition(status, "Active", *_DEPLOYING, now=now, severity="Info")
         return
     status["actualReplicas"], status["desiredReplicas"] = found["actual"], found["desired"]
-    resource.set_condition(status, "Active", found["active"], found.get("active_reason") or "",
-                           found.get("active_message") or "", now=now, severity="Info")
+    unready = found.get("unready") or ""
+    resource.set_condition(status, "Active", found["active"],
+                           found.get("active_reason") or (_UNREADY if unready else ""),
+                           unready or found.get("active_message") or "", now=now, severity="Info")
     if found["healthy"] is False:
         _failed(revision, found.get("reason") or "", found.get("message") or "", now)
         return
     state = (TRUE, "", "") if found["healthy"] else _DEPLOYING
     for type_ in _CONDITIONS:
         resource.set_condition(status, type_, *state, now=now)
-    if found["healthy"] is None and found.get("reason"):  # what it waits for: its environment is being built
-        resource.set_condition(status, "ResourcesAvailable", UNKNOWN, found["reason"],
-                               found.get("message") or "", now=now)
+    if found["healthy"] is None and (unready or found.get("reason")):
+        # What it waits for: its environment is being built, or its probe does not pass yet.
+        resource.set_condition(status, "ResourcesAvailable", UNKNOWN, found.get("reason") or "Deploying",
+                               unready or found.get("message") or "", now=now)
 
 
 def _failed(revision: Resource, reason: str, message: str, now: float) -> None:

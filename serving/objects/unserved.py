@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from eventing.control import resource
-from serving.objects import autoscaling, podspec, workload
+from serving.objects import autoscaling, probes, workload
 
 _SPEC = "spec.template.spec"
 _CLASS = f"{autoscaling.GROUP}/class"
@@ -27,29 +27,27 @@ def of_template(template: Mapping[str, Any], autoscaler_class: str) -> Iterator[
         yield f"{_SPEC}.initContainers[{index}]: init containers are not run here"
     for index, container in enumerate(spec.get("containers") or ()):
         if container is serving:
-            yield from _of_container(container, f"{_SPEC}.containers[{index}]")
+            annotations = resource.annotations(template)
+            yield from _of_container(container, f"{_SPEC}.containers[{index}]", annotations)
         else:
             yield f"{_SPEC}.containers[{index}]: only the container that has a port is run here"
 
 
-def _of_container(container: Mapping[str, Any], path: str) -> Iterator[str]:
+def _of_container(container: Mapping[str, Any], path: str, annotations: Mapping[str, str]) -> Iterator[str]:
     ports: list[Mapping[str, Any]] = container.get("ports") or [{}]
     if ports[0].get("name") == "h2c":
         yield f"{path}.ports[0].name: h2c is not spoken here, requests come in HTTP/1.1"
     if container.get("volumeMounts"):
         yield f"{path}.volumeMounts: nothing is mounted here, a worker sees the files of this machine"
-    if container.get("startupProbe"):
-        yield f"{path}.startupProbe: it is not run here, the readinessProbe is"
-    for name in ("readinessProbe", "livenessProbe"):
-        yield from _of_probe(container.get(name) or {}, f"{path}.{name}", workload.port(container))
+    if not probes.may_listen_elsewhere(container, annotations):
+        for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+            yield from _of_probe(container, name, path)
 
 
-def _of_probe(probe: Mapping[str, Any], path: str, port: int | None) -> Iterator[str]:
-    """A worker is asked at its one port, by HTTP or by TCP."""
-    for handler in ("exec", "grpc"):
-        if probe.get(handler) is not None:
-            yield f"{path}.{handler}: whether the port is open is what is looked at here"
-    for handler in ("httpGet", "tcpSocket"):
-        asked = (probe.get(handler) or {}).get("port")
-        if isinstance(asked, int) and asked not in {0, port or podspec.DEFAULT_PORT}:
-            yield f"{path}.{handler}.port: a worker is asked here at its one port, not at {asked}"
+def _of_probe(container: Mapping[str, Any], name: str, path: str) -> Iterator[str]:
+    """A worker is asked at its one port, unless it is alone and may listen where it likes."""
+    for handler in ("httpGet", "tcpSocket", "grpc"):
+        port = probes.another_port((container.get(name) or {}).get(handler) or {}, container)
+        if port is not None:
+            yield (f"{path}.{name}.{handler}.port: a worker is asked at its serving port here, and at {port} "
+                   f'only with a command and {autoscaling.GROUP}/max-scale: "1"')

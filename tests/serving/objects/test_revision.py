@@ -85,6 +85,7 @@ async def test_record(cluster):
         "group": None,
         "non_root": True,
         "port": 9000,
+        "startup": None,
         "readiness": {"tcpSocket": {}, "successThreshold": 1},
         "liveness": {"httpGet": {"path": "/live"}},
         "working_dir": "sub",
@@ -181,6 +182,32 @@ async def test_conditions(cluster):
     assert found["message"] == "The target is not receiving traffic."
     assert conditions(cluster)["Ready"] == ("True", "")
     assert cluster.get(REVISION, "r")["status"]["actualReplicas"] == 0
+
+
+async def test_a_worker_that_is_not_ready(cluster):
+    """Why is told while it starts; later the Revision stays ready, Active and an Event say it, until it is."""
+    why = "Readiness probe failed: HTTP probe failed with statuscode: 503"
+    await cluster.apply(revision())
+    await cluster.until_projected("revisions", lambda table: "default/r" in table)
+    await cluster.report("scales", "default/r", report(cluster, unready=why))
+    await cluster.until(lambda: said(cluster, "Ready") == ("Unknown", "Deploying", why))
+
+    running = {"healthy": True, "active": "True", "active_reason": ""}
+    await cluster.report("scales", "default/r", report(cluster, **running, actual=2))
+    await cluster.until_condition(REVISION, "r", "Ready", status="True")
+    await cluster.report("scales", "default/r", report(cluster, **running, actual=1, unready=why))
+    await cluster.until(lambda: said(cluster, "Active") == ("True", "Unhealthy", why))
+    assert said(cluster, "Ready") == ("True", "", "")
+    assert {event["message"] for event in cluster.plane.store.list(named("Event"), "default")
+            if event["reason"] == "Unhealthy"} == {why}
+    await cluster.report("scales", "default/r", report(cluster, **running, actual=2))
+    await cluster.until(lambda: said(cluster, "Active") == ("True", "", ""))
+
+
+def said(cluster, type_):
+    """Status, reason and message of a condition of revision r."""
+    found = resource.condition(cluster.get(REVISION, "r")["status"], type_)
+    return found["status"], found.get("reason", ""), found.get("message", "")
 
 
 @pytest.mark.parametrize(

@@ -365,9 +365,8 @@ def test_what_is_not_done_here_is_told(admit):
         "initContainers[0]: init containers are not run here",
         "containers[0].ports[0].name: h2c is not spoken here, requests come in HTTP/1.1",
         "containers[0].volumeMounts: nothing is mounted here, a worker sees the files of this machine",
-        "containers[0].startupProbe: it is not run here, the readinessProbe is",
-        "containers[0].readinessProbe.httpGet.port: a worker is asked here at its one port, not at 8080",
-        "containers[0].livenessProbe.exec: whether the port is open is what is looked at here",
+        ("containers[0].readinessProbe.httpGet.port: a worker is asked at its serving port here, and at 8080 "
+         'only with a command and autoscaling.knative.dev/max-scale: "1"'),
         "containers[1]: only the container that has a port is run here",
     ]
     plain = "ports: [{containerPort: 9001}], livenessProbe: {httpGet: {path: /, port: 9001}}"
