@@ -57,8 +57,9 @@ async def run(runtime: Runtime) -> None:
         scaler.loaded()
         sweeper = Sweeper(config.data_dir, runtime.store, backend,
                           lambda: (*scaler.records().items(), *keeper.pods().items()))
-        owned += [tasks.create_task(scaler.tick()), tasks.create_task(scaler.publish()),
-                  tasks.create_task(keeper.publish()), tasks.create_task(sweeper.run())]
+        owned += [tasks.create_task(scaler.tick()), tasks.create_task(scaler.survey()),
+                  tasks.create_task(scaler.publish()), tasks.create_task(keeper.publish()),
+                  tasks.create_task(sweeper.run())]
         config.activator_socket.parent.mkdir(parents=True, exist_ok=True)
         config.activator_socket.unlink(missing_ok=True)
         listener = await serve(activator.handle, path=config.activator_socket, limits=_LIMITS)

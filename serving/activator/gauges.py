@@ -41,7 +41,7 @@ _DECISIONS: tuple[tuple[str, str, Callable[[Decision], float]], ...] = (
     ("kn_revision_capacity_excess", "Excess burst capacity", lambda decision: decision.excess_burst),
 )
 # In what the revision is scaled by: `kn_revision_concurrency_stable`, `kn_revision_rps_stable` and so on.
-_METRICS = ("concurrency", "rps")
+_METRICS = ("concurrency", "rps", "cpu", "memory")
 _AVERAGES: tuple[tuple[str, str, Callable[[Pool, Decision], float]], ...] = (
     ("stable", "Average over the stable window", lambda _, decision: decision.stable),
     ("panic", "Average over the panic window", lambda _, decision: decision.panic),

@@ -21,9 +21,9 @@ from typing import Any
 
 from serving.activator.breaker import Breaker, Slot
 from serving.activator.durations import Durations
-from serving.autoscaler.kpa import Autoscaler, Decision
+from serving.autoscaler import classes
+from serving.autoscaler.kpa import Decision
 from serving.autoscaler.metrics import Meter
-from serving.autoscaler.scaling import effective
 from serving.objects.autoscaling import Settings
 
 STABLE_S = 10.0  # a worker that was ready this long did not fail to start, even if nobody has asked it
@@ -48,7 +48,7 @@ class Pool:
         """Begin at zero workers; *healthy*: this revision has shown before that it can start."""
         self.name = name
         self.uid: str = record["uid"]
-        self.autoscaler = Autoscaler(effective(record, settings), now, initialized=healthy)
+        self.autoscaler = classes.begun(record, settings, now, initialized=healthy)
         self.breaker = Breaker(int(record.get("container_concurrency") or 0))
         self.meter = Meter(now)
         self.durations = Durations()
@@ -62,7 +62,8 @@ class Pool:
         self.retry_at = now
         self.decision: Decision | None = None
         self.reported: Record | None = None
-        self.update(record, settings)
+        self.record = record
+        self.update(record, settings, now)
 
     def __repr__(self) -> str:
         """Workers, queue, and health."""
@@ -70,13 +71,15 @@ class Pool:
         return (f"<Pool {self.name} [{self.ready} ready of {self.autoscaler.desired} | "
                 f"{self.meter.inside} requests, {self.breaker.waiting} waiting | {health}]>")
 
-    def update(self, record: Record, settings: Settings) -> None:
-        """Go by a changed *record* or changed *settings*."""
+    def update(self, record: Record, settings: Settings, now: float) -> None:
+        """Go by a changed *record* or changed *settings* from *now* on."""
+        if record.get("volumes") != self.record.get("volumes"):  # what was missing may be there
+            self.failures, self.retry_at = 0, 0.0
         self.record = record
         self.timeout_s = float(record["timeout_s"])
         self.start_timeout_s: float | None = record.get("response_start_timeout_s")
         self.idle_timeout_s: float | None = record.get("idle_timeout_s")
-        self.autoscaler.rescale(effective(record, settings))
+        self.autoscaler = classes.followed(self.autoscaler, record, settings, now)
 
     @property
     def liveness_grace_s(self) -> float:

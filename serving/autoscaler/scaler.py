@@ -3,7 +3,8 @@ Performs what the autoscaler decides: starts workers, retires them, and reports 
 
     tables revisions, configs --.
     a held request: poke -------+--> look(pool) --> crew: workers are started, retired
-    every 2 s: tick ------------'              `--> table scales: in batches, on change only
+    every 2 s: tick ------------|              `--> table scales: in batches, on change only
+    every 15 s: survey ---------'
 
 Only revisions that are awake (workers, requests, or a wish for workers) are looked at; one at zero costs
 nothing until a request pokes it, and then its worker is asked for before the loop turns.
@@ -20,6 +21,8 @@ import structlog
 
 from serving.activator.breaker import Slot
 from serving.activator.pool import Pool, Record
+from serving.autoscaler import hpa
+from serving.autoscaler.classes import Autoscaler
 from serving.autoscaler.crew import Crew
 from serving.autoscaler.kpa import TICK_S
 from serving.autoscaler.reports import Reports
@@ -80,7 +83,7 @@ class Scaler:
             healthy = self._reports.was_healthy(name, record["uid"])
             pool = self.pools[name] = Pool(name, record, self._settings, now, healthy=healthy)
         else:
-            pool.update(record, self._settings)
+            pool.update(record, self._settings, now)
         self.look(pool, now)
         if is_new and not pool.starting:
             self._crew.prepare(pool)
@@ -96,7 +99,7 @@ class Scaler:
             return
         now = time.monotonic()
         for pool in self.pools.values():
-            pool.update(pool.record, self._settings)
+            pool.update(pool.record, self._settings, now)
             self.look(pool, now)
 
     def poke(self, pool: Pool, now: float) -> None:
@@ -168,6 +171,26 @@ class Scaler:
             for pool in self.awake:
                 self.look(pool, now)
 
+    async def survey(self) -> None:
+        """See what the workers of revisions of class HPA have used, every fifteen seconds, for ever."""
+        while True:
+            await asyncio.sleep(hpa.SYNC_S)
+            pools = [pool for pool in self.awake if _is_measured(pool.autoscaler)]
+            if not pools:
+                continue
+            used = await self._backend.usage([slot.worker for pool in pools for slot in pool.staying])
+            now = time.monotonic()
+            for pool in pools:
+                if isinstance(pool.autoscaler, hpa.Autoscaler) and self.pools.get(pool.name) is pool:
+                    seen = [hpa.Seen(slot.worker.id, slot.ready_since if slot.is_ready else None,
+                                     used.get(slot.worker.id)) for slot in pool.staying]
+                    pool.autoscaler.observe(now, seen, pool.starting)
+                    self.look(pool, now)
+
     async def drain(self, limit_s: float) -> None:
         """Start nothing more, and retire every worker; returns when all are gone, after *limit_s* at most."""
         await self._crew.drain(self.awake, limit_s)
+
+
+def _is_measured(autoscaler: Autoscaler) -> bool:
+    return isinstance(autoscaler, hpa.Autoscaler) and autoscaler.scaling.is_measured

@@ -6,8 +6,8 @@ here all the same (the table was written by an older version, say) counts as abs
 with a default is better than none. Spec: Knative's annotations `autoscaling.knative.dev/*`; the camelCase
 spellings are its own aliases.
 
-What asks for Kubernetes' HPA (`class`) is scaled by the KPA, too, but never to zero, and a target for a
-metric that is not measured here (cpu, memory) is none.
+    effective      the numbers of Knative's KPA (kpa.py), also for classes that nobody here knows
+    horizontal     those of Kubernetes' HPA (hpa.py), which go by other annotations
 """
 
 from collections.abc import Callable, Mapping
@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from serving import duration
-from serving.objects.autoscaling import HPA, Settings
-from serving.objects.scale_annotations import windows
+from serving.objects.autoscaling import GROUP, Settings
+from serving.objects.horizontal import CPU, MEMORY, goal
+from serving.objects.scale_annotations import spellings, windows
 from serving.objects.settings import PROGRESS_DEADLINE_S
 
-PREFIX = "autoscaling.knative.dev/"
+PREFIX = f"{GROUP}/"
+_SCALE_DOWN_S = 300.0  # Kubernetes' default: as long as that, the largest recommendation holds
 _LEAST_TARGET = 0.01  # Knative's floor: below it one request would ask for hundreds of workers
 _RPS_FRACTION = 0.7  # Knative's constant; container-concurrency-target-percentage is not for requests/s
 
@@ -57,6 +59,49 @@ class Scaling:
         return min(scale, self.most) if self.most else scale
 
 
+@dataclass(frozen=True, kw_only=True)
+class Horizontal:
+    """What the HPA goes by; the defaults are Kubernetes'."""
+
+    metric: str = CPU
+    target: float = 80.0  # what one worker shall have: per cent of `request`, or bytes
+    request: float = 0.0  # cores
+    least: int = 1
+    most: int = 0  # 0: no bound
+    initial: int = 1
+    up_s: float = 0.0  # as long as that, the smallest recommendation holds
+    down_s: float = _SCALE_DOWN_S  # as long as that, the largest does
+    reachable: bool = True  # a Route points at it
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there is anything to go by; else there are `least` workers."""
+        return self.metric == MEMORY or (self.metric == CPU and self.request > 0)
+
+    def clamp(self, scale: int) -> int:
+        """*scale* between the minimum and the maximum."""
+        scale = max(scale, self.least)
+        return min(scale, self.most) if self.most else scale
+
+
+def horizontal(record: Mapping[str, Any], settings: Settings) -> Horizontal:
+    """The numbers of a revision of class HPA, which Knative never lets go to zero."""
+    annotations, reachable = record.get("annotations") or {}, bool(record.get("reachable", True))
+    said, asked = _Said(annotations), goal(annotations, settings)
+    least = said.of("min-scale", int, settings.min_scale) if reachable else 0
+    return Horizontal(
+        metric=asked.metric,
+        target=asked.target,
+        request=float(record.get("cpu_request") or 0),
+        least=max(1, least),
+        most=said.of("max-scale", int, settings.max_scale),
+        initial=max(1, _initial(said, settings)),
+        up_s=said.of("window", duration.parse_s, 0.0),
+        down_s=said.of("window", duration.parse_s, _SCALE_DOWN_S),
+        reachable=reachable,
+    )
+
+
 def effective(record: Mapping[str, Any], settings: Settings) -> Scaling:
     """The numbers of a revision, from its *record* of table `revisions` and the *settings* for all."""
     said = _Said(record.get("annotations") or {})
@@ -88,7 +133,7 @@ def effective(record: Mapping[str, Any], settings: Settings) -> Scaling:
         retention_s=said.of("scale-to-zero-pod-retention-period", duration.parse_s,
                             settings.scale_to_zero_pod_retention_period_s),
         grace_s=settings.scale_to_zero_grace_period_s,
-        to_zero=settings.enable_scale_to_zero and said.of("class", str, settings.pod_autoscaler_class) != HPA,
+        to_zero=settings.enable_scale_to_zero,
         reachable=bool(record.get("reachable", True)),
         progress_deadline_s=float(record.get("progress_deadline_s") or PROGRESS_DEADLINE_S),
     )
@@ -122,8 +167,7 @@ class _Said:
 
     def of(self, dashed: str, parse: Callable[[str], Value], default: Value) -> Value:
         """What was said, else *default*."""
-        head, *tail = dashed.split("-")
-        for spelling in (dashed, head + "".join(word.capitalize() for word in tail)):
+        for spelling in spellings(dashed):
             text = self._annotations.get(PREFIX + spelling)
             if text is not None:
                 try:

@@ -69,13 +69,21 @@ def integer(text: str) -> int:
     return int(text)
 
 
+def int32(text: str) -> int:
+    """A decimal integer of 32 bits; ValueError if it is not one."""
+    value = integer(text)
+    if not -2**31 <= value < 2**31:
+        raise ValueError(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return value
+
+
 _ALL = 100  # per cent
 _FRACTION_KEY = "container-concurrency-target-percentage"
 _YIELD = (f"{_FRACTION_KEY} and container-concurrency-target-default yield target concurrency of {{:g}}, "
           f"can't be less than {TARGET_MIN}")
 _RPS = f"requests-per-second-target-default must be at least {TARGET_MIN}, was: {{:g}}"
 _INITIAL = "initial-scale = {}, must be at least 0 (or at least 1 when allow-zero-initial-scale is false)"
-_READERS: dict[type, Callable[[str], object]] = {str: str, bool: boolean, int: integer, float: number}
+_READERS: dict[type, Callable[[str], object]] = {str: str, bool: boolean, int: int32, float: number}
 
 
 _FIELDS = {_FRACTION_KEY if item.name == "container_concurrency_target_fraction"

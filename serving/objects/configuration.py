@@ -58,8 +58,7 @@ def template_errors(parent: Resource, old: Resource | None, admission: Defaults)
     if insecure:
         admission.warnings.append(field.render(insecure))
     if not errors:
-        usual = settings.of_autoscaling(admission).pod_autoscaler_class
-        for warning in unserved.of_template(found, usual):
+        for warning in unserved.of_template(found, settings.of_autoscaling(admission)):
             admission.warn(warning)
     if old is not None:
         errors += template.name_change_errors(found, resource.spec(old).get("template") or {})

@@ -10,8 +10,8 @@ A record of `revisions` (JSON; the data plane reads nothing else):
     uid, service ("" without one), configuration, image
     bundle (SHA-256 hex or null), entry ("module:name" or null), command (list or null), args, env, preload
     container_concurrency (0: no limit), timeout_s, response_start_timeout_s, idle_timeout_s (null: none)
-    memory_bytes, cpu (cores; both null: no limit), user, group (ids; null: the role's)
-    non_root (never as root), port (null: none)
+    memory_bytes, cpu (cores; both null: no limit), cpu_request (cores; 0: none)
+    user, group (ids; null: the role's), non_root (never as root), port (null: none)
     startup, readiness, liveness (probes as Kubernetes has them, or null; a port only where it is another one)
     working_dir (null: the bundle's folder), progress_deadline_s
     annotations (autoscaling.knative.dev/* as written), reachable (a Route points at it, or may soon)
@@ -37,6 +37,7 @@ from eventing.control.resource import FALSE, READY, TRUE, UNKNOWN, Resource
 from serving.objects import (
     autoscaling,
     holders,
+    horizontal,
     images,
     metadata,
     names,
@@ -186,6 +187,7 @@ def record(revision: Resource, code: workload.Code, environment: Mapping[str, st
         "idle_timeout_s": _seconds(spec.get("idleTimeoutSeconds")),
         "memory_bytes": workload.memory_bytes(container),
         "cpu": workload.cpu(container),
+        "cpu_request": horizontal.cpu_request(container),
         "user": user,
         "group": group,
         "non_root": workload.must_not_be_root(spec, container),

@@ -19,6 +19,7 @@ from serving.objects.autoscaling import (
     WINDOW_MAX_S,
     WINDOW_MIN_S,
     Settings,
+    int32,
     integer,
     number,
 )
@@ -30,7 +31,9 @@ _PER_CENT = 100
 
 
 def spellings(dashed: str) -> tuple[str, ...]:
-    """*dashed*, and the camel case that Knative still reads: `min-scale`, `minScale`."""
+    """*dashed*, and the camel case that Knative still reads: `min-scale`, `minScale`; the newest has none."""
+    if dashed == "activation-scale":
+        return (dashed,)
     head, *tail = dashed.split("-")
     return tuple(dict.fromkeys((dashed, head + "".join(word.capitalize() for word in tail))))
 
@@ -140,7 +143,7 @@ def _activation_errors(annotations: Annotations, least: int, most: int) -> list[
         return []
     key, text = found
     try:
-        activation = integer(text)
+        activation = int32(text)
     except ValueError:
         return [invalid_value(text, key)]
     if least > activation:

@@ -8,7 +8,9 @@ What Knative keeps beside a Revision to scale it, as far as it can be read off t
 
 Nothing is stored for them: each is made when somebody looks (`Kind.view`), so a thousand Revisions at zero
 cost what they cost without. They are for people and their tools; the serving role goes by table `revisions`.
-Unlike Knative's they refer to no Deployment, as there is none: what is scaled are the Revision's workers.
+Unlike Knative's they refer to no Deployment, as there is none: what is scaled are the Revision's workers. And
+there is no HorizontalPodAutoscaler for class HPA: what its condition ScalingActive would say, the
+PodAutoscaler does.
 Sources: Knative Serving's `pkg/apis/autoscaling/v1alpha1`, `pkg/reconciler/{revision,autoscaling}/resources`
 and `pkg/reconciler/serverlessservice`.
 """
@@ -19,9 +21,9 @@ from typing import Any
 
 from eventing.control import resource
 from eventing.control.kind import READY_COLUMNS, Column, Kind, View, register
-from eventing.control.resource import TRUE, UNKNOWN, Resource
+from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
 from serving import duration
-from serving.objects import autoscaling, names, scale_annotations, settings, workload
+from serving.objects import autoscaling, horizontal, names, scale_annotations, settings, workload
 from serving.objects.revision import REVISION
 
 _SCALING, _NETWORKING = "autoscaling.internal.knative.dev", "networking.internal.knative.dev"
@@ -32,12 +34,14 @@ _REACHABILITY = {"active": "Reachable", "reserve": "Unreachable"}
 _SCALER_CONDITIONS = ("Active", "ScaleTargetInitialized", "SKSReady")
 _NO_BACKENDS = "K8s Service is not ready"  # Knative's words
 _ACTIVATORS = 1  # the one in the serving role
+_SCALING_ACTIVE = "ScalingActive"
+_MEASURED = (TRUE, "ValidMetricFound", "the HPA was able to successfully calculate a replica count from {}")
 
 Config = Callable[[str, str], Mapping[str, str]]
 Status = dict[str, Any]
 
 
-def pod_autoscaler(revision: Resource, _config: Config) -> Resource:
+def pod_autoscaler(revision: Resource, config: Config) -> Resource:
     """The PodAutoscaler of *revision*."""
     state = resource.labels(revision).get(names.ROUTING_STATE, "")
     spec = {"containerConcurrency": resource.spec(revision).get("containerConcurrency") or 0,
@@ -55,8 +59,25 @@ def pod_autoscaler(revision: Resource, _config: Config) -> Resource:
     is_initialized = resource.condition_status(found, "ResourcesAvailable") == TRUE
     resource.set_condition(status, "ScaleTargetInitialized", TRUE if is_initialized else UNKNOWN, now=now)
     _set_backed(status, "SKSReady", "NotReady", found, now)
+    usual, written = _autoscaler(config), resource.annotations(revision)
+    _set_measured(status, revision, usual, now)
     resource.compute_ready(status, _SCALER_CONDITIONS, now=now)
-    return _made(POD_AUTOSCALER, revision, REVISION, spec, status)
+    made = _made(POD_AUTOSCALER, revision, REVISION, spec, status)
+    resource.meta(made)["annotations"] = {
+        f"{autoscaling.GROUP}/class": horizontal.class_of(written, usual),
+        f"{autoscaling.GROUP}/metric": horizontal.metric(written, usual), **resource.annotations(made)}
+    return made
+
+
+def _set_measured(status: Status, revision: Resource, usual: autoscaling.Settings, now: float) -> None:
+    """Of class HPA: whether what it asks for can be measured here. It makes nothing unready."""
+    annotations = resource.annotations(revision)
+    if not horizontal.is_asked(annotations, usual):
+        return
+    trouble = horizontal.trouble(annotations, workload.serving_container(resource.spec(revision)), usual)
+    metric = horizontal.goal(annotations, usual).metric
+    said = (FALSE, *trouble) if trouble else (*_MEASURED[:2], _MEASURED[2].format(metric))
+    resource.set_condition(status, _SCALING_ACTIVE, *said, now=now, severity="Info")
 
 
 def metric(revision: Resource, config: Config) -> Resource:

@@ -10,19 +10,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from eventing.control import resource
-from serving.objects import autoscaling, probes, workload
+from serving.objects import autoscaling, horizontal, probes, workload
 
 _SPEC = "spec.template.spec"
 _CLASS = f"{autoscaling.GROUP}/class"
 
 
-def of_template(template: Mapping[str, Any], autoscaler_class: str) -> Iterator[str]:
-    """The sentences about *template*; *autoscaler_class* is that of a revision which names none."""
-    found = resource.annotations(template).get(_CLASS, autoscaler_class)
-    if found != autoscaling.KPA:
-        yield f"{_CLASS}: no {found} here, the KPA scales by requests at once, or a second"
+def of_template(template: Mapping[str, Any], usual: autoscaling.Settings) -> Iterator[str]:
+    """The sentences about *template*; *usual* holds for a revision which says nothing of its scaling."""
     spec = resource.spec(template)
     serving = workload.serving_container(spec)
+    yield from _of_scaling(resource.annotations(template), serving, usual)
     for index, _ in enumerate(spec.get("initContainers") or ()):
         yield f"{_SPEC}.initContainers[{index}]: init containers are not run here"
     for index, container in enumerate(spec.get("containers") or ()):
@@ -31,6 +29,16 @@ def of_template(template: Mapping[str, Any], autoscaler_class: str) -> Iterator[
             yield from _of_container(container, f"{_SPEC}.containers[{index}]", annotations)
         else:
             yield f"{_SPEC}.containers[{index}]: only the container that has a port is run here"
+
+
+def _of_scaling(annotations: Mapping[str, str], container: Mapping[str, Any],
+                usual: autoscaling.Settings) -> Iterator[str]:
+    found = horizontal.class_of(annotations, usual)
+    if found == autoscaling.HPA:
+        if (trouble := horizontal.trouble(annotations, container, usual)) is not None:
+            yield f"{autoscaling.GROUP}/metric: {trouble[1]}"
+    elif found != autoscaling.KPA:
+        yield f"{_CLASS}: no {found} here, the KPA scales by requests at once, or a second"
 
 
 def _of_container(container: Mapping[str, Any], path: str, annotations: Mapping[str, str]) -> Iterator[str]:

@@ -20,7 +20,7 @@ is reset and nothing of the request was processed.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -68,6 +68,15 @@ class Times:
     forked: float = 0.0  # it is a process of its own
     imported: float = 0.0  # its function is imported
     listening: float = 0.0  # it accepts requests
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a worker, with all that it has started, has used when it was looked at."""
+
+    at_s: float  # by time.monotonic
+    cpu_s: float  # of processor, since its start
+    memory_bytes: int  # resident then; what several of its processes share counts for each
 
 
 @dataclass(eq=False, kw_only=True)
@@ -130,6 +139,9 @@ class Backend(Protocol):
 
     async def stop(self, worker: Worker, grace_s: float) -> None:
         """Let *worker* finish what it has within *grace_s*, then kill it; returns when it is gone."""
+
+    async def usage(self, workers: Iterable[Worker]) -> Mapping[str, Usage]:
+        """What each of *workers* has used, by its id; one without a process is left out."""
 
     def note(self, name: str, worker: Worker | None, line: str) -> None:
         """Add a *line* to the log of revision *name*, as one of *worker*'s, if it is still there."""

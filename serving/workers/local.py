@@ -18,7 +18,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ from eventing.config import Config
 from eventing.errors import NotFound, Rejected
 from serving.functions import bundle
 from serving.objects.settings import PROGRESS_DEADLINE_S
-from serving.workers import listeners, logs, order, ports, users
-from serving.workers.backend import Progress, StartFailed, Worker, silent
+from serving.workers import listeners, logs, order, ports, usage, users
+from serving.workers.backend import Progress, StartFailed, Usage, Worker, silent
 from serving.workers.child import Child
 from serving.workers.environment import REASON, Environment, Environments
 from serving.workers.process import in_memory
@@ -185,6 +185,12 @@ class LocalBackend:
             child.note(f"it did not end within {grace_s:g} s and is killed")
             child.signal(signal.SIGKILL, group=True)
             await asyncio.shield(worker.exited)
+
+    async def usage(self, workers: Iterable[Worker]) -> Mapping[str, Usage]:
+        """See Backend.usage."""
+        children = [self._children[worker.id] for worker in workers if worker.id in self._children]
+        pids = {child.worker.id: (child.zygote.pid, child.pid) for child in children if child.pid}
+        return await asyncio.to_thread(usage.read, pids)
 
     def _with_sink(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         """*record*, its K_SINK an address that a program can reach: our inner names are in no DNS."""

@@ -99,6 +99,17 @@ def _remove(group: Path) -> None:
         group.rmdir()
 
 
+def members(zygote_pid: int, pid: int) -> list[int] | None:
+    """All processes of the worker *pid*; None where it has no cgroup."""
+    top = place()
+    if top is None:
+        return None
+    with contextlib.suppress(OSError):
+        found = (top / f"{_PREFIX}{zygote_pid}" / str(pid) / "cgroup.procs").read_text().split()
+        return [int(each) for each in found]
+    return None
+
+
 def refused(zygote_pid: int, pid: int) -> bool:
     """Whether the worker *pid* has asked for more processes than it may have."""
     top = place()

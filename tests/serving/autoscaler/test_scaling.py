@@ -44,12 +44,13 @@ def test_defaults():
     (["min-scale", "minScale"], "2", {"least": 2}),
     (["max-scale", "maxScale"], "9", {"most": 9}),
     (["initial-scale", "initialScale"], "3", {"initial": 3}),
-    (["activation-scale", "activationScale"], "4", {"activation": 4}),
+    (["activation-scale"], "4", {"activation": 4}),
     (["scale-down-delay", "scaleDownDelay"], "15m", {"scale_down_delay_s": 900.0}),
     (["scale-to-zero-pod-retention-period", "scaleToZeroPodRetentionPeriod"], "1m5s", {"retention_s": 65.0}),
     (["class"], autoscaling.KPA, {}),
-    (["class"], autoscaling.HPA, {"to_zero": False}),
     (["unknown"], "1", {}),
+    # Knative reads no camel case of these.
+    (["activationScale", "Window", "Target", "Metric", "Class"], "4", {}),
 ])
 def test_annotation(spellings, value, expected):
     """Each annotation changes its number and no other, in each of its spellings."""
@@ -77,7 +78,6 @@ def test_annotation(spellings, value, expected):
     ("scale-down-delay", "10s", {"scale_down_delay_s": 10.0}),
     ("scale-to-zero-grace-period", "5s", {"grace_s": 5.0}),
     ("scale-to-zero-pod-retention-period", "7s", {"retention_s": 7.0}),
-    ("pod-autoscaler-class", autoscaling.HPA, {"to_zero": False}),
     # These decide at admission, or are for parts of Knative that do not exist here.
     ("pod-autoscaler-class", "x", {}),
     ("allow-zero-initial-scale", "true", {}),
@@ -120,14 +120,8 @@ def test_keys_together():
             {"total": 4.0, "target": 2.8, "reachable": False, "progress_deadline_s": 9.0})
 
 
-def test_hpa(admit):
-    """Who asks for Kubernetes' autoscaler is told what it gets; a target in per cent is none of ours."""
-    asked = {"class": autoscaling.HPA, "metric": "cpu", "target": "80"}
-    changes(numbers(asked), {"to_zero": False})
-    changes(numbers({**asked, "metric": "rps"}),
-            {"to_zero": False, "metric": "rps", "total": 80.0, "target": 56.0})
-    warnings = admit(f"""
-        {{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {{name: s}}, spec: {{template: {{
-            metadata: {{annotations: {{autoscaling.knative.dev/class: {autoscaling.HPA}}}}},
-            spec: {{containers: [{{image: "func://."}}]}}}}}}}}""")[2]
-    assert [warning for warning in warnings if "hpa." in warning]
+def test_another_class():
+    """What a class that nobody here knows asks for is scaled by requests; its target is of something else."""
+    changes(numbers({"class": "my.autoscaler", "metric": "queue-depth", "target": "7"}), {})
+    changes(numbers({"class": "my.autoscaler", "metric": "rps", "target": "7"}),
+            {"metric": "rps", "total": 7.0, "target": 4.9})

@@ -81,6 +81,7 @@ async def test_record(cluster):
         "idle_timeout_s": 5.0,
         "memory_bytes": 64 * 2**20,
         "cpu": 0.5,
+        "cpu_request": 0.5,
         "user": 1000,
         "group": None,
         "non_root": True,

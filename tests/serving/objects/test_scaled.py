@@ -54,7 +54,9 @@ async def test_pod_autoscaler(cluster, read):
     about = found["metadata"]
     assert about["labels"] == {"app": "r", "tier": "c", "serving.knative.dev/revision": "r",
                                "serving.knative.dev/revisionUID": resource.uid(made)}
-    assert about["annotations"] == {"autoscaling.knative.dev/min-scale": "1"}
+    assert about["annotations"] == {
+        "autoscaling.knative.dev/class": "kpa.autoscaling.knative.dev",
+        "autoscaling.knative.dev/metric": "concurrency", "autoscaling.knative.dev/min-scale": "1"}
     assert resource.is_controlled_by(found, made)
 
 

@@ -352,7 +352,7 @@ def test_what_is_not_done_here_is_told(admit):
         "startupProbe: {tcpSocket: {}}, livenessProbe: {exec: {command: [a]}}, "
         "readinessProbe: {httpGet: {port: 8080}}",
         "volumes: [{name: v, emptyDir: {}}], initContainers: [{image: a}]",
-        "{annotations: {autoscaling.knative.dev/class: hpa.autoscaling.knative.dev}}").replace(
+        "{annotations: {autoscaling.knative.dev/class: my.autoscaler}}").replace(
             "]}\n", ", {image: sidecar}]}\n")
     _, errors, warnings = admit(text, configs={"config-features": {
         "kubernetes.podspec-init-containers": "enabled"}})
@@ -360,8 +360,8 @@ def test_what_is_not_done_here_is_told(admit):
     assert errors == ""
     said = [each.removeprefix("spec.template.spec.") for each in warnings if not each.startswith("Kube")]
     assert said == [
-        ("autoscaling.knative.dev/class: no hpa.autoscaling.knative.dev here, the KPA scales by requests at "
-         "once, or a second"),
+        ("autoscaling.knative.dev/class: no my.autoscaler here, the KPA scales by requests at once, or a "
+         "second"),
         "initContainers[0]: init containers are not run here",
         "containers[0].ports[0].name: h2c is not spoken here, requests come in HTTP/1.1",
         "containers[0].volumeMounts: nothing is mounted here, a worker sees the files of this machine",
