@@ -44,7 +44,7 @@ def known(kind: Kind, new: Resource, admission: Defaults) -> Resource:
     if admission.unknown_fields == "Warn":
         for path in left_out[:_TOLD]:
             admission.warn(f'unknown field "{path}"')
-    if "." in kind.group:  # a CRD's; Kubernetes' own kinds are decoded, and say so themselves
+    if kind.is_custom:  # Kubernetes' own kinds are decoded, and say so themselves
         _check_types(kind, new)
     return stored(kind, new)
 

@@ -90,6 +90,7 @@ class Kind:
                that it is asked again, later and later
     finalize   undoes what reconcile did outside of child objects; the object goes once it has returned
     fields     shapes (schema.py) of the members beside apiVersion, kind, metadata and status; None: any
+    has_scale  whether `spec.replicas` is what `kubectl scale` sets
     annotations where a person may write annotations (`metadata`, `spec.template.metadata`) -> those that mean
                something there; others of these groups, and of clarion.dev, are warned of
     appear     another role reports on an object, (namespace, name), that is not there
@@ -113,6 +114,7 @@ class Kind:
     appear: Appear | None = None
     finalize: Reconcile | None = None
     has_status: bool = True
+    has_scale: bool = False
     fields: Mapping[str, Shape] | None = field(default=None, hash=False)
     annotations: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     reports: str | None = None
@@ -131,6 +133,11 @@ class Kind:
     def stored(self) -> "Kind":
         """The kind whose objects are stored: this one, unless it is a view."""
         return self if self.view is None else self.view.of
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether a CRD would define it, in a cluster; else it is one of Kubernetes' own."""
+        return "." in self.group
 
     @property
     def is_read_only(self) -> bool:

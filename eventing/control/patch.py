@@ -5,7 +5,7 @@ Patches: three media types, each a pure function from a document and a patch to 
 |---|---|
 | application/merge-patch+json | RFC 7386: null removes, objects merge, all else replaces |
 | application/json-patch+json | RFC 6902: a list of operations, all or none |
-| application/strategic-merge-patch+json | core kinds only: a merge patch in which some lists merge by key |
+| application/strategic-merge-patch+json | for Kubernetes' own kinds: a merge patch; some lists merge by key |
 
 Nothing given in is changed. What cannot be applied raises PatchFailed with RFC 6902's terms.
 """
@@ -21,11 +21,12 @@ JSON = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 
-# Lists that a strategic patch merges by the value of a key, or (None) as sets: those of ObjectMeta, and of
-# the core kinds kept here. Every other list is replaced.
+# Lists that a strategic patch merges by the value of a key, or (None) as sets: those of ObjectMeta, of pods
+# and of conditions. Every other list is replaced.
 _MERGED_LISTS: dict[str, str | None] = {
-    "ownerReferences": "uid", "finalizers": None, "secrets": "name", "imagePullSecrets": "name",
-    "ports": "port", "conditions": "type",
+    "ownerReferences": "uid", "finalizers": None, "conditions": "type",
+    "containers": "name", "initContainers": "name", "env": "name", "ports": "containerPort",
+    "volumeMounts": "mountPath", "volumes": "name", "imagePullSecrets": "name", "hostAliases": "ip",
 }
 
 
@@ -55,12 +56,14 @@ def strategic(document: Any, patch: Any) -> Any:
     if patch.get("$patch") == "replace":
         return copy.deepcopy({key: value for key, value in patch.items() if key != "$patch"})
     merged = dict(document) if isinstance(document, dict) else {}
+    if "$retainKeys" in patch:  # of a union (a strategy, a volume): what the new one is not goes
+        merged = {key: value for key, value in merged.items() if key in patch["$retainKeys"]}
     for key, value in patch.items():
         if key.startswith("$deleteFromPrimitiveList/"):
             field = key.partition("/")[2]
             merged[field] = [item for item in merged.get(field) or [] if item not in value]
         elif key.startswith("$"):
-            continue  # $retainKeys and $setElementOrder say nothing that the lists above need
+            continue  # $setElementOrder says nothing that the lists above need
         elif value is None or (isinstance(value, dict) and value.get("$patch") == "delete"):
             merged.pop(key, None)
         elif isinstance(value, list) and key in _MERGED_LISTS:

@@ -7,7 +7,7 @@ Deployment (apps/v1): a program that is kept running without being asked anythin
 
 What the pod becomes, and its record, is program.py's business. What cannot be run here is Available=False,
 with what to write instead; a change of a ConfigMap or a Secret that a variable comes from is a change of the
-template, so the processes are started anew with it.
+template, so the processes are started anew with it. One that a volume has changes its files under them.
 
 A record of `deployment-states`: uid, generation, replicas, updated, ready, reason, message.
 
@@ -26,7 +26,7 @@ from eventing.control.kind import AGE, Column, Defaults, Kind, register
 from eventing.control.pod import POD
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
 from serving.deployments import rollout
-from serving.objects import podspec, program, shape, workload
+from serving.objects import mounting, podspec, program, shape, workload
 
 _SHAPE: dict[str, Any] = {
     "replicas": int, "minReadySeconds": int, "revisionHistoryLimit": int, "progressDeadlineSeconds": int,
@@ -43,7 +43,7 @@ _NO_SHARE = ("a valid percent string must be a numeric string followed by an end
              "(e.g. '1%',  or '93%')")
 _SHARE = re.compile(r"\d{1,3}%")
 # What a pod may say and nothing is done about.
-_IGNORED = ("readinessProbe", "livenessProbe", "startupProbe", "lifecycle", "volumeMounts")
+_IGNORED = ("readinessProbe", "livenessProbe", "startupProbe", "lifecycle")
 
 
 def default(deployment: Resource, old: Resource | None, admission: Defaults) -> None:
@@ -66,6 +66,9 @@ def default(deployment: Resource, old: Resource | None, admission: Defaults) -> 
     for container in pod.get("containers") or ():
         for ignored in filter(container.get, _IGNORED):
             admission.warn(f"{ignored} of container {container.get('name')}: nothing is done about it here")
+    for index, volume in enumerate(pod.get("volumes") or ()):
+        if unserved := mounting.unserved(volume):
+            admission.warn(f"spec.template.spec.volumes[{index}]{unserved}")
 
 
 def validate(deployment: Resource, old: Resource | None, admission: Defaults) -> list[FieldError]:
@@ -130,7 +133,7 @@ def _unsupported(path: str, value: object, known: tuple[str, ...]) -> Cause:
 async def reconcile(deployment: Resource, context: Context) -> None:
     """Hand the Deployment to the serving role, and tell how it is there."""
     try:
-        found = await program.record(deployment, context)
+        found, volumes = await program.record(deployment, context)
     except workload.Missing as missing:
         await context.project("deployments", _member(deployment), None)
         _count(deployment, {})
@@ -138,6 +141,7 @@ async def reconcile(deployment: Resource, context: Context) -> None:
         resource.set_condition(status, "Available", FALSE, missing.reason, missing.message, now=context.now)
         resource.set_condition(status, "Progressing", FALSE, missing.reason, missing.message, now=context.now)
         return
+    await context.project("volumes", resource.uid(deployment), volumes.files or None)
     await context.project("deployments", _member(deployment), found)
     state = context.projected("deployment-states", _member(deployment)) or {}
     _report(deployment, state if state.get("uid") == resource.uid(deployment) else {}, context.now)
@@ -186,6 +190,7 @@ def _report(deployment: Resource, state: Mapping[str, Any], now: float) -> None:
 async def finalize(deployment: Resource, context: Context) -> None:
     """Have the serving role end its processes."""
     await context.project("deployments", _member(deployment), None)
+    await context.project("volumes", resource.uid(deployment), None)
 
 
 def _ready_column(deployment: Resource) -> str:
@@ -199,5 +204,5 @@ DEPLOYMENT = register(Kind(
     columns=(Column("Ready", _ready_column), Column("Up-to-date", ".status.updatedReplicas", "integer"),
              Column("Available", ".status.availableReplicas", "integer"), AGE),
     default=default, validate=validate, reconcile=reconcile, finalize=finalize, reports="deployment-states",
-    fields={"spec": _SHAPE}, annotations={"metadata": ()},
+    fields={"spec": _SHAPE}, annotations={"metadata": ()}, has_scale=True,
 ))

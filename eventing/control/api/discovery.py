@@ -5,11 +5,13 @@ from itertools import groupby
 from typing import Any
 
 from eventing.control import failure
+from eventing.control.api import scale
 from eventing.control.kind import Kind, every
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _STATUS_VERBS = ["get", "patch", "update"]
+_SCALE = {"group": scale.GROUP, "version": scale.VERSION, "kind": scale.KIND}
 _READ = frozenset({"get", "list", "watch"})  # all that may be done to what is only shown
 
 # What clients compare themselves with; the API here is Kubernetes' of that version.
@@ -43,10 +45,11 @@ def _group(group: str, kinds: Iterable[Kind]) -> dict[str, Any]:
 def _aggregated_resource(kind: Kind) -> dict[str, Any]:
     response = {"group": kind.group, "version": kind.version, "kind": kind.kind}
     status = {"subresource": "status", "responseKind": response, "verbs": _allowed(kind, _STATUS_VERBS)}
+    scaled = {"subresource": "scale", "responseKind": _SCALE, "verbs": _STATUS_VERBS}
     return {"resource": kind.plural, "responseKind": response, "verbs": _allowed(kind, _VERBS),
             "scope": "Namespaced" if kind.namespaced else "Cluster", "singularResource": kind.singular,
             "shortNames": list(kind.short_names), "categories": list(kind.categories),
-            "subresources": [status] if kind.has_status else []}
+            "subresources": [status] * kind.has_status + [scaled] * kind.has_scale}
 
 
 def core_versions() -> dict[str, Any]:
@@ -96,7 +99,8 @@ def _legacy_resources(kind: Kind) -> list[dict[str, Any]]:
              **{key: value for key, value in names.items() if value}}
     status = {"name": f"{kind.plural}/status", "singularName": "", "namespaced": kind.namespaced,
               "kind": kind.kind, "verbs": _allowed(kind, _STATUS_VERBS)}
-    return [entry, status] if kind.has_status else [entry]
+    scaled = {**status, "name": f"{kind.plural}/scale", "verbs": _STATUS_VERBS, **_SCALE}
+    return [entry, *([status] * kind.has_status), *([scaled] * kind.has_scale)]
 
 
 def _allowed(kind: Kind, verbs: list[str]) -> list[str]:

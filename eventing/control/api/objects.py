@@ -5,9 +5,11 @@ The verbs on objects over HTTP: one function a verb, for all kinds.
     POST collection     create                 PUT object       update (and /status)
     DELETE collection   delete what is listed  PATCH object     merge, JSON, strategic patch (and /status)
                                                DELETE object    delete
+
+Of kinds that have replicas, `/scale` of an object is read and written too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -16,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from eventing.control import failure, lifecycle, patch, resource, selector
-from eventing.control.api import body, watch
+from eventing.control.api import body, scale, watch
 from eventing.control.api.options import Options, is_table, options, token
 from eventing.control.api.path import Target
 from eventing.control.api.table import table
@@ -61,6 +63,8 @@ async def item(request: Request, objects: Objects, target: Target) -> Response:
     """A request for one object."""
     wanted = options(request.query_params)
     _check_verb(request, target)
+    if target.subresource == "scale":
+        return await _scale(request, objects, target, wanted)
     if request.method == "GET":
         if wanted.is_watch:
             return await _watch(request, objects, target, wanted)
@@ -141,15 +145,37 @@ async def _update(request: Request, objects: Objects, target: Target, wanted: Op
 
 
 async def _patch(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
+    patched = await _patcher(request, target)
+    return await _change(objects, target, wanted, lambda old: _addressed(target, patched(old)))
+
+
+async def _patcher(request: Request, target: Target) -> Callable[[Any], Any]:
+    """What the patch in *request* makes of a document; Failure 415 for a type that the kind does not take."""
     type_ = body.media_type(request)
     if type_ == patch.APPLY:
         raise Failure(415, "UnsupportedMediaType", "server-side apply is not supported: use client-side "
                       f"apply, or a patch of type {patch.MERGE}")
-    if type_ not in _PATCHES or (type_ == patch.STRATEGIC and target.kind.group):
+    if type_ not in _PATCHES or (type_ == patch.STRATEGIC and target.kind.is_custom):
         raise failure.unsupported_media_type(_PATCH_TYPES)
     changes = body.decode(await body.read(request), body.JSON)
-    apply = _PATCHES[type_]
-    return await _change(objects, target, wanted, lambda old: _addressed(target, apply(old, changes)))
+    return lambda document: _PATCHES[type_](document, changes)
+
+
+async def _scale(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
+    kind, where = target.kind, (target.namespace, target.name)
+    if request.method == "GET":
+        return answer(scale.shown(objects.existing(kind, *where)))
+    if request.method not in ("PUT", "PATCH"):
+        raise _not_allowed()
+    patched = await _patcher(request, target) if request.method == "PATCH" else None
+    sent = None if patched else await body.resource(request)
+
+    def scaled(old: Resource) -> Resource:
+        return scale.taken(old, patched(scale.shown(old)) if patched else sent)
+
+    admission = objects.admission(is_dry_run=wanted.is_dry_run)
+    changed = await objects.patch(kind, *where, scaled, admission)
+    return answer(scale.shown(changed), 200, admission.warnings)
 
 
 async def _change(objects: Objects, target: Target, wanted: Options, change: Change) -> Response:

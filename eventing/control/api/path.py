@@ -60,4 +60,4 @@ def _is_in_namespace(group: str, rest: list[str]) -> bool:
 
 
 def _has(kind: Kind, subresource: str) -> bool:
-    return subresource == "status" and kind.has_status
+    return (subresource == "status" and kind.has_status) or (subresource == "scale" and kind.has_scale)

@@ -42,11 +42,16 @@ TOY = Kind(
 BLOCK = Kind(group="toys.knative.dev", version="v1", kind="Block", plural="blocks", singular="block")
 
 
+# As Kubernetes' own kinds are, of a group without a dot: a Deployment without what runs it.
+HERD = Kind(group="farm", version="v1", kind="Herd", plural="herds", singular="herd", has_scale=True)
+
+
 @pytest.fixture(autouse=True)
 def toys():
     """The test's own kinds, registered."""
     kinds.register(TOY)
     kinds.register(BLOCK)
+    kinds.register(HERD)
     return TOY
 
 

@@ -115,6 +115,15 @@ def test_json_patch(document, operation, patched):
     pytest.param({"data": {"a": "1"}}, {"data": {"$patch": "replace", "b": "2"}}, {"data": {"b": "2"}},
                  id="a map is replaced"),
     pytest.param({"list": [1]}, {"list": [2]}, {"list": [2]}, id="any other list is replaced"),
+    pytest.param({"containers": [{"name": "c", "image": "x", "args": ["1"], "env": [{"name": "A"}]}]},
+                 {"$setElementOrder/containers": [{"name": "c"}],
+                  "containers": [{"name": "c", "args": ["2"], "env": [{"name": "B"}]}]},
+                 {"containers": [{"name": "c", "image": "x", "args": ["2"],
+                                  "env": [{"name": "A"}, {"name": "B"}]}]},
+                 id="containers and variables by name"),
+    pytest.param({"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}},
+                 {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}},
+                 {"strategy": {"type": "Recreate"}}, id="what another strategy has goes"),
 ])
 def test_strategic(document, patch, patched):
     """What kubectl sends for core kinds."""
