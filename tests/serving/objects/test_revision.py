@@ -193,7 +193,7 @@ async def test_a_worker_that_is_not_ready(cluster):
     await cluster.report("scales", "default/r", report(cluster, unready=why))
     await cluster.until(lambda: said(cluster, "Ready") == ("Unknown", "Deploying", why))
 
-    running = {"healthy": True, "active": "True", "active_reason": ""}
+    running = {"healthy": True, "active": "True", "active_reason": "", "active_message": ""}
     await cluster.report("scales", "default/r", report(cluster, **running, actual=2))
     await cluster.until_condition(REVISION, "r", "Ready", status="True")
     await cluster.report("scales", "default/r", report(cluster, **running, actual=1, unready=why))
