@@ -12,7 +12,6 @@ as long as all of its body that was sent is still here (64 KiB are kept) and no 
 """
 
 import asyncio
-import re
 from collections.abc import Callable
 
 from eventing.errors import NoAnswer
@@ -20,17 +19,16 @@ from eventing.http import wire
 from eventing.http.aside import Aside
 from eventing.http.client import Address, Client, Upstream
 from eventing.http.exchange import Exchange
+from eventing.http.forwarded import forwarded
+from eventing.http.kept import KeptBody
 from eventing.http.wire import Header
 
-# Of a request's body: kept to be sent again, and held while there is no connection yet.
-_KEPT_BYTES = 64 * 1024
 # What the client is told, by NoAnswer's reason; all else is 502 (RFC 9110, sections 15.6.3 and 15.6.5).
 _STATUSES = {"timeout": 504}
 
 _SOON = ((b"retry-after", b"1"),)
 
 _SWITCHING = 101
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
 def _nothing() -> None:
@@ -39,134 +37,6 @@ def _nothing() -> None:
 
 def _ignore_status(status: int) -> None:
     """What happens by default with an answer's status."""
-
-
-def came_from(peer: str, host: bytes) -> tuple[Header, ...]:
-    """Where a request came from and what it asked for, for the next hop: X-Forwarded-* and RFC 7239's."""
-    address = peer.encode()
-    return ((b"x-forwarded-for", address), (b"forwarded", hops(address, host, b"http")),
-            (b"x-forwarded-proto", b"http"), (b"x-forwarded-host", host))
-
-
-def hops(senders: bytes, host: bytes, scheme: bytes) -> bytes:
-    """
-    `Forwarded` (RFC 7239) with what X-Forwarded-For, -Host and -Proto say: an element for every hop.
-
-    The first, which is nearest to the client, says what the client asked for. Empty where there is no hop.
-    """
-    first, *rest = [_node(sender) for sender in map(bytes.strip, senders.split(b",")) if sender] or [b""]
-    if not first:
-        return b""
-    scheme = scheme.partition(b",")[0].strip() or b"http"
-    shown = scheme if _TOKEN.fullmatch(scheme) else _quoted(scheme)
-    asked = b"for=%b;host=%b;proto=%b" % (first, _quoted(host), shown)
-    return b", ".join([asked, *(b"for=%b" % node for node in rest)])
-
-
-def _node(sender: bytes) -> bytes:
-    """*sender* as RFC 7239, section 6, spells it: an IPv6 address in brackets, and quoted as a port is."""
-    if _TOKEN.fullmatch(sender):
-        return sender
-    is_bare_ipv6 = sender.count(b":") > 1 and not sender.startswith(b"[")
-    return _quoted(b"[%b]" % sender if is_bare_ipv6 else sender)
-
-
-def _quoted(text: bytes) -> bytes:
-    return b'"%b"' % text.replace(b"\\", b"").replace(b'"', b"")
-
-
-def forwarded(exchange: Exchange, peer: str) -> list[Header]:
-    """
-    Request headers for the next hop: without those for this one, with where the request came from.
-
-    *peer* empty: the hop before this one is ours and has said it. Forwarded is made of X-Forwarded-* where
-    nobody before us has sent one, so that the two agree; else it gets our element.
-    """
-    headers = wire.end_to_end(exchange.headers)
-    if exchange.wants_upgrade:
-        headers += [(b"connection", b"upgrade"), (b"upgrade", exchange.header(b"upgrade") or b"")]
-    host = exchange.header(b"host")
-    if host is None:  # HTTP/1.0; the next hop is HTTP/1.1, which insists on one
-        host = b""
-        headers.append((b"host", host))
-    if not peer:
-        return headers
-    (_, address), (_, hop), *defaults = came_from(peer, host)
-    said: dict[bytes, bytes] = dict(defaults)
-    told: dict[bytes, bytes] = {}
-    added: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"forwarded": []}
-    passed: list[Header] = []
-    for header in headers:
-        name, value = header
-        if name in added:
-            added[name].append(value)
-            continue
-        if name in said:
-            told.setdefault(name, value)
-        passed.append(header)
-    senders = added[b"x-forwarded-for"]
-    senders.append(address)
-    said |= told
-    if (senders[1:] or told) and not added[b"forwarded"]:
-        hop = hops(b", ".join(senders), said[b"x-forwarded-host"], said[b"x-forwarded-proto"])
-    added[b"forwarded"].append(hop)
-    passed += [(name, b", ".join(values)) for name, values in added.items()]
-    passed += [(name, value) for name, value in said.items() if name not in told]
-    return passed
-
-
-class _Body:
-    """A request's body on its way to the server; keeps what it takes to send it once more."""
-
-    def __init__(self, exchange: Exchange, leave: Callable[[], None]) -> None:
-        self._exchange = exchange
-        self._leave = leave
-        self._upstream: Upstream | None = None
-        self._kept: list[bytes] | None = []
-        self._kept_bytes = 0
-        self._ended = False
-
-    def attach(self, upstream: Upstream) -> None:
-        """Send to *upstream* what is here and what will come."""
-        self._upstream = upstream
-        upstream.on_drain = self._exchange.resume_body
-        for chunk in self._kept or ():
-            upstream.write(chunk)
-        if self._kept_bytes > _KEPT_BYTES:
-            self._kept = None
-        if self._ended:
-            upstream.end(self._exchange.trailers)
-        self._exchange.resume_body()
-
-    def rewind(self) -> bool:
-        """Get ready to be sent once more; False if it cannot."""
-        self._upstream = None
-        return self._kept is not None
-
-    def forget(self) -> None:
-        """It will not be sent again."""
-        self._kept = None
-
-    def data(self, chunk: bytes) -> None:
-        upstream = self._upstream
-        if self._kept is not None:
-            self._kept_bytes += len(chunk)
-            if self._kept_bytes <= _KEPT_BYTES or upstream is None:
-                self._kept.append(chunk)
-            else:
-                self._kept = None
-        if upstream is not None:
-            upstream.write(chunk)
-        if (upstream is None and self._kept_bytes > _KEPT_BYTES) or (upstream and not upstream.writable):
-            self._exchange.pause_body()
-
-    def end(self) -> None:
-        self._ended = True
-        if self._upstream is not None:
-            self._upstream.end(self._exchange.trailers)
-
-    def aborted(self) -> None:
-        self._leave()
 
 
 class Forward(Aside):
@@ -183,7 +53,7 @@ class Forward(Aside):
         self._on_end = on_end
         self._headers = forwarded(exchange, exchange.peer)
         self._has_body = exchange.has_body
-        self._body = _Body(exchange, self._left)
+        self._body = KeptBody(exchange, self._left)
         self._upstream: Upstream | None = None
         self._dialling: asyncio.Task[None] | None = None
         self._over = False

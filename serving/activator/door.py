@@ -34,7 +34,7 @@ from eventing.config import INNER_SUFFIX
 from eventing.http import wire
 from eventing.http.client import Client
 from eventing.http.exchange import Exchange
-from eventing.http.proxy import came_from, forwarded, hops
+from eventing.http.forwarded import came_from, forwarded, hops
 from eventing.http.wire import Header
 from serving.activator import requestlog
 from serving.activator.breaker import Slot
