@@ -145,8 +145,7 @@ class Autoscaler:
 
     def _delay(self, now: float, number: int) -> int:
         ticks = math.ceil(self.scaling.scale_down_delay_s / TICK_S)
-        if not ticks or not self.scaling.reachable:
-            self._delayed.clear()
+        if not ticks or not self.scaling.reachable:  # what was recommended before may hold again
             return number
         tick = math.floor(now / TICK_S)
         # An older number that is no larger can never be the largest again: the list falls, and stays short.

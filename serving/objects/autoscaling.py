@@ -6,6 +6,7 @@ autoscaler: `scaling.py` reads what was admitted here. Durations are float secon
 fraction (0.7), the windows' percentages stay percentages. Source: Knative Serving's `pkg/autoscaler/config`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
@@ -56,8 +57,11 @@ def boolean(text: str) -> bool:
 
 def number(text: str) -> float:
     """As Go's strconv.ParseFloat, but for NaN; ValueError."""
-    value = float(text) if text.strip() == text and "_" not in text else None
-    if value is None or value != value:  # noqa: PLR0124  a NaN compares with nothing
+    try:
+        value = float(text) if text.strip() == text and "_" not in text else math.nan
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
         raise ValueError(f'strconv.ParseFloat: parsing "{text}": invalid syntax')
     return value
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from serving.autoscaler.scaling import PREFIX, Scaling, effective
-from serving.objects import autoscaling
+from serving.objects import autoscaling, scale_annotations
 
 
 def numbers(annotations=None, config=None, **record):
@@ -29,7 +29,7 @@ def test_defaults():
 # -- annotations
 
 
-@pytest.mark.parametrize(("spellings", "value", "expected"), [
+SAID = [
     (["metric"], "rps", {"metric": "rps", "total": 200.0, "target": 140.0}),
     (["target"], "10", {"total": 10.0, "target": 7.0}),
     (["target-utilization-percentage", "targetUtilizationPercentage"], "80", {"target": 80.0}),
@@ -51,7 +51,10 @@ def test_defaults():
     (["unknown"], "1", {}),
     # Knative reads no camel case of these.
     (["activationScale", "Window", "Target", "Metric", "Class"], "4", {}),
-])
+]
+
+
+@pytest.mark.parametrize(("spellings", "value", "expected"), SAID)
 def test_annotation(spellings, value, expected):
     """Each annotation changes its number and no other, in each of its spellings."""
     for spelling in spellings:
@@ -61,7 +64,7 @@ def test_annotation(spellings, value, expected):
 # -- config-autoscaler
 
 
-@pytest.mark.parametrize(("key", "value", "expected"), [
+KEYS = [
     ("enable-scale-to-zero", "false", {"to_zero": False}),
     ("max-scale-up-rate", "10", {"most_up": 10.0}),
     ("max-scale-down-rate", "3", {"most_down": 3.0}),
@@ -83,10 +86,21 @@ def test_annotation(spellings, value, expected):
     ("allow-zero-initial-scale", "true", {}),
     ("activator-capacity", "50", {}),
     ("requests-per-second-target-default", "7", {}),
-])
+]
+
+
+@pytest.mark.parametrize(("key", "value", "expected"), KEYS)
 def test_key(key, value, expected):
     """Each key changes the number of all that say nothing themselves."""
     changes(numbers(config={key: value}), expected)
+
+
+def test_each_has_its_row():
+    """No annotation and no key is without a row above, or one below."""
+    said = {f"{PREFIX}{spelling}" for spellings, *_ in SAID for spelling in spellings}
+    assert said >= set(scale_annotations.ANNOTATIONS)
+    together = {"max-scale-limit"}
+    assert {key for key, *_ in KEYS} | together == set(autoscaling.KEYS)
 
 
 @pytest.mark.parametrize(("annotation", "value", "key", "config"), [

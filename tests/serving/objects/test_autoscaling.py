@@ -123,6 +123,13 @@ def test_every_key_is_read():
         ("activator-capacity", "0.5", "activator-capacity = 0.5, must be at least 1"),
         ("max-scale-up-rate", "1", "max-scale-up-rate = 1, must be greater than 1.0"),
         ("max-scale-down-rate", "1", "max-scale-down-rate = 1, must be greater than 1.0"),
+        ("allow-zero-initial-scale", "", 'strconv.ParseBool: parsing "": invalid syntax'),
+        ("panic-threshold-percentage", "x", 'strconv.ParseFloat: parsing "x": invalid syntax'),
+        ("panic-window-percentage", "0.9", "panic-window-percentage = 0.9, must be in [1, 100] interval"),
+        ("container-concurrency-target-percentage", "101", "is outside of valid range of (0, 100]"),
+        ("max-scale", "2147483648", 'strconv.ParseInt: parsing "2147483648": value out of range'),
+        ("initial-scale", "-1", "initial-scale = -1, must be at least 0"),
+        ("stable-window", "61m", "stable-window = 1h1m0s, must be in [6s; 1h0m0s] range"),
         ("stable-window", "5s", "stable-window = 5s, must be in [6s; 1h0m0s] range"),
         ("stable-window", "6.5s", "stable-window = 6.5s, must be specified with at most second precision"),
         ("panic-window-percentage", "101", "panic-window-percentage = 101, must be in [1, 100] interval"),
@@ -137,6 +144,14 @@ def test_config_is_refused(key, value, message):
     """A value that is none, or out of bounds, is refused in Knative's words."""
     with pytest.raises(ValueError, match=re.escape(message)):
         autoscaling.settings({key: value})
+
+
+def test_bounds_that_contradict_each_other():
+    """Of two keys that do not fit together both are named."""
+    with pytest.raises(ValueError, match=re.escape("min-scale (3) must be less than max-scale (2)")):
+        autoscaling.settings({"min-scale": "3", "max-scale": "2"})
+    with pytest.raises(ValueError, match=re.escape("max-scale = 6, must be in [1, max-scale-limit(5)] range")):
+        autoscaling.settings({"max-scale": "6", "max-scale-limit": "5"})
 
 
 @pytest.mark.parametrize(
@@ -157,6 +172,8 @@ def test_config_is_refused(key, value, message):
         ({"max_scale": "2147483648"}, "expected 0 <= 2147483648 <= 2147483647: max-scale"),
         ({"minScale": "3", "maxScale": "2"}, "max-scale=2 is less than min-scale=3: max-scale, min-scale"),
         ({"activation_scale": "x"}, "invalid value: x: activation-scale"),
+        ({"activation_scale": "2147483648"}, "invalid value: 2147483648: activation-scale"),
+        ({"activationScale": "x"}, ""),
         ({"activation_scale": "1"}, "activation-scale=1 must be greater than 1: activation-scale"),
         (
             {"activation_scale": "2", "min_scale": "3"},
@@ -169,13 +186,26 @@ def test_config_is_refused(key, value, message):
         ({"target": "0.001"}, "target 0.001 should be at least 0.01: target"),
         ({"target": "x"}, "invalid value: x: target"),
         ({"target_utilization_percentage": "0"}, "expected 1 <= 0 <= 100: target-utilization-percentage"),
+        ({"target_utilization_percentage": "a"}, "invalid value: a: target-utilization-percentage"),
+        ({"targetUtilizationPercentage": "101"}, "expected 1 <= 101 <= 100: targetUtilizationPercentage"),
         ({"target_burst_capacity": "-1"}, ""),
+        ({"targetBurstCapacity": "x"}, "invalid value: x: targetBurstCapacity"),
         ({"target_burst_capacity": "-2"}, "invalid value: -2: target-burst-capacity"),
         ({"panic_window_percentage": "0.5"}, "expected 1 <= 0.5 <= 100: panic-window-percentage"),
+        ({"panicWindowPercentage": "101"}, "expected 1 <= 101 <= 100: panicWindowPercentage"),
+        ({"panic_window_percentage": "x"}, "invalid value: x: panic-window-percentage"),
+        ({"panic_threshold_percentage": "x"}, "invalid value: x: panic-threshold-percentage"),
+        ({"panicThresholdPercentage": "1001"}, "expected 110 <= 1001 <= 1000: panicThresholdPercentage"),
         ({"panic_threshold_percentage": "109"}, "expected 110 <= 109 <= 1000: panic-threshold-percentage"),
         ({"window": "40s"}, ""),
         ({"window": "40"}, "invalid value: 40: window"),
         ({"window": "5s"}, "expected 6s <= 5s <= 1h0m0s: window"),
+        ({"window": "1h1s"}, "expected 6s <= 1h1s <= 1h0m0s: window"),
+        ({"scaleDownDelay": "x"}, "invalid value: x: scaleDownDelay"),
+        (
+            {"scaleToZeroPodRetentionPeriod": "2h"},
+            "expected 0s <= 2h <= 1h0m0s: scaleToZeroPodRetentionPeriod",
+        ),
         ({"window": "6.5s"}, "must be specified with at most second precision: window"),
         ({"scale_down_delay": "61m"}, "expected 0s <= 61m <= 1h0m0s: scale-down-delay"),
         ({"scale_down_delay": "1500ms"}, "must be specified with at most second precision: scale-down-delay"),
@@ -189,6 +219,12 @@ def test_config_is_refused(key, value, message):
             {"class": "kpa.autoscaling.knative.dev", "metric_aggregation_algorithm": "x"},
             "invalid value: x: metric-aggregation-algorithm",
         ),
+        (
+            {"class": "kpa.autoscaling.knative.dev", "metricAggregationAlgorithm": "x"},
+            "invalid value: x: metricAggregationAlgorithm",
+        ),
+        ({"initialScale": "-1"}, "invalid value: -1: initialScale must be greater than 0"),
+        ({"maxScale": "x"}, "invalid value: x: maxScale"),
         ({"initial_scale": "2"}, ""),
         ({"initial_scale": "x"}, "invalid value: x: initial-scale"),
         ({"initial_scale": "-1"}, "invalid value: -1: initial-scale must be greater than 0"),
