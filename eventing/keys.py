@@ -57,6 +57,7 @@ Tables (T), their member names, and their one writer:
 "subscriber": URL, "delivery": DELIVERY, "annotations": {..}} | kinds/trigger |
 | `lanes` | ns/trigger/p | {"uid", "generation"}: the owner of partition p now matches that generation | dispatcher |
 | `revisions` | ns/name | see serving/objects/revision.py | serving/objects/revision |
+| `volumes` | uid of a Revision or Deployment | the files of its volumes, serving/objects/mounting.py | its own kind |
 | `routes` | host | {"service", "targets": [{"revision": "ns/name", "percent", "tag"}]}; "visibility": \
 "cluster-local" if the data port does not serve it; "tags": {tag: targets} where a header may choose the tag; \
 or {"service", "alias": host}: a domain that stands for that host | serving/objects/route, serving/objects/domainmapping |

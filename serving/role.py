@@ -6,6 +6,7 @@ The serving role: workers, who decides how many, and the door that every request
                               <- outer <- unix socket `handover.sock` <- connections that the ingress gives
     scaler -> table scales -> the Revision's status
     table deployments -> keeper -> backend -> programs; keeper -> table deployment-states
+    table volumes -> backend, before it hears of what has them
 
 When the role starts there are no workers: those of its predecessor died with their zygote. Revisions that
 have shown that they can start (table `scales`, same uid) are not asked to show it again.
@@ -50,8 +51,8 @@ async def run(runtime: Runtime) -> None:
             activator.config(name, data)
 
         follower = Follower(runtime.store, {
-            "configs": configured, "revisions": scaler.revision, "routes": activator.route,
-            "deployments": keeper.deployment})
+            "volumes": backend.volumes, "configs": configured, "revisions": scaler.revision,
+            "routes": activator.route, "deployments": keeper.deployment})
         owned = [tasks.create_task(follower.run())]
         await follower.loaded.wait()
         scaler.loaded()

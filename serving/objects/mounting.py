@@ -51,8 +51,17 @@ class Volumes:
         return {"mounts": self.mounts, "scratch": self.scratch} if self.mounts else None
 
 
-def is_served(volume: Mapping[str, Any]) -> bool:
-    """Whether it can be mounted here."""
+def unserved(volume: Mapping[str, Any]) -> str:
+    """What of *volume* is not done here: the path in it, and why; empty where all is."""
+    if not _is_served(volume):
+        return ": only configMap, secret, projected and emptyDir are mounted here"
+    empty = volume.get("emptyDir") or {}
+    if empty.get("sizeLimit") is not None and empty.get("medium") != "Memory":
+        return ".emptyDir.sizeLimit: the disk is not limited here, medium: Memory is"
+    return ""
+
+
+def _is_served(volume: Mapping[str, Any]) -> bool:
     return any(volume.get(source) is not None for source in (*_FILES, "emptyDir"))
 
 
@@ -86,7 +95,7 @@ def of(pod: Pod, container: Mapping[str, Any], about: About, lookup: Lookup) -> 
 def _mounted(pod: Pod, container: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     asked = {mount.get("name") for mount in container.get("volumeMounts") or ()}
     return {volume["name"]: volume for volume in pod.get("volumes") or ()
-            if volume.get("name") in asked and is_served(volume)}
+            if volume.get("name") in asked and _is_served(volume)}
 
 
 def _sources(volume: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -2,38 +2,42 @@
 What a Deployment's pod becomes on this machine: the record of `deployments`, or what it lacks.
 
 What runs is the container's `command`; `image` says in which folder, when it is one (func://./DIR). One
-container a pod; no init containers, no volumes, no probes, no registry. `fieldRef` knows metadata.name,
-metadata.namespace, metadata.uid, and labels and annotations by name.
+container a pod; no init containers, no probes, no registry. `fieldRef` knows metadata.name of a variable, and
+what downward.py knows.
 
     uid, generation, replicas, strategy (as written), owner (name of the ContainerSource; "": none)
     pod: uid, container, image, bundle, command, args, env, named (variables that hold the replica's name),
          memory_bytes, cpu, user, group, non_root, working_dir, grace_s, annotations (of the template),
-         listens (false: nothing is awaited on a port)
+         volumes (mounting.py), listens (false: nothing is awaited on a port)
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from eventing.control import resource
 from eventing.control.context import Context
 from eventing.control.resource import Resource
-from serving.objects import holders, images, settings, workload
+from serving.objects import downward, holders, images, mounting, settings, workload
+from serving.objects.downward import About
+from serving.objects.mounting import Volumes
 
-_FIELD = re.compile(r"metadata\.(?P<part>labels|annotations)\['(?P<key>[^']+)'\]")
 _NO_COMMAND = (
     'container "{container}" names no command, and an image is not unpacked here: write command: [python3, '
     "main.py], with image: func://./DIR for the folder that it is to run in (instead of {image}), and apply "
     "it with `clarion apply -f FILE`")
 
 
-async def record(deployment: Resource, context: Context) -> dict[str, Any]:
-    """The record of `deployments`; raises workload.Missing."""
+async def record(deployment: Resource, context: Context) -> tuple[dict[str, Any], Volumes]:
+    """The record of `deployments`, and the files of its volumes; raises workload.Missing."""
     spec = resource.spec(deployment)
     template = spec["template"]
     container, code = _program(template["spec"], context)
-    container, named = _downward(container, deployment)
-    look_up = await holders.lookup(container, resource.namespace(deployment), context)
+    namespace = resource.namespace(deployment)
+    about = downward.About(namespace, resource.uid(deployment), template.get("metadata") or {})
+    container, named = _downward(container, about)
+    look_up = await holders.lookup(container, namespace, context)
+    volumes = mounting.of(template["spec"], container, about,
+                          await holders.files(template["spec"], container, namespace, context))
     user, group = workload.user_and_group(template["spec"], container)
     return {
         "uid": resource.uid(deployment), "generation": resource.generation(deployment),
@@ -48,9 +52,10 @@ async def record(deployment: Resource, context: Context) -> dict[str, Any]:
             "non_root": workload.must_not_be_root(template["spec"], container),
             "working_dir": container.get("workingDir") or None,
             "grace_s": template["spec"]["terminationGracePeriodSeconds"],
-            "annotations": (template.get("metadata") or {}).get("annotations") or {}, "listens": False,
+            "annotations": about.metadata.get("annotations") or {}, "volumes": volumes.record,
+            "listens": False,
         },
-    }
+    }, volumes
 
 
 def _program(pod: Mapping[str, Any], context: Context) -> tuple[Mapping[str, Any], workload.Code]:
@@ -70,7 +75,7 @@ def _program(pod: Mapping[str, Any], context: Context) -> tuple[Mapping[str, Any
     return container, workload.code(container, image)
 
 
-def _downward(container: Mapping[str, Any], deployment: Resource) -> tuple[Mapping[str, Any], list[str]]:
+def _downward(container: Mapping[str, Any], about: About) -> tuple[Mapping[str, Any], list[str]]:
     """*container* with values for its `fieldRef`s, and the variables that are to hold the replica's name."""
     env, named = [], []
     for variable in container.get("env") or ():
@@ -80,15 +85,13 @@ def _downward(container: Mapping[str, Any], deployment: Resource) -> tuple[Mappi
         elif ref.get("fieldPath") == "metadata.name":
             named.append(variable["name"])
         else:
-            env.append({"name": variable["name"], "value": _field(str(ref.get("fieldPath")), deployment)})
+            env.append({"name": variable["name"], "value": _field(str(ref.get("fieldPath")), about)})
     return {**container, "env": env}, named
 
 
-def _field(path: str, deployment: Resource) -> str:
-    plain = {"metadata.namespace": resource.namespace(deployment), "metadata.uid": resource.uid(deployment)}
-    if path in plain:
-        return plain[path]
-    if match := _FIELD.fullmatch(path):
-        about = resource.spec(deployment)["template"].get("metadata") or {}
-        return str((about.get(match["part"]) or {}).get(match["key"]) or "")
-    raise workload.Missing("CreateContainerConfigError", f"fieldRef {path} is not known here: write a value")
+def _field(path: str, about: About) -> str:
+    value = downward.value(path, about)
+    if value is None:
+        message = f"fieldRef {path} is not known here: write a value"
+        raise workload.Missing("CreateContainerConfigError", message)
+    return value

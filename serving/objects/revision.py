@@ -13,7 +13,7 @@ A record of `revisions` (JSON; the data plane reads nothing else):
     memory_bytes, cpu (cores; both null: no limit), cpu_request (cores; 0: none)
     user, group (ids; null: the role's), non_root (never as root), port (null: none)
     startup, readiness, liveness (probes as Kubernetes has them, or null; a port only where it is another one)
-    working_dir (null: the bundle's folder), progress_deadline_s
+    working_dir (null: the bundle's folder), volumes (mounting.py), progress_deadline_s
     annotations (autoscaling.knative.dev/* as written), reachable (a Route points at it, or may soon)
 
 A record of `scales`:
@@ -36,10 +36,12 @@ from eventing.control.kind import READY_COLUMNS, Column, Defaults, Kind, registe
 from eventing.control.resource import FALSE, READY, TRUE, UNKNOWN, Resource
 from serving.objects import (
     autoscaling,
+    downward,
     holders,
     horizontal,
     images,
     metadata,
+    mounting,
     names,
     observability,
     probes,
@@ -55,7 +57,8 @@ _DEPLOYING = (UNKNOWN, "Deploying", "")
 _UNREADY = "Unhealthy"  # Kubernetes' reason of the Event about a probe that fails
 _ERROR = re.compile(r"[\w.]*(Error|Exception)( \[\w+\])?(:|$)")  # begins what a program says of its end
 # Of a worker's start: what the revision lacks, and not what its code does.
-_LACKING = frozenset({"ProgressDeadlineExceeded", "EnvironmentFailed", "MemoryLimitTooSmall"})
+_LACKING = frozenset({"ProgressDeadlineExceeded", "EnvironmentFailed", "MemoryLimitTooSmall",
+                      mounting.REASON})
 
 
 def default(revision: Resource, old: Resource | None, admission: Defaults) -> None:
@@ -89,12 +92,13 @@ async def reconcile(revision: Resource, context: Context) -> None:
         image = _image(revision, container, context)
         code = workload.code(container, image)
         environment = workload.environment(container, await holders.lookup(container, namespace, context))
+        volumes = await _volumes(revision, container, context)
     except workload.Missing as missing:
         _unhealthy(status, missing.reason, missing.message, now)
         resource.set_condition(status, "ResourcesAvailable", *_DEPLOYING, now=now)
         resource.set_condition(status, "Active", *_DEPLOYING, now=now, severity="Info")
     else:
-        found = record(revision, code, environment, _deadline_s(revision, context))
+        found = record(revision, code, environment, _deadline_s(revision, context), volumes)
         await context.project("revisions", _member(revision), found)
         _set_images(revision, context)
         _report(revision, context.projected("scales", _member(revision)), now)
@@ -151,6 +155,19 @@ def _said(condition: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(condition.get(member) for member in ("status", "reason", "message"))
 
 
+async def _volumes(revision: Resource, container: Mapping[str, Any],
+                   context: Context) -> Mapping[str, Any] | None:
+    """Hand the files of its volumes on; what a worker is started with, which may be why none can be."""
+    namespace, spec, uid = resource.namespace(revision), resource.spec(revision), resource.uid(revision)
+    about = downward.About(namespace, uid, resource.meta(revision))
+    try:
+        found = mounting.of(spec, container, about, await holders.files(spec, container, namespace, context))
+    except workload.Missing as missing:  # what runs keeps what it has
+        return {"lacks": missing.message}
+    await context.project("volumes", uid, found.files or None)
+    return found.record
+
+
 def _deadline_s(revision: Resource, context: Context) -> float:
     """How long the Revision may take to become ready: its annotation, else `config-deployment`."""
     deployment = context.config_data(settings.NAMESPACE, "config-deployment")
@@ -163,7 +180,7 @@ def _member(revision: Resource) -> str:
 
 
 def record(revision: Resource, code: workload.Code, environment: Mapping[str, str],
-           deadline_s: float) -> dict[str, Any]:
+           deadline_s: float, volumes: Mapping[str, Any] | None) -> dict[str, Any]:
     """The record of `revisions`."""
     spec = resource.spec(revision)
     labels, annotations = resource.labels(revision), resource.annotations(revision)
@@ -194,6 +211,7 @@ def record(revision: Resource, code: workload.Code, environment: Mapping[str, st
         "port": workload.port(container),
         **probes.asked(container, annotations),
         "working_dir": container.get("workingDir") or None,
+        "volumes": volumes,
         "progress_deadline_s": deadline_s,
         "annotations": scaling,
         "reachable": labels.get(names.ROUTING_STATE) != "reserve",
@@ -259,6 +277,7 @@ def _unhealthy(status: dict[str, Any], reason: str, message: str, now: float) ->
 async def finalize(revision: Resource, context: Context) -> None:
     """Have the serving role end its workers."""
     await context.project("revisions", _member(revision), None)
+    await context.project("volumes", resource.uid(revision), None)
 
 
 REVISION = register(Kind(

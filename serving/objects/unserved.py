@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from eventing.control import resource
-from serving.objects import autoscaling, horizontal, probes, workload
+from serving.objects import autoscaling, horizontal, mounting, probes, workload
 
 _SPEC = "spec.template.spec"
 _CLASS = f"{autoscaling.GROUP}/class"
@@ -21,6 +21,9 @@ def of_template(template: Mapping[str, Any], usual: autoscaling.Settings) -> Ite
     spec = resource.spec(template)
     serving = workload.serving_container(spec)
     yield from _of_scaling(resource.annotations(template), serving, usual)
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        if unserved := mounting.unserved(volume):
+            yield f"{_SPEC}.volumes[{index}]{unserved}"
     for index, _ in enumerate(spec.get("initContainers") or ()):
         yield f"{_SPEC}.initContainers[{index}]: init containers are not run here"
     for index, container in enumerate(spec.get("containers") or ()):
@@ -45,8 +48,6 @@ def _of_container(container: Mapping[str, Any], path: str, annotations: Mapping[
     ports: list[Mapping[str, Any]] = container.get("ports") or [{}]
     if ports[0].get("name") == "h2c":
         yield f"{path}.ports[0].name: h2c is not spoken here, requests come in HTTP/1.1"
-    if container.get("volumeMounts"):
-        yield f"{path}.volumeMounts: nothing is mounted here, a worker sees the files of this machine"
     if not probes.may_listen_elsewhere(container, annotations):
         for name in ("startupProbe", "readinessProbe", "livenessProbe"):
             yield from _of_probe(container, name, path)

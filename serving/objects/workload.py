@@ -10,7 +10,7 @@ What a revision's pod becomes on this machine: a function's bundle, a program, o
     anything else                   none       nothing: there is no such code here
 
 Pure: the values of ConfigMaps are handed in. Where several containers stand, the one with a port serves; the
-others are not run here. Volumes are not mounted: a worker sees this machine's files.
+others are not run here. Its volumes are read in `mounting.py`.
 """
 
 import re

@@ -44,7 +44,8 @@ class StartFailed(ClarionError):
 
     Reasons: `ExitCodeN` (it ended by itself; the message holds the traceback's last lines), `SignalN`
     (killed before it was ready), `NoEntry` (no function in the bundle), `BundleMissing`, `BundleInvalid`,
-    `EnvironmentFailed`, `PreloadFailed`, `UserRefused`, `TooManyPreloads`, `ProgressDeadlineExceeded`,
+    `EnvironmentFailed`, `PreloadFailed`, `UserRefused`, `FailedMount` (a volume), `TooManyPreloads`,
+    `ProgressDeadlineExceeded`,
     `TooManyProcesses`, `StartupFailed`, `LivenessFailed`, `Stopped` (by our own `stop`), and what is not
     the author's fault: `StoreAway`, `DiskFailed`, `ForkFailed`, `ZygoteGone`.
     """

@@ -28,8 +28,9 @@ class Inside:
     """Where one worker is."""
 
     def __init__(self, zygote: Zygote) -> None:
-        """Forked by *zygote*; what it is, `spec`, has to be told before `run`."""
+        """Forked by *zygote*; what it is, `spec`, and its `pid` have to be told before `run`."""
         self.spec: Spec | None = None
+        self.pid = 0  # of the worker
         self._zygote = zygote
         self._ended: dict[str, asyncio.Future[int]] = {}
         self._count = 0
@@ -62,7 +63,8 @@ class Inside:
 
     def _fork(self, name: str, command: Sequence[str], output: "_Output") -> None:
         assert self.spec is not None
-        spec = replace(self.spec, worker=name, command=list(command))
+        spec = replace(self.spec, worker=name, command=list(command),
+                       beside=None if self.spec.mounts is None else self.pid)
         descriptors = [in_memory(orjson.dumps(spec)), os.dup(output.descriptor)]
         descriptors.append(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))  # it has nothing to report
         self._zygote.fork(name, descriptors, takes_spare=False)

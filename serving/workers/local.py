@@ -39,6 +39,7 @@ from serving.workers.environment import REASON, Environment, Environments
 from serving.workers.process import in_memory
 from serving.workers.spawn import Zygote, ZygoteGone
 from serving.workers.vigil import Probes
+from serving.workers.volumes import Files, Taken, Volumes
 from serving.workers.zygotes import Zygotes
 
 _PROGRESS_CHARACTERS = 200  # of a line of pip's; some name all versions there ever were
@@ -62,6 +63,7 @@ class LocalBackend:
         self._children: dict[str, Child] = {}
         self._zygotes = Zygotes(self._report, self._lose, self._busy)
         self._environments = Environments(self._data_dir)
+        self._volumes = Volumes(self._data_dir)
         self._unpacking: dict[str, asyncio.Lock] = {}
         self._ahead = asyncio.Semaphore(_AHEAD)
         self._tasks: asyncio.TaskGroup | None = None
@@ -75,6 +77,7 @@ class LocalBackend:
 
     async def run(self) -> None:
         """Own zygotes and workers until cancelled or closed."""
+        await self._volumes.clear()
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 self._zygotes.open(self._tasks)
@@ -86,6 +89,7 @@ class LocalBackend:
                 self._zygotes.close()
         finally:
             self._closing.set()
+            await self._volumes.clear()
             self._ended.set()
 
     async def _rest(self) -> None:
@@ -138,15 +142,29 @@ class LocalBackend:
         logs.Output(logs.path(self._data_dir, namespace, revision), revision).note(text)
 
     async def _start(self, name: str, record: Mapping[str, Any], progress: Progress) -> Worker:
-        user, group = users.of(record)
         folder = await self._folder(record)
-        users.let_in(user, folder, self._data_dir)
         own = await self._environment(name, record, folder, progress)
-        if own is not None:
-            users.let_in(user, own.place, self._data_dir)
         await self._running.wait()
+        taken = await self._volumes.take(record) if record.get("volumes") else None
+        try:
+            child = self._fork(name, record, folder, own, taken)
+        except (StartFailed, OSError):
+            if taken is not None:
+                await self._volumes.give_back(taken)
+            raise
+        if taken is not None:
+            child.worker.exited.add_done_callback(lambda _: self._give_back(taken))
+        _log.debug("worker asked for", revision=name, worker=child.worker.id)
+        return child.worker
+
+    def _fork(self, name: str, record: Mapping[str, Any], folder: Path, own: Environment | None,
+              taken: Taken | None) -> Child:
+        """Have the process; all that it needs is there."""
         if self._closing.is_set():
             raise StartFailed("Stopped", "this backend is closing")
+        user, group = users.of(record, order.source(name, record), self._living)
+        for place in (folder, *([own.place] if own else ())):
+            users.let_in(user, place, self._data_dir)
         zygote = self._zygotes.of(*order.zygote(record, own))
         is_command = bool(record.get("command"))
         sockets = [ports.bound()] if is_command else listeners.opened()
@@ -155,7 +173,8 @@ class LocalBackend:
                 ours.enter_context(each)
             child = self._child(name, record, zygote, *(each.getsockname() for each in sockets))
             said = {**self._with_sink(record), "user": user, "group": group}
-            spec = child.inside.spec = order.spec(name, said, child.worker, folder, own)
+            spec = order.spec(name, said, child.worker, folder, own, plan=taken.plan if taken else None)
+            child.inside.spec = spec
             try:
                 descriptors = [in_memory(orjson.dumps(spec)), *child.descriptors]
             except OSError as error:
@@ -167,8 +186,23 @@ class LocalBackend:
         child.worker.times.asked = time.monotonic()
         with contextlib.suppress(ZygoteGone):  # `_own` notices, and this child is one of those it reports
             zygote.fork(child.worker.id, descriptors)
-        _log.debug("worker asked for", revision=name, worker=child.worker.id)
-        return child.worker
+        return child
+
+    def _living(self) -> dict[int | None, str]:
+        """The users of workers, and whose workers they are."""
+        specs = (child.inside.spec for child in self._children.values())
+        return {spec.user: spec.source for spec in specs if spec is not None}
+
+    def volumes(self, uid: str, files: Mapping[str, Files] | None) -> None:
+        """Table `volumes` has changed: *files* of the Revision or Deployment *uid*, or none any more."""
+        if self._volumes.told(uid, files) and not self._closing.is_set():
+            assert self._tasks is not None
+            self._tasks.create_task(self._volumes.follow(uid))
+
+    def _give_back(self, taken: Taken) -> None:
+        if not self._closing.is_set():  # then all of it goes
+            assert self._tasks is not None
+            self._tasks.create_task(self._volumes.give_back(taken))
 
     async def stop(self, worker: Worker, grace_s: float) -> None:
         """See Backend.stop."""
@@ -289,7 +323,7 @@ class LocalBackend:
             child.inside.reported(name, report)
             return
         if "forked" in report:
-            child.pid = report["pid"]
+            child.pid = child.inside.pid = report["pid"]
             child.worker.times.forked = time.monotonic()
             return
         del self._children[child.worker.id]

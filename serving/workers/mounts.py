@@ -76,7 +76,7 @@ def enter(plan: Plan, needed: Iterable[str]) -> None:
         mounts = []
         for source, what, is_read_only in plan.binds:
             mounts.append((os.path.realpath(what), _opened(source, plan.scratch), is_read_only))
-        kept = covered(needed, [path for path, _, _ in mounts])
+        kept = covered(filter(os.path.exists, needed), [path for path, _, _ in mounts])
         mounts += [(path, os.open(path, os.O_PATH), False) for path in kept]
         scaffolds = _Scaffolds(plan.stage, [path for path, _, _ in mounts])
         for what, descriptor, is_read_only in sorted(mounts, key=lambda mount: mount[0].count("/")):
@@ -89,6 +89,25 @@ def enter(plan: Plan, needed: Iterable[str]) -> None:
     except OSError as error:
         hint = _hint(error) if isinstance(error, _Refused) else ""
         raise MountFailed(f"cannot mount {what}: {os.strerror(error.errno or 0)}{hint}") from error
+
+
+def join(pid: int) -> None:
+    """
+    Have what process *pid* has: for a command that is run beside a worker (inside.py).
+
+    Raises:
+        MountFailed: it is gone, or has nothing of its own.
+    """
+    kinds = {"mnt": _NEWNS} if os.geteuid() == 0 else {"user": _NEWUSER, "mnt": _NEWNS}
+    try:
+        opened = {kind: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name, kind in kinds.items()}
+        for kind, descriptor in opened.items():
+            _ask(_LIBC.setns(descriptor, kind))
+            os.close(descriptor)
+        if os.geteuid() != 0:
+            _give_up_capabilities()
+    except OSError as error:
+        raise MountFailed(f"cannot see the volumes of process {pid}: {error.strerror}") from error
 
 
 def covered(needed: Iterable[str], targets: Iterable[str]) -> list[str]:

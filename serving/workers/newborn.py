@@ -23,7 +23,9 @@ from pathlib import Path
 
 import orjson
 
+from serving.objects.mounting import REASON
 from serving.workers import listeners, pids, worker
+from serving.workers.mounts import MountFailed
 from serving.workers.process import SPARE_READY, Spec, become, default_signals, detach, in_memory, reserve
 
 _DESCRIPTORS = 5
@@ -71,7 +73,10 @@ def _work(descriptors: list[int], trouble: str, runner: asyncio.Runner) -> int:
     file, *rest = descriptors
     with os.fdopen(file, "rb") as text:
         spec = Spec(**orjson.loads(text.read()))
-    become(spec, rest)
+    try:
+        become(spec, rest)
+    except MountFailed as error:
+        return worker.refused(REASON, str(error))
     return worker.run(spec, trouble, runner)
 
 

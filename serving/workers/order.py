@@ -8,12 +8,14 @@ the order is `local.py`'s affair.
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from serving.objects.expansion import expand
 from serving.workers.backend import Worker
 from serving.workers.environment import Environment
+from serving.workers.mounts import Plan
 from serving.workers.process import KNATIVE_ENV, Spec, environment, program_environment
 
 # Threads for plain functions where containerConcurrency sets no limit: Starlette's number.
@@ -27,10 +29,16 @@ def zygote(record: Mapping[str, Any], own: Environment | None) -> tuple[str, tup
     return own.python if own else sys.executable, tuple(sorted(record.get("preload") or ()))
 
 
-def spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path, own: Environment | None) -> Spec:
-    """What *worker* of revision *name* (`namespace/name`) is to become, in *folder* and what environment."""
+def source(name: str, record: Mapping[str, Any]) -> str:
+    """Whose worker it is: `source` of replies that have none, the same over all revisions of a Service."""
     namespace, _, revision = name.partition("/")
-    service = record.get("service") or ""
+    return f"/apis/v1/namespaces/{namespace}/services/{record.get('service') or revision}"
+
+
+def spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path, own: Environment | None,
+         *, plan: Plan | None) -> Spec:
+    """What *worker* of revision *name* (`namespace/name`) is to become, in *folder* and what environment."""
+    service, revision = record.get("service") or "", name.partition("/")[2]
     inherited = dict(os.environ)
     if own is not None:
         inherited["PATH"] = os.pathsep.join((own.path, inherited.get("PATH", os.defpath)))
@@ -48,8 +56,8 @@ def spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path, own
     here = record.get("working_dir")
     return Spec(worker=worker.id, folder=str(folder), env=env, entry=record.get("entry"),
                 directory=str(folder / here) if here else None,
-                source=f"/apis/v1/namespaces/{namespace}/services/{service or revision}",
+                source=source(name, record),
                 command=[*command, *arguments] if command else None,
                 memory_bytes=record.get("memory_bytes"), cpu=record.get("cpu"),
-                user=record.get("user"), group=record.get("group"),
+                user=record.get("user"), group=record.get("group"), mounts=asdict(plan) if plan else None,
                 threads=record.get("container_concurrency") or _THREADS)

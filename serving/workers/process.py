@@ -9,7 +9,7 @@ What a freshly forked child does to become a process of its own, in this order:
 
     become, once it is known what it is to be
  5. descriptors: /dev/null, its output twice, the listening sockets, the report pipe;
- 6. limits (but that of memory: see `limit_memory`), umask, working directory, user;
+ 6. limits (but that of memory: see `limit_memory`), umask, volumes (mounts.py), working directory, user;
  7. the environment: exactly what the revision says and what `environment` adds;
  8. numpy's random numbers, if it was preloaded; Python's own reseed themselves after a fork.
 
@@ -44,6 +44,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from serving.workers import mounts
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -61,6 +64,7 @@ _MEBIBYTE = 1024 * 1024
 # What a worker that was a spare has, and some; one that was not has less, and which it is is chance.
 _LEAST_BYTES = 36 * _MEBIBYTE
 _UMASK = 0o022
+_UMASK_ALONE = 0o077  # of one that is not who the role is: what it writes is for nobody else
 _LEAST_PRIORITY = 19
 
 KNATIVE_ENV = ("PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION")
@@ -81,6 +85,8 @@ class Spec:
     cpu: float | None = None  # cores
     user: int | None = None  # another one only where this is root
     group: int | None = None  # None: the number of *user*, as images have it by habit
+    mounts: Mapping[str, Any] | None = None  # a mounts.Plan
+    beside: int | None = None  # a process whose mounts are to be seen, instead of own ones
     threads: int = 40
 
 
@@ -106,6 +112,7 @@ def become(spec: Spec, descriptors: Sequence[int]) -> None:
 
     Raises:
         OSError: the folder is gone, or a limit cannot be set.
+        MountFailed: a volume cannot be where it should.
     """
     _take(descriptors)
     rename(spec.worker)
@@ -113,8 +120,13 @@ def become(spec: Spec, descriptors: Sequence[int]) -> None:
     if spec.cpu is not None:
         _limit_cpu(spec.cpu)
     os.umask(_UMASK)
+    if spec.beside is not None:
+        mounts.join(spec.beside)
+    elif spec.mounts is not None:
+        mounts.enter(mounts.Plan(**spec.mounts), (spec.folder, sys.prefix, sys.base_prefix, *sys.path))
     os.chdir(spec.directory or spec.folder)
     if spec.user is not None and spec.user != os.geteuid():
+        os.umask(_UMASK_ALONE)
         _change_user(spec.user, spec.user if spec.group is None else spec.group)
     os.environ.clear()
     os.environ.update(spec.env)

@@ -4,31 +4,44 @@ Who a worker is: `runAsUser`, `runAsGroup` and `runAsNonRoot`, as far as the rol
     asked for                 the role is root's        the role is a user's
     ---------                 -----------------         --------------------
     nothing                   root                      that user
-    runAsNonRoot              NON_ROOT                  that user
+    runAsNonRoot              one of OWN                that user
     runAsUser: N              N                         that user, if it is N; else refused
     both                      N, unless that is root    the same
 
 In a container runAsNonRoot is a question to its image, which names a user. Functions have no image, so one is
-chosen for them: the number that images without a root (distroless) have. Functions are below the data
-directory, which is its owner's: those who need it may pass through, and nobody may look around.
+chosen for them: each function has its own, so that none can end, trace or read another. All workers of a
+function have the same one, over its revisions and over restarts: they have the same code and secrets, and
+what one wrote the next can read. It follows from the function's name; where that gives what a living
+worker of another function has, it is the next one. Who needs a number that is known says runAsUser. In a
+container whose users end below OWN all of them are NON_ROOT, as in images without a root (distroless).
+
+Functions are below the data directory, which is its owner's: those who need it may pass through, and nobody
+may look around.
 """
 
+import functools
+import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from serving.workers.backend import StartFailed
 
 NON_ROOT = 65532
+OWN = range(0x7000_0000, 0x7FFF_FFFE)  # systemd's table of users has nobody there
+_DIGEST_BYTES = 8
 
 _PASS_ALL = stat.S_IXGRP | stat.S_IXOTH
 
 
-def of(record: Mapping[str, Any]) -> tuple[int | None, int | None]:
+def of(record: Mapping[str, Any], function: str,
+       living: Callable[[], Mapping[int | None, str]]) -> tuple[int | None, int | None]:
     """
     User and group of a worker of the revision (or pod) *record*; None: the role's own.
+
+    *function* is whose worker it is; *living* says the same of the users of all workers that run.
 
     Raises:
         StartFailed: UserRefused, it cannot be who it has to be.
@@ -40,8 +53,24 @@ def of(record: Mapping[str, Any]) -> tuple[int | None, int | None]:
     if record.get("non_root") and user == 0:
         raise StartFailed("UserRefused", "runAsNonRoot: runAsUser says root: leave one of them out")
     if record.get("non_root") and user is None and ours == 0:
-        user = NON_ROOT
+        user = own(function, living()) if _has_own() else NON_ROOT
     return user, record.get("group")
+
+
+def own(function: str, living: Mapping[int | None, str]) -> int:
+    """The user that *function* has for its own, beside those *living*."""
+    digest = hashlib.sha256(function.encode()).digest()
+    place = int.from_bytes(digest[:_DIGEST_BYTES], "big") % len(OWN)
+    while living.get(OWN[place], function) != function:
+        place = (place + 1) % len(OWN)
+    return OWN[place]
+
+
+@functools.cache
+def _has_own() -> bool:
+    """Whether the users of OWN are known where this runs: in a container they may not be."""
+    lines = (map(int, line.split()) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return any(first <= OWN[0] and OWN[-1] < first + count for first, _, count in lines)
 
 
 def let_in(user: int | None, path: Path, ours: Path) -> None:

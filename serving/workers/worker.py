@@ -141,6 +141,13 @@ def run(spec: Spec, trouble: str, runner: asyncio.Runner) -> int:
     return 0
 
 
+def refused(reason: str, message: str) -> int:
+    """Tell in one line why there will be no worker; the exit status."""
+    print(message, file=sys.stderr)  # noqa: T201  the worker's log
+    _Report(REPORT).failed(reason, message)
+    return 1
+
+
 def _run_command(spec: Spec, report: _Report) -> int:
     command = spec.command or ()
     try:

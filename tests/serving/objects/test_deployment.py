@@ -101,7 +101,7 @@ async def test_record(cluster):
         "command": ["beat", "--fast"], "args": ["now"], "named": ["POD"], "memory_bytes": 64 << 20,
         "cpu": 0.5, "env": {"A": "a", "TOKEN": "t0", "NAMESPACE": "default", "NOTE": "hi"},
         "user": None, "group": None, "non_root": True, "working_dir": "sub", "grace_s": 5,
-        "annotations": {"note": "hi"}, "listens": False}
+        "annotations": {"note": "hi"}, "volumes": None, "listens": False}
 
 
 @pytest.mark.parametrize(("pod", "reason", "message"), [

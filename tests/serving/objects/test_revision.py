@@ -89,7 +89,7 @@ async def test_record(cluster):
         "startup": None,
         "readiness": {"tcpSocket": {}, "successThreshold": 1},
         "liveness": {"httpGet": {"path": "/live"}},
-        "working_dir": "sub",
+        "working_dir": "sub", "volumes": None,
         "progress_deadline_s": 90.0,
         "annotations": {"autoscaling.knative.dev/min-scale": "1"},
         "reachable": True,

@@ -364,7 +364,6 @@ def test_what_is_not_done_here_is_told(admit):
          "second"),
         "initContainers[0]: init containers are not run here",
         "containers[0].ports[0].name: h2c is not spoken here, requests come in HTTP/1.1",
-        "containers[0].volumeMounts: nothing is mounted here, a worker sees the files of this machine",
         ("containers[0].readinessProbe.httpGet.port: a worker is asked at its serving port here, and at 8080 "
          'only with a command and autoscaling.knative.dev/max-scale: "1"'),
         "containers[1]: only the container that has a port is run here",

@@ -1,5 +1,6 @@
-"""`runAsUser`: honoured or refused."""
+"""Who a worker is: `runAsUser` honoured or refused, and a user of its own for each function."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.workers import pids
+from serving.workers import pids, users
 from serving.workers.backend import StartFailed
 
 NAME = "default/hello-00001"
+OWN = users.own("/apis/v1/namespaces/default/services/hello", {})
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 
 
@@ -53,8 +55,9 @@ async def test_never_root(stage):
     for fields in ({}, {"user": 12345}):
         worker = await stage.backend.start(NAME, {**record, **fields})
         await stage.within(worker.exited)
-    assert [line for line in stage.log() if "65532" in line or "12345" in line] == [
-        "65532 65532 65532 /", "12345 12345 12345 /"]
+    own = users.own("/apis/v1/namespaces/default/services/hello-00001", {})
+    assert [line for line in stage.log() if line.endswith("/")] == [
+        f"{own} {own} {own} /", "12345 12345 12345 /"]
 
 
 @pytest.fixture
@@ -82,13 +85,13 @@ async def test_function_of_another_user(far):
         """, non_root=True)
     assert (await far.ask(worker)).status == 202
     assert (await far.ask(worker, by_name=True)).status == 202
-    assert far.log()[:2] == ["65532", "nothing to see"]
+    assert far.log()[:2] == [str(OWN), "nothing to see"]
 
 
 @is_root
 async def test_function_that_another_user_cannot_reach(stage):
     """Where a directory above ours is in the way, the start says which and what to do."""
-    with pytest.raises(StartFailed, match=r"UserRefused: user 65532 may not pass through /.*--data-dir"):
+    with pytest.raises(StartFailed, match=rf"UserRefused: user {OWN} may not pass through /.*--data-dir"):
         await stage.start("def handle(event): pass", non_root=True)
 
 
@@ -107,3 +110,49 @@ async def test_refused(stage):
     """Who is not root says so instead of running as somebody else."""
     with pytest.raises(StartFailed, match=r"UserRefused: runAsUser: 12345"):
         await stage.backend.start(NAME, {"uid": "1", "user": 12345, "command": ["true"]})
+
+
+def test_each_function_has_its_own():
+    """The same over restarts, another for another function, and never that of a living one."""
+    first, second = users.own("a", {}), users.own("b", {})
+    assert first != second
+    assert {first, second} <= set(users.OWN)
+    assert users.own("a", {first: "a"}) == first
+    assert users.own("a", {first: "b"}) == first + 1
+
+
+SPY = """
+    import ctypes, os
+    def tried(what):
+        try:
+            return what() or "done"
+        except OSError as error:
+            return type(error).__name__
+    def handle(event):
+        for pid in event.get_data()["pids"]:
+            said = [tried(lambda: os.kill(pid, 0)), tried(lambda: open(f"/proc/{pid}/environ").read()),
+                    tried(lambda: open(f"/proc/{pid}/mem").read(1)),
+                    ctypes.CDLL(None).ptrace(16, pid, 0, 0)]
+            print(*said, flush=True)
+        if "read" in event.get_data():
+            print(tried(lambda: open(event.get_data()["read"]).read()), flush=True)
+    """
+
+
+@is_root
+async def test_functions_are_safe_from_one_another(far):
+    """A worker can neither end, trace nor read another function's, a role's or a zygote's process."""
+    mine = far.data_dir.parent / "mine"
+    mine.mkdir()
+    mine.chmod(0o777)
+    victim = await far.backend.start("default/victim", {
+        "uid": "2", "service": "victim", "non_root": True, "env": {"TOKEN": "secret"},
+        "command": ["sh", "-c", f"echo private > {mine}/file; echo $$$$ > {mine}/pid; exec sleep 60"]})
+    await far.until(lambda: (mine / "pid").exists() and (mine / "pid").read_text().endswith("\n"))
+    worker = await far.start(SPY, non_root=True)
+    pids_ = [int((mine / "pid").read_text()), os.getpid(), far.zygote.pid]
+
+    assert (await far.ask(worker, json.dumps({"pids": pids_, "read": f"{mine}/file"}).encode())).status == 202
+    refused = "PermissionError PermissionError PermissionError -1"
+    assert await far.lines(4) == [refused, refused, refused, "PermissionError"]
+    assert victim.state != "exited"
