@@ -1,5 +1,5 @@
 """
-Who owns a partition: a lease of three seconds with an epoch, and the sharing out among living dispatchers.
+Who owns a partition: a lease of 2.5 s with an epoch, and the sharing out among living dispatchers.
 
 The epoch protects, the lease only decides who may ask for one (`scripts/lease.lua`): a dispatcher that
 was stopped past its lease finds its writes refused (Fenced), and its own clock tells it even before it
@@ -23,7 +23,7 @@ from eventing import keys
 from eventing.broker import functions
 from eventing.errors import ClarionError
 
-LEASE_S = 3.0  # how long a killed dispatcher's partitions wait
+LEASE_S = 2.5  # a killed dispatcher's partitions are delivered again within 3 s
 RENEW_S = 1.0  # two renewals may be lost
 LIVING_S = 2.0  # less than the lease: when that ends, its heirs know that they are heirs
 HEARTBEAT_S = 0.5

@@ -16,7 +16,7 @@ EXCUSES = {
     "answer lost on the way": frozenset({"cut-subscriber"}),
     WORKER_ENDED: frozenset({"kill-worker", "kill-zygote", "kill-serving", "stop-worker", "stop-serving"}),
 }
-# How long after its end a fault shows: the lease (3 s), the pause before a restart, a busy machine.
+# How long after its end a fault shows: the lease (2.5 s), the pause before a restart, a busy machine.
 _AFTERMATH_S = 20.0
 _ANSWER = "answer-"
 

@@ -18,7 +18,7 @@ from tests.chaos.clock import Clock
 from tests.chaos.proxy import Proxy
 from tests.chaos.system import Nobody, Process, System
 
-# The lease is 3 s: a dispatcher that sleeps longer wakes as a zombie. The ingress waits 5 s for its store.
+# The lease is 2.5 s: a dispatcher that sleeps longer wakes as a zombie. The ingress waits 5 s for its store.
 _PAST_THE_LEASE_S = (3.5, 6.0)
 _BRIEF_S = (0.2, 2.0)
 _STORE_PAUSE_S = (0.3, 7.0)
