@@ -121,11 +121,17 @@ def _objects(
     client: Client, kind: KindName, names: list[str], place: str | None, query: str
 ) -> list[Resource]:
     if names:
-        return [client.get(kind.path(place or "default", name)) for name in names]
+        return [_without_managers(client.get(kind.path(place or "default", name))) for name in names]
     answer = client.get(kind.path(place) + query)
     group = f"{kind.group}/{kind.version}" if kind.group else kind.version
     # The items of a list do not repeat what the list says of all of them.
-    return [{"apiVersion": group, "kind": kind.kind, **item} for item in answer["items"]]
+    return [_without_managers({"apiVersion": group, "kind": kind.kind, **item}) for item in answer["items"]]
+
+
+def _without_managers(item: Resource) -> Resource:
+    """*item* without who applied which field on the server's side, which is long and says nothing of it."""
+    item["metadata"].pop("managedFields", None)
+    return item
 
 
 def _print_objects(objects: list[Resource], form: str, *, is_one: bool) -> None:
@@ -313,7 +319,7 @@ def edit(
 
     with Client(server.find(server_url)) as client:
         path = client.kinds_named(kind)[0].path(namespace, name)
-        before = output.as_yaml(client.get(path))
+        before = output.as_yaml(_without_managers(client.get(path)))
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", prefix="clarion-edit-", delete=False) as file:
             file.write(before)
         place = Path(file.name)

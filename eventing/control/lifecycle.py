@@ -6,9 +6,10 @@ What becomes of an object: pure functions from the stored one and a wish to the 
 | uid, creationTimestamp, generation, deletionTimestamp, resourceVersion | the server, whatever is sent |
 | name, namespace | the path; generateName gets 5 random characters |
 | labels, annotations, finalizers, ownerReferences | the sender |
+| managedFields | server-side apply (managed.py); or the sender, who may say that it begins anew (`[]`) |
 
 Generation counts changes of anything but metadata and status. A write of the object ignores `status`, a write
-of `/status` ignores everything else. managedFields are not kept: nothing here applies on the server side.
+of `/status` ignores everything else.
 """
 
 import re
@@ -42,7 +43,7 @@ _LABEL_WRONG = (
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_CHARACTERS = 5
 _SERVER_OWNED = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
-_DROPPED = ("managedFields", "selfLink")
+_DROPPED = ("selfLink",)
 
 
 def born(kind: Kind, wish: Resource, *, namespace: str, now: float) -> Resource:
@@ -75,6 +76,8 @@ def revised(kind: Kind, old: Resource, wish: Resource) -> Resource:
     """*old* with everything that a write of the object may change taken from *wish*."""
     sent = {key: value for key, value in meta(wish).items()
             if key not in (*_SERVER_OWNED, *_DROPPED, "name", "namespace")}
+    if not any(sent.setdefault("managedFields", meta(old).get("managedFields") or [])):
+        del sent["managedFields"]  # [] and [{}] say that they begin anew
     kept = {key: meta(old)[key] for key in (*_SERVER_OWNED, "name", "namespace", "resourceVersion")
             if key in meta(old)}
     new = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {**sent, **kept},
@@ -213,6 +216,10 @@ def _are_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
+def _are_objects(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_object, value))
+
+
 def _are_owners(value: object) -> bool:
     parts = ("apiVersion", "kind", "name", "uid")
     return isinstance(value, list) and all(
@@ -230,6 +237,7 @@ _SHAPE: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("metadata.annotations", _are_texts, _TEXTS),
     ("metadata.finalizers", _are_names, "[]string"),
     ("metadata.ownerReferences", _are_owners, "[]v1.OwnerReference"),
+    ("metadata.managedFields", _are_objects, "[]v1.ManagedFieldsEntry"),
     ("spec", _is_object, "Spec"),
     ("status", _is_object, "Status"),
 )

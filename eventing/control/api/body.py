@@ -1,5 +1,6 @@
 """Request bodies: read up to a limit, decoded from JSON or YAML, with what went wrong in words."""
 
+import contextlib
 from typing import Any
 
 import orjson
@@ -46,6 +47,8 @@ def decode(raw: bytes, type_: str) -> Any:
 
 
 def _yaml(raw: bytes) -> Any:
+    with contextlib.suppress(ValueError):
+        return orjson.loads(raw)  # JSON is YAML, and what kubectl sends as such
     # Round trip through JSON: YAML's dates and other types become what JSON has, or an error.
     return orjson.loads(orjson.dumps(yaml.safe_load(raw), default=str))
 

@@ -3,7 +3,7 @@ The verbs on objects over HTTP: one function a verb, for all kinds.
 
     GET collection      list, or watch         GET object       the object
     POST collection     create                 PUT object       update (and /status)
-    DELETE collection   delete what is listed  PATCH object     merge, JSON, strategic patch (and /status)
+    DELETE collection   delete what is listed  PATCH object     patch (and /status), or server-side apply
                                                DELETE object    delete
 
 Of kinds that have replicas, `/scale` of an object is read and written too.
@@ -17,7 +17,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from eventing.control import failure, lifecycle, patch, resource, selector
+from eventing.control import failure, lifecycle, managed, patch, resource, selector
 from eventing.control.api import body, scale, watch
 from eventing.control.api.options import Options, is_table, options, token
 from eventing.control.api.path import Target
@@ -145,6 +145,8 @@ async def _update(request: Request, objects: Objects, target: Target, wanted: Op
 
 
 async def _patch(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
+    if body.media_type(request) == patch.APPLY:
+        return await _apply(request, objects, target, wanted)
     patched = await _patcher(request, target)
     return await _change(objects, target, wanted, lambda old: _addressed(target, patched(old)))
 
@@ -152,13 +154,33 @@ async def _patch(request: Request, objects: Objects, target: Target, wanted: Opt
 async def _patcher(request: Request, target: Target) -> Callable[[Any], Any]:
     """What the patch in *request* makes of a document; Failure 415 for a type that the kind does not take."""
     type_ = body.media_type(request)
-    if type_ == patch.APPLY:
-        raise Failure(415, "UnsupportedMediaType", "server-side apply is not supported: use client-side "
-                      f"apply, or a patch of type {patch.MERGE}")
     if type_ not in _PATCHES or (type_ == patch.STRATEGIC and target.kind.is_custom):
         raise failure.unsupported_media_type(_PATCH_TYPES)
     changes = body.decode(await body.read(request), body.JSON)
     return lambda document: _PATCHES[type_](document, changes)
+
+
+async def _apply(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:
+    """Server-side apply, which creates what is not there."""
+    config = _addressed(target, body.decode(await body.read(request), body.YAML))
+    if not wanted.manager:
+        raise Failure(422, "Invalid", 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: '
+                      "is required for apply patch")
+    admission = objects.admission(is_dry_run=wanted.is_dry_run, unknown_fields=wanted.unknown_fields)
+
+    def applied(old: Resource) -> Resource:
+        return managed.apply(target.kind, old, config, wanted.manager, force=wanted.is_forced,
+                             now=admission.now)
+
+    write = objects.patch_status if target.subresource else objects.patch
+    try:
+        changed = await write(target.kind, target.namespace, target.name, applied, admission)
+    except Failure as refused:
+        if refused.status != 404 or target.subresource:  # noqa: PLR2004  there is none yet
+            raise
+        changed = await objects.create(target.kind, target.namespace, applied({"metadata": {}}), admission)
+        return answer(changed, 201, admission.warnings)
+    return answer(changed, 200, admission.warnings)
 
 
 async def _scale(request: Request, objects: Objects, target: Target, wanted: Options) -> Response:

@@ -31,6 +31,8 @@ class Options:
     is_dry_run: bool = False
     unknown_fields: str = "Warn"  # fieldValidation
     include: str = "Metadata"  # what a table's rows carry
+    manager: str = ""  # fieldManager, of a server-side apply
+    is_forced: bool = False
 
 
 def options(query: Mapping[str, str]) -> Options:
@@ -48,6 +50,8 @@ def options(query: Mapping[str, str]) -> Options:
         is_dry_run=_dry_run(query.get("dryRun", "")),
         unknown_fields=_field_validation(query.get("fieldValidation") or "Warn"),
         include=query.get("includeObject", "Metadata"),
+        manager=query.get("fieldManager", ""),
+        is_forced=_flag(query, "force"),
     )
 
 
