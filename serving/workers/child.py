@@ -56,6 +56,7 @@ class Child:
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._failure: StartFailed | None = None
+        self._vigil: Vigil | None = None
         self._probing: asyncio.Task[None] | None = None
         self._paid_bytes = 0
         self._report_read, report, self._output_read, output_write = _two_pipes()
@@ -151,8 +152,8 @@ class Child:
             self._ready()
         if self._listens and (self._probes.lasts or not self.worker.ready.done()):
             asker = Asker(self.worker.address, self.inside, lambda: self.pid)
-            vigil = Vigil(self.worker, self._probes, asker, self.note)
-            self._probing = self._tasks.create_task(vigil.keep(
+            self._vigil = Vigil(self.worker, self._probes, asker, self.note)
+            self._probing = self._tasks.create_task(self._vigil.keep(
                 on_ready=self._ready, on_failed=self._never_started, on_dead=self._dead))
 
     def _ready(self) -> None:
@@ -176,7 +177,9 @@ class Child:
         self.worker.on_failing()
 
     def _too_late(self) -> None:
-        hint = self.worker.unready or "does it listen on $PORT?"
+        hint = "does it listen on $PORT?"
+        if self._vigil is not None and not self._probes.are_content_with_a_socket:
+            hint = self._vigil.trouble or hint
         self._kill("ProgressDeadlineExceeded", f"it was not ready after {self._start_limit_s:g} s; {hint}")
 
     def check(self) -> None:

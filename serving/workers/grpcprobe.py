@@ -38,7 +38,6 @@ async def _check(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, aut
                  service: bytes) -> str:
     import h2.config  # noqa: PLC0415  few need it
     import h2.connection  # noqa: PLC0415
-    import h2.events  # noqa: PLC0415
     import h2.exceptions  # noqa: PLC0415
 
     talk = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
@@ -47,28 +46,44 @@ async def _check(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, aut
         (":method", "POST"), (":scheme", "http"), (":path", _PATH), (":authority", authority),
         ("te", "trailers"), ("content-type", "application/grpc"), ("user-agent", "kube-probe/1.0")])
     talk.send_data(1, _message(service), end_stream=True)
-    headers: dict[str, str] = {}
-    body = b""
-    while True:
+    answer = _Answer()
+    while answer.verdict is None:
         writer.write(talk.data_to_send())
         data = await reader.read(_READ_BYTES)
         if not data:
             return "the connection was closed without an answer"
         try:
-            events = talk.receive_data(data)
+            for event in talk.receive_data(data):
+                answer.take(event)
         except h2.exceptions.ProtocolError:
             return _NO_HTTP2
-        for event in events:
-            if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
-                headers |= {_text(name): _text(value) for name, value in event.headers}
-            elif isinstance(event, h2.events.DataReceived):
-                body += event.data
-            elif isinstance(event, h2.events.StreamReset | h2.events.ConnectionTerminated):
-                return f"the call was cut: HTTP/2 error {int(event.error_code or 0)}"
-            elif isinstance(event, h2.events.StreamEnded):
-                return _verdict(headers, body)
-        if len(body) > _ANSWER_BYTES:
-            return "the answer is too long for one of health"
+        if data.startswith(b"HTTP/1"):  # the library waits for what looks like a very long frame
+            return _NO_HTTP2
+    return answer.verdict
+
+
+class _Answer:
+    """What has come of the answer."""
+
+    def __init__(self) -> None:
+        self.verdict: str | None = None  # once it is whole, or there will be none
+        self._headers: dict[str, str] = {}
+        self._body = b""
+
+    def take(self, event: Any) -> None:
+        """One event of the connection."""
+        import h2.events  # noqa: PLC0415  few need it
+
+        if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+            self._headers |= {_text(name): _text(value) for name, value in event.headers or ()}
+        elif isinstance(event, h2.events.DataReceived):
+            self._body += event.data or b""
+            if len(self._body) > _ANSWER_BYTES:
+                self.verdict = "the answer is too long for one of health"
+        elif isinstance(event, h2.events.StreamReset | h2.events.ConnectionTerminated):
+            self.verdict = f"the call was cut: HTTP/2 error {int(event.error_code or 0)}"
+        elif isinstance(event, h2.events.StreamEnded):
+            self.verdict = _verdict(self._headers, self._body)
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,7 @@ worker's (listening.py).
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -69,7 +70,9 @@ class Asker:
         except TimeoutError:
             return f"no answer from {host}:{port} within {timeout_s:g} s"
         except OSError as error:
-            return f"{host}:{port}: {error.strerror or error}"
+            is_plain = isinstance(error, ConnectionError) and error.errno  # asyncio words these its own way
+            said = os.strerror(error.errno or 0) if is_plain else error.strerror or str(error)
+            return f"{host}:{port}: {said or type(error).__name__}"
 
 
 async def _connect(address: Address) -> str:

@@ -53,6 +53,7 @@ class Vigil:
         self._note = note
         self._loop = asyncio.get_running_loop()
         self._began = self._tell_at = 0.0
+        self.trouble = ""  # why it is not ready, as of the last question
 
     async def keep(self, *, on_ready: Callable[[], None], on_failed: Callable[[str], None],
                    on_dead: Callable[[str], None]) -> None:
@@ -122,6 +123,7 @@ class Vigil:
 
     def _say_if_it_lasts(self, why: str) -> None:
         """It is not ready yet, or still not."""
+        self.trouble = why
         if why != self._worker.unready and self._loop.time() >= self._tell_at:
             self._say(why)
 
