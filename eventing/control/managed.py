@@ -121,7 +121,7 @@ def _would_change(live: Resource, config: Resource, path: Path) -> bool:
 
 
 def _meet(path: Path, other: Path, live: Resource) -> bool:
-    """Whether to set *path* is to change *other*: the same, or around it, or within it where it is no object."""
+    """Whether setting *path* changes *other*: the same, or around it, or within what is no object."""
     is_within = path[:len(other)] == other
     return other[:len(path)] == path or (is_within and not isinstance(_at(live, other), dict))
 
