@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from eventing.broker.filters import Predicate, attribute, compile_filter, reads_data, visible
+from eventing.broker.filters import Predicate, attribute, compile_filter, take_subject, visible
 from eventing.broker.subject import Subject
 
 Key = TypeVar("Key")
@@ -52,7 +52,7 @@ class Matcher(Generic[Key]):
         self._on_unjudged = on_unjudged
         self._hung: _Bucket[Key] = {}
         self._loose: _Bucket[Key] = {}
-        self._readers: set[Key] = set()  # triggers whose filter looks into the data
+        self._needy: set[Key] = set()  # triggers whose filter is to be given a Subject
         self._exact: dict[str, dict[str, _Bucket[Key]]] = {}
         # By attribute, then length, then prefix (or suffix).
         self._prefix: dict[str, dict[int, dict[str, _Bucket[Key]]]] = {}
@@ -65,8 +65,8 @@ class Matcher(Generic[Key]):
     def put(self, key: Key, record: Mapping[str, Any]) -> None:
         """Add trigger *key*, or change its filter. Raises FilterInvalid; then nothing has changed."""
         predicate = compile_filter(record)
-        is_reader = reads_data(record.get("filters"))
-        if is_reader:
+        needs_subject = take_subject(record.get("filters"))
+        if needs_subject:
             predicate = self._heard(key, predicate)
         clauses = list(_clauses(record))
         self.remove(key)
@@ -75,15 +75,15 @@ class Matcher(Generic[Key]):
         hung = _Hung(key, hook, None if is_whole else predicate)
         self._hung[key] = hung
         self._bucket(hook)[key] = hung
-        if is_reader:
-            self._readers.add(key)
+        if needs_subject:
+            self._needy.add(key)
 
     def remove(self, key: Key) -> None:
         """Forget trigger *key*, if it is known."""
         hung = self._hung.pop(key, None)
         if hung is None:
             return
-        self._readers.discard(key)
+        self._needy.discard(key)
         bucket = self._bucket(hung.hook)
         del bucket[key]
         if hung.hook is not None and not bucket:
@@ -92,7 +92,7 @@ class Matcher(Generic[Key]):
     def match(self, attributes: Mapping[str, str], data: bytes | None = None) -> list[Key]:
         """Triggers that want an event of these attributes and *data*, each once, in no order."""
         attributes = visible(attributes)
-        if self._readers:
+        if self._needy:
             attributes = Subject(attributes, data)
         wanted: list[Key] = []
         for bucket in self._buckets(attributes):
@@ -105,7 +105,7 @@ class Matcher(Generic[Key]):
         return wanted
 
     def _heard(self, key: Key, predicate: Predicate) -> Predicate:
-        """*predicate*, which looks into the data, and what it says where it did not."""
+        """*predicate*, and what it says where it did not look at an event."""
         def passes(subject: Mapping[str, str]) -> bool:
             passed = predicate(subject)
             if isinstance(subject, Subject) and subject.unjudged:

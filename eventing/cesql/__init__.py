@@ -42,7 +42,9 @@ class Expression:
         self._zero = evaluate.zero(root)
         self._evaluate = evaluate.build(root, is_root=True)
         effort = Effort(root)
-        if effort.ns > NS_FREE:
+        self.may_be_long = effort.ns > NS_FREE
+        self.excess = effort.excess  # why an event of some attributes would take too long; "" if it would not
+        if self.may_be_long:
             self._evaluate = _sparing(effort, self._evaluate)
 
     def __repr__(self) -> str:

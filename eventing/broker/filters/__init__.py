@@ -4,7 +4,8 @@ What a Trigger's filter means: `compile_filter` makes one predicate of a trigger
 A dialect is a file in this folder, found by being there. It registers, under its name in YAML, a function
 that makes a predicate of what stands below that name; a dialect that contains filters gets `compile_one`
 to make predicates of them. Nothing here does I/O. A predicate takes an event's attributes; a dialect that
-looks into the data says so, and is given a Subject (eventing/broker/subject.py).
+looks into the data, or may have to say that it did not look at an event, is given a Subject
+(eventing/broker/subject.py).
 
 A filter that does not compile raises FilterInvalid with its path. It never becomes "no filter", which
 would let everything through.
@@ -20,7 +21,7 @@ Predicate = Callable[[Mapping[str, str]], bool]
 Dialect = Callable[[Any, str], Predicate]
 
 DIALECTS: dict[str, Dialect] = {}
-_DATA_READERS: set[str] = set()  # names of dialects that look into the data
+_WITH_SUBJECT: set[str] = set()  # names of dialects that are given a Subject
 
 # CloudEvents attribute names as Knative's webhook takes them.
 _NAME = re.compile(r"[a-z][a-z0-9]*\Z")
@@ -38,12 +39,12 @@ class FilterInvalid(ValueError):
         self.message = message
 
 
-def dialect(name: str, *, reads_data: bool = False) -> Callable[[Dialect], Dialect]:
+def dialect(name: str, *, takes_subject: bool = False) -> Callable[[Dialect], Dialect]:
     """Register the decorated function as the dialect *name*."""
     def register(compile_dialect: Dialect) -> Dialect:
         DIALECTS[name] = compile_dialect
-        if reads_data:
-            _DATA_READERS.add(name)
+        if takes_subject:
+            _WITH_SUBJECT.add(name)
         return compile_dialect
     return register
 
@@ -126,11 +127,11 @@ def compile_filter(record: Mapping[str, Any]) -> Predicate:
     return compile_attributes(record.get("filter") or {})
 
 
-def reads_data(elements: object) -> bool:
-    """Whether any of *elements*, `filters` of a record that compiles, looks into the data."""
+def take_subject(elements: object) -> bool:
+    """Whether any of *elements*, `filters` of a record that compiles, is to be given a Subject."""
     if isinstance(elements, Mapping):
-        return any(name in _DATA_READERS or reads_data(wanted) for name, wanted in elements.items())
-    return isinstance(elements, list) and any(map(reads_data, elements))
+        return any(name in _WITH_SUBJECT or take_subject(wanted) for name, wanted in elements.items())
+    return isinstance(elements, list) and any(map(take_subject, elements))
 
 
 def everything_of(predicates: list[Predicate]) -> Predicate:

@@ -42,7 +42,7 @@ _OVERLOAD = "No such overload"
 _SYNTAX = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)")
 
 
-@dialect("cel", reads_data=True)
+@dialect("cel", takes_subject=True)
 def cel(wanted: object, path: str) -> Predicate:
     """The value must be true."""
     if not isinstance(wanted, str) or not wanted.strip():

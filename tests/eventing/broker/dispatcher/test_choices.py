@@ -114,6 +114,20 @@ async def test_an_event_that_a_filter_cannot_judge_in_time(bench, subscriber, ev
     assert told == [("shop/slow", f"3000 elements, macros 2 deep: more than {STEPS_MOST} steps")]
 
 
+async def test_an_attribute_that_a_cesql_filter_cannot_judge_in_time(bench, subscriber, eventually):
+    """It is told of in the log as CEL's are, and what comes after it is delivered."""
+    with structlog.testing.capture_logs() as logs:
+        await bench.dispatcher()
+        await bench.trigger("slow", subscriber.url, filters=[
+            {"cesql": " OR ".join(["subject LIKE '%aaaaaaaaaa%'"] * 20)}])
+        await bench.send("long", "longer", subject="a" * 100_000)
+        await bench.send("short", subject="a" * 10)
+        await eventually(lambda: subscriber.ids == ["short"])
+
+    told = [line["trigger"] for line in logs if "cannot be judged" in line["event"]]
+    assert told == ["shop/slow"]
+
+
 async def test_no_attribute_costs_others_an_event(bench, subscriber, make_subscriber, eventually):
     """A number of thousands of digits is none to a filter that wants one; others get the event."""
     picky = await make_subscriber()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventing.broker.filters import FilterInvalid, cel, compile_filter, reads_data
+from eventing.broker.filters import FilterInvalid, cel, compile_filter, take_subject
 from eventing.broker.matcher import Matcher
 from eventing.broker.subject import Subject
 
@@ -106,11 +106,11 @@ def test_data_is_parsed_once_however_many_triggers_ask(monkeypatch):
     assert parsed == [DATA]
 
 
-def test_who_reads_data():
+def test_who_takes_a_subject():
     """Wherever it stands, the dialect is seen."""
-    assert reads_data([{"all": [{"exact": {"a": "b"}}, {"not": {"cel": "true"}}]}])
-    assert not reads_data([{"exact": {"a": "b"}}, {"cesql": "TRUE"}])
-    assert not reads_data(None)
+    assert take_subject([{"all": [{"exact": {"a": "b"}}, {"not": {"cel": "true"}}]}])
+    assert not take_subject([{"exact": {"a": "b"}}, {"any": [{"prefix": {"a": "b"}}]}])
+    assert not take_subject(None)
 
 
 @pytest.mark.parametrize("text", [
