@@ -15,7 +15,7 @@ would take too long, attributes being so long, is an error of kind generic (effo
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from eventing.cesql import evaluate, functions, syntax
+from eventing.cesql import evaluate, functions, syntax, tree
 from eventing.cesql.effort import NS_FREE, Effort
 from eventing.cesql.syntax import ParseError
 from eventing.cesql.values import EvaluationError, Value
@@ -38,7 +38,7 @@ class Expression:
         """Compile *text*; raise ParseError with the position of what is wrong."""
         self.text = text
         root = syntax.parse(text)
-        self.calls = syntax.calls(root)
+        self.calls = tree.calls(root)
         self._zero = evaluate.zero(root)
         self._evaluate = evaluate.build(root, is_root=True)
         effort = Effort(root)

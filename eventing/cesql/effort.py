@@ -16,8 +16,8 @@ million characters, and is not asked again; any other looks how long the attribu
 from collections.abc import Mapping
 from typing import Any
 
-from eventing.cesql import syntax
-from eventing.cesql.syntax import Node
+from eventing.cesql import tree
+from eventing.cesql.tree import Node
 
 NS_FREE = 100.0
 _NS_MOST = 100e6
@@ -51,7 +51,7 @@ class Effort:
     def _reckon(self, node: Node) -> int:
         """Add what *node* takes; returns how many times as long as an attribute its text may be."""
         is_compared = False
-        while isinstance(node, syntax.Binary):  # hundreds may be in a row, each the left one of the next
+        while isinstance(node, tree.Binary):  # hundreds may be in a row, each the left one of the next
             length = self._reckon(node.right)  # which adds to `ns`, too
             self.ns += _COMPARED * length
             node, is_compared = node.left, True
@@ -60,18 +60,18 @@ class Effort:
 
     def _reckon_operand(self, node: Node) -> int:
         match node:
-            case syntax.Attribute(name):
+            case tree.Attribute(name):
                 self._names.add(name)
                 return 1
-            case syntax.Unary(_, operand):
+            case tree.Unary(_, operand):
                 self._reckon(operand)
-            case syntax.Like(operand, pattern):
+            case tree.Like(operand, pattern):
                 length = self._reckon(operand)
                 self.ns += length * (_SEARCHED + _EACH * len(pattern) if "%" in pattern[:-1] else _COPIED)
-            case syntax.In(operand, members):
+            case tree.In(operand, members):
                 length = self._reckon(operand) + sum(map(self._reckon, members))
                 self.ns += _COMPARED * length
-            case syntax.Call(name, arguments):
+            case tree.Call(name, arguments):
                 lengths = [self._reckon(argument) for argument in arguments]
                 return self._called(name, lengths)
         return 0

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from eventing.cesql import functions, syntax
-from eventing.cesql.syntax import Node
+from eventing.cesql import functions, tree
+from eventing.cesql.tree import Node
 from eventing.cesql.values import (
     CASTS,
     INTEGER_MAX,
@@ -38,13 +38,13 @@ _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
 def type_of(node: Node) -> Type:
     """The type of what *node* evaluates to; Boolean where only the event knows it (section 3.2)."""
     match node:
-        case syntax.Literal(value):
+        case tree.Literal(value):
             return type(value)
-        case syntax.Unary("-"):
+        case tree.Unary("-"):
             return int
-        case syntax.Binary(operator) if operator in "+-*/%":
+        case tree.Binary(operator) if operator in "+-*/%":
             return int
-        case syntax.Call(name, arguments):
+        case tree.Call(name, arguments):
             function = functions.find(name, len(arguments))
             return function.result if function else bool
     return bool
@@ -58,7 +58,7 @@ def zero(node: Node) -> Value:
 def build(node: Node, *, is_root: bool = False) -> Evaluate:
     """The function that evaluates *node*; only a root may say what its value is beside an error."""
     evaluate = _build(node)
-    if is_root or not isinstance(node, syntax.Call | syntax.Unary):
+    if is_root or not isinstance(node, tree.Call | tree.Unary):
         return evaluate
     return _without_value(evaluate)
 
@@ -76,23 +76,23 @@ def _without_value(evaluate: Evaluate) -> Evaluate:
 
 def _build(node: Node) -> Evaluate:
     match node:
-        case syntax.Literal(value):
+        case tree.Literal(value):
             return lambda _: value
-        case syntax.Attribute(name):
+        case tree.Attribute(name):
             return _attribute(name)
-        case syntax.Exists(name):
+        case tree.Exists(name):
             return lambda attributes: name in _REQUIRED or name in attributes
-        case syntax.Unary("NOT", operand):
+        case tree.Unary("NOT", operand):
             return _not(build(operand))
-        case syntax.Unary(_, operand):
+        case tree.Unary(_, operand):
             return _negative(build(operand))
-        case syntax.Binary():
+        case tree.Binary():
             return _logic(node) if node.operator in _LOGIC else _binary(node)
-        case syntax.Like(operand, pattern):
+        case tree.Like(operand, pattern):
             return _like(build(operand), pattern)
-        case syntax.In(operand, members):
+        case tree.In(operand, members):
             return _in(build(operand), [build(member) for member in members])
-        case syntax.Call(name, arguments):
+        case tree.Call(name, arguments):
             return _call(name, [build(argument) for argument in arguments])
 
 
@@ -127,7 +127,7 @@ def _negative(operand: Evaluate) -> Evaluate:
 def _logic(node: Node) -> Evaluate:
     """AND, OR and XOR, which bind alike, from left to right; a loop, since there may be hundreds in a row."""
     steps: list[tuple[str, Evaluate]] = []
-    while isinstance(node, syntax.Binary) and node.operator in _LOGIC:
+    while isinstance(node, tree.Binary) and node.operator in _LOGIC:
         steps.append((node.operator, build(node.right)))
         node = node.left
     first = build(node)
@@ -157,7 +157,7 @@ _LOGIC: dict[str, Callable[[Evaluate, Evaluate], Evaluate]] = {
 }
 
 
-def _binary(node: syntax.Binary) -> Evaluate:
+def _binary(node: tree.Binary) -> Evaluate:
     left, right = build(node.left), build(node.right)
     match node.operator:
         case "=":

@@ -16,10 +16,11 @@ every event (the conformance kit has `EXISTS SOURCE`).
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from eventing.cesql.values import INTEGER_MAX, INTEGER_MIN, Value
+from eventing.cesql import tree
+from eventing.cesql.tree import Attribute, Binary, Call, Exists, In, Like, Literal, Node, Unary
+from eventing.cesql.values import INTEGER_MAX, INTEGER_MIN
 
 # Deeper than a person writes; keeps a hostile filter from exhausting Python's stack, which ends at 1,000
 # calls: the parser takes eight for a level of parentheses, what is made of the tree three for one of its.
@@ -35,71 +36,6 @@ class ParseError(ValueError):
         super().__init__(f"{reason} at position {position + 1}")
         self.position = position
 
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A value that stands in the text."""
-
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """A context attribute or extension, by its lower-case name."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Exists:
-    """Whether the event has an attribute."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unary:
-    """`NOT` or `-` before an operand."""
-
-    operator: str
-    operand: "Node"
-
-
-@dataclass(frozen=True, slots=True)
-class Binary:
-    """An operator between two operands; words in upper case, `<>` as `!=`."""
-
-    operator: str
-    left: "Node"
-    right: "Node"
-
-
-@dataclass(frozen=True, slots=True)
-class Like:
-    """A match against a pattern."""
-
-    operand: "Node"
-    pattern: str
-
-
-@dataclass(frozen=True, slots=True)
-class In:
-    """Whether a value is in a set."""
-
-    operand: "Node"
-    members: tuple["Node", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A function, by its upper-case name, and what it is given."""
-
-    name: str
-    arguments: tuple["Node", ...]
-    position: int  # characters from 0
-
-
-Node = Literal | Attribute | Exists | Unary | Binary | Like | In | Call
 
 _TOKEN = re.compile(r"""
     (?P<space>[ \t\r\n]+)
@@ -127,37 +63,9 @@ class _Token:
 def parse(text: str) -> Node:
     """The tree of *text*. Raises ParseError."""
     root = _Parser(_tokens(text)).parse()
-    if any(depth > _DEEPEST_TREE for _, depth in _nodes(root)):
+    if any(depth > _DEEPEST_TREE for _, depth in tree.walk(root)):
         raise ParseError(f"nested deeper than {_DEEPEST_TREE} levels", len(text))
     return root
-
-
-def calls(root: Node) -> list[Call]:
-    """Every function that is called in *root*."""
-    return [node for node, _ in _nodes(root) if isinstance(node, Call)]
-
-
-def _nodes(root: Node) -> Iterator[tuple[Node, int]]:
-    """All nodes of a tree, each with how deep it is."""
-    waiting: list[tuple[Node, int]] = [(root, 1)]
-    while waiting:
-        node, depth = waiting.pop()
-        yield node, depth
-        waiting += _below(node, depth)
-
-
-def _below(node: Node, depth: int) -> list[tuple[Node, int]]:
-    """The children of *node*, which is *depth* levels deep; a chain of AND, OR and XOR is one level."""
-    match node:
-        case Binary(operator, left, right):
-            return [(left, depth if operator in _LEVELS[0] else depth + 1), (right, depth + 1)]
-        case Unary(_, operand) | Like(operand, _):
-            return [(operand, depth + 1)]
-        case In(operand, members):
-            return [(child, depth + 1) for child in (operand, *members)]
-        case Call(_, arguments):
-            return [(child, depth + 1) for child in arguments]
-    return []
 
 
 def _tokens(text: str) -> list[_Token]:
