@@ -1,0 +1,169 @@
+"""What the volumes of a container are here, and what is said where something is missing."""
+
+from base64 import b64decode, b64encode
+
+import pytest
+import yaml
+
+from eventing.control import resource
+from serving.objects import mounting, workload
+from serving.objects.downward import About
+
+HELD = {("ConfigMap", "c"): {"a": b"1", "b": b"\xff"}, ("Secret", "s"): {"k": b"x"}}
+ABOUT = About("shop", "u1", {"labels": {"b": 'two "words"', "a": "1"}, "annotations": {"note": "hi"}})
+REVISION = "Revision.serving.knative.dev"
+
+
+def made(volume, mount="mountPath: /m", container=""):
+    """The volumes of a container with one volume `v`, as YAML says it."""
+    pod = yaml.safe_load(f"{{volumes: [{{name: v, {volume}}}]}}")
+    found = yaml.safe_load(f"{{volumeMounts: [{{name: v, {mount}}}]{container}}}")
+    return mounting.of(pod, found, ABOUT, lambda kind, name: HELD.get((kind, name)))
+
+
+@pytest.mark.parametrize(("volume", "files"), [
+    ("configMap: {name: c}", {"a": (b"1", 0o644), "b": (b"\xff", 0o644)}),
+    ("secret: {secretName: s, defaultMode: 256}", {"k": (b"x", 0o400)}),
+    ("configMap: {name: c, items: [{key: a, path: d/e, mode: 384}]}", {"d/e": (b"1", 0o600)}),
+    ("configMap: {name: gone, optional: true}", {}),
+    ("configMap: {name: c, optional: true, items: [{key: gone, path: x}, {key: a, path: y}]}",
+     {"y": (b"1", 0o644)}),
+    (("projected: {defaultMode: 288, sources: [{configMap: {name: c, items: [{key: a, path: a}]}}, "
+      "{secret: {name: s}}, {downwardAPI: {items: [{path: n, fieldRef: {fieldPath: metadata.namespace}}, "
+      "{path: l, fieldRef: {fieldPath: metadata.labels}}, "
+      "{path: o, mode: 292, fieldRef: {fieldPath: \"metadata.annotations['note']\"}}]}}]}"),
+     {"a": (b"1", 0o440), "k": (b"x", 0o440), "n": (b"shop", 0o440),
+      "l": (b'a="1"\nb="two \\"words\\""', 0o440), "o": (b"hi", 0o444)}),
+])
+def test_files(volume, files):
+    """Keys become files, with the modes that are asked for; what is optional may be missing."""
+    found = made(volume)
+    assert {path: (b64decode(file["data"]), file["mode"]) for path, file in found.files["v"].items()} == files
+    assert found.record == {"mounts": [{"volume": "v", "path": "/m", "sub_path": "", "read_only": True}],
+                            "scratch": {}}
+
+
+@pytest.mark.parametrize(("volume", "size_bytes"), [
+    ("emptyDir: {}", None), ("emptyDir: {sizeLimit: 1Mi}", None),
+    ("emptyDir: {medium: Memory, sizeLimit: 1Mi}", 1 << 20), ("emptyDir: {medium: Memory}", 64 << 20),
+])
+def test_empty(volume, size_bytes):
+    """One in memory is as big as it says, or as the container's memory."""
+    found = made(volume, "mountPath: /m//x/, subPath: a", ", resources: {limits: {memory: 64Mi}}")
+    memory = "Memory" in volume
+    assert found.record == {"mounts": [{"volume": "v", "path": "/m/x", "sub_path": "a", "read_only": False}],
+                            "scratch": {"v": {"memory": memory, "size_bytes": size_bytes}}}
+
+
+SETUP = 'MountVolume.SetUp failed for volume "v" : '
+
+
+@pytest.mark.parametrize(("volume", "mount", "said"), [
+    ("configMap: {name: x}", "mountPath: /m", f'{SETUP}configmap "x" not found'),
+    ("secret: {secretName: x}", "mountPath: /m", f'{SETUP}secret "x" not found'),
+    ("configMap: {name: c, items: [{key: k, path: k}]}", "mountPath: /m",
+     f"{SETUP}configmap references non-existent config key: k"),
+    ("projected: {sources: [{secret: {name: s, items: [{key: q, path: q}]}}]}", "mountPath: /m",
+     f"{SETUP}secret references non-existent secret key: q"),
+    ("configMap: {name: c, items: [{key: a, path: ../a}]}", "mountPath: /m",
+     f"{SETUP}path ../a: must be relative, and must not contain '..'"),
+    ("projected: {sources: [{serviceAccountToken: {path: t}}]}", "mountPath: /m",
+     f"{SETUP}serviceAccountToken: there are none here, take it out"),
+    ("projected: {sources: [{downwardAPI: {items: [{path: n, fieldRef: {fieldPath: metadata.name}}]}}]}",
+     "mountPath: /m",
+     f"{SETUP}downwardAPI: metadata.name is not known here: take it out, or put it into a ConfigMap"),
+    ("emptyDir: {}", "mountPath: /m, subPath: a/../../b",
+     "volume v: subPath: path a/../../b: must be relative, and must not contain '..'"),
+    ("emptyDir: {}", "mountPath: /m/..", "mountPath /: must be absolute, and below the root"),
+])
+def test_missing(volume, mount, said):
+    """What is not there is said as Kubernetes' kubelet says it, in one line."""
+    with pytest.raises(workload.Missing) as missing:
+        made(volume, mount)
+    assert (missing.value.reason, missing.value.message) == ("FailedMount", said)
+
+
+def test_what_is_not_mounted_here():
+    """Other volumes are left out, as is one that nobody mounts."""
+    assert made("hostPath: {path: /x}").record is None
+    assert mounting.unserved({"hostPath": {}}).startswith(": only configMap, secret, projected and emptyDir")
+    assert mounting.unserved({"emptyDir": {"sizeLimit": "1Gi"}}).startswith(".emptyDir.sizeLimit: the disk")
+    assert mounting.unserved({"emptyDir": {"sizeLimit": "1Gi", "medium": "Memory"}}) == ""
+    pod = {"volumes": [{"name": "v", "emptyDir": {}}]}
+    assert mounting.of(pod, {}, ABOUT, lambda *_: None).record is None
+
+
+WITH_VOLUME = """
+apiVersion: serving.knative.dev/v1
+kind: Revision
+metadata: {name: r}
+spec:
+  volumes: [{name: v, configMap: {name: later}}]
+  containers:
+    - image: x
+      command: [serve]
+      volumeMounts: [{name: v, mountPath: /m}]
+"""
+CONFIG = "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: later}}, data: {{a: '{}'}}}}"
+
+
+async def test_from_missing_to_changed(cluster):
+    """Files come with their ConfigMap, change with it, and go with their object; what is missing is told."""
+    uid = resource.uid(await cluster.apply(WITH_VOLUME))
+
+    async def told(condition):
+        return (await cluster.until_projected(
+            "revisions", lambda table: condition(table.get("default/r", {}).get("volumes", {}))))["default/r"]
+
+    lacking = (await told(lambda volumes: "lacks" in volumes))["volumes"]
+    assert lacking == {"lacks": f'{SETUP}configmap "later" not found'}
+    for content in ("1", "2"):
+        await cluster.apply(CONFIG.format(content))
+        data = b64encode(content.encode()).decode()
+        await cluster.until_projected(
+            "volumes", lambda table, data=data: table.get(uid) == {"v": {"a": {"data": data, "mode": 0o644}}})
+        await told(lambda volumes: "mounts" in volumes)
+    await cluster.delete("ConfigMap", "later")
+    await told(lambda volumes: "lacks" in volumes)
+    assert uid in await cluster.projected("volumes")
+    await cluster.delete(REVISION, "r")
+    await cluster.until_projected("volumes", lambda table: uid not in table)
+
+
+async def test_what_is_reported(cluster):
+    """A worker that cannot have its volumes is no fault of its code."""
+    uid = resource.uid(await cluster.apply(WITH_VOLUME))
+    message = f'{SETUP}configmap "later" not found'
+    await cluster.report("scales", "default/r", {
+        "uid": uid, "healthy": False, "reason": "FailedMount", "message": message, "desired": 1, "actual": 0,
+        "active": "Unknown", "initialized": False})
+    found = await cluster.until_condition(REVISION, "r", "ResourcesAvailable", status="False",
+                                          reason="FailedMount")
+    assert message in str(found)
+
+
+async def test_deployment(cluster):
+    """Its processes are told where the files are, and not what they say: a change starts nothing anew."""
+    await cluster.apply(CONFIG.format("1"))
+    uid = resource.uid(await cluster.apply("""
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: beat}
+        spec:
+          selector: {matchLabels: {app: beat}}
+          template:
+            metadata: {labels: {app: beat}}
+            spec:
+              volumes: [{name: v, configMap: {name: later}}]
+              containers: [{name: c, command: [sleep, "9"], volumeMounts: [{name: v, mountPath: /m}]}]
+        """))
+    table = await cluster.until_projected("deployments", lambda table: "default/beat" in table)
+    before = table["default/beat"]
+    assert before["pod"]["volumes"]["mounts"] == [
+        {"volume": "v", "path": "/m", "sub_path": "", "read_only": True}]
+    await cluster.apply(CONFIG.format("2"))
+    two = b64encode(b"2").decode()
+    await cluster.until_projected("volumes", lambda table: table[uid]["v"]["a"]["data"] == two)
+    assert (await cluster.projected("deployments"))["default/beat"] == before
+    await cluster.delete("Deployment.apps", "beat")
+    await cluster.until_projected("volumes", lambda table: uid not in table)
