@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from eventing.control import failure
-from eventing.control.api import discovery, objects, openapi, reviews
+from eventing.control.api import definitions, discovery, objects, openapi, reviews
 from eventing.control.api.path import target
 from eventing.control.failure import Failure
 from eventing.control.plane import Plane
@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 # A start takes well below a second; who asks earlier waits so long, and then hears that we are not well.
 _START_S = 10.0
+_DEFINITIONS = (definitions.GROUP, definitions.VERSION, [definitions.PLURAL])
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 # Every write is one script, and these the store says before it has run any of it.
 _REFUSALS = {
@@ -69,6 +70,8 @@ async def _serve(plane: Plane, request: Request, group: str, rest: list[str]) ->
     if reviews.is_one(request.method, group, rest):
         return objects.answer(await reviews.answer(request, group, rest[1]), 201)
     version, *rest = rest
+    if (group, version, rest[:1]) == _DEFINITIONS and request.method == "GET":
+        return objects.answer(definitions.answer(rest[1:], request.query_params.get("labelSelector", "")))
     if not rest:
         return objects.answer(discovery.resources(group, version))
     found = target(group, version, rest)
