@@ -87,12 +87,3 @@ async def test_one_that_is_never_alive(house):
 
     await house.until(is_refused)
     await house.scale("a", lambda record: record["healthy"] is False and record["reason"] == "LivenessFailed")
-
-
-async def test_readiness_is_asked_until_it_passes(house):
-    """A worker that was ready stays so: only its liveness takes it out."""
-    code = FUNCTION.replace("def alive", "def ready")
-    await house.revision("a", code=code, readiness={"httpGet": {"path": "/health/readiness"}})
-    first = await house.pid("a")
-    await house.ask("a", "?sick")
-    assert {await house.pid("a") for _ in range(10)} == {first}

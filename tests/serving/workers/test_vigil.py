@@ -1,12 +1,14 @@
 """The probes of a real worker over its life: startup, then readiness and liveness beside each other."""
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
 from serving.workers.backend import StartFailed
+from serving.workers.vigil import Probes
 
 NAME = "default/hello-00001"
 # Says at /NAME what the file NAME in its folder's parent says: a status; 200 where there is no such file.
@@ -132,6 +134,29 @@ async def test_function_with_a_startup_probe(stage):
     assert not worker.takes_early
     await stage.within(worker.ready)
     assert (await stage.ask(worker)).status == 202
+
+
+async def test_another_port(stage, said):
+    """A program may be asked at a second port, where it listens; a worker that does not is not ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    readiness = probe("/ready", httpGet={"path": "/ready", "port": port})
+    worker = await started(stage, said, args=[str(port)], readiness=readiness)
+    await stage.within(worker.ready)
+    other = await started(stage, said, readiness=readiness)
+    await stage.until(lambda: other.unready)
+    assert other.unready == (f"Readiness probe failed: 127.0.0.1:{port}: on port {port} another process "
+                             "listens, not this worker")
+    assert not other.ready.done()
+
+
+@pytest.mark.parametrize(("asked", "lasts"), [
+    (None, False), ({}, False), ({"tcpSocket": {}}, False), ({"tcpSocket": {}, "periodSeconds": 5}, True),
+    ({"httpGet": {}}, True), ({"grpc": {}}, True), ({"exec": {"command": ["true"]}}, True)])
+def test_who_is_asked_on(asked, lasts):
+    """A worker whose probe nobody wrote is asked nothing once it is ready."""
+    assert Probes(startup=None, readiness=asked, liveness=None).lasts == lasts
 
 
 async def test_command(stage, said):
