@@ -3,7 +3,7 @@
 from benchmarks import floors, instance, load, resources
 from benchmarks.measure import Figure, show
 from eventing import keys
-from eventing.broker.stream import decode
+from eventing.broker.entry import decode
 
 _EVENTS = 50_000
 _GOALS = {32: 0.5, 128: 0.9}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks import instance
 from eventing import keys
-from eventing.broker.stream import decode
+from eventing.broker.entry import decode
 
 STREAM = keys.events("default/default", 0)
 BROKER = {"ref": {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": "default"}}

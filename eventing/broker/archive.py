@@ -20,8 +20,8 @@ import redis.exceptions
 
 from eventing import keys
 from eventing.broker import functions
+from eventing.broker.entry import decode
 from eventing.broker.settings import RETENTION_AGE_S, RETENTION_BYTES
-from eventing.broker.stream import decode
 from eventing.event import Event
 
 FIRST = "-"  # the id before all others

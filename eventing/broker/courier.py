@@ -34,11 +34,11 @@ from eventing.broker.delivery import (
     decide,
     decide_status,
 )
+from eventing.broker.entry import encode
 from eventing.broker.group import OnStored
 from eventing.broker.lane import Budget, Delivery, Lane, Route
 from eventing.broker.page import Ledger, accepted_at
 from eventing.broker.sender import Call, Sender
-from eventing.broker.stream import encode
 from eventing.errors import Rejected
 from eventing.event import Event
 

@@ -32,8 +32,8 @@ import redis.asyncio
 
 from eventing import keys
 from eventing.broker import functions, hand
+from eventing.broker.entry import decode
 from eventing.broker.page import DEAD_PLACE
-from eventing.broker.stream import decode
 from eventing.errors import NotFound
 from eventing.event import Event
 

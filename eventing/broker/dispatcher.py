@@ -27,6 +27,7 @@ import structlog
 
 from eventing import keys, projection
 from eventing.broker import wellbeing
+from eventing.broker.entry import partition_of
 from eventing.broker.eventtypes import EventTypes
 from eventing.broker.group import OnStored
 from eventing.broker.lane import Budget
@@ -35,7 +36,7 @@ from eventing.broker.lease import HEARTBEAT_S, Fenced, Lease, living, owners
 from eventing.broker.partition import Partition
 from eventing.broker.sender import Sender
 from eventing.broker.settings import Settings, settings_of
-from eventing.broker.stream import Stream, partition_of
+from eventing.broker.stream import Stream
 from eventing.errors import NotFound
 from eventing.event import Event
 from eventing.projection import Follower, Record

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 import orjson
 import structlog
 
+from eventing.broker.entry import decode
 from eventing.broker.lane import WINDOW_LEAST, Delivery, Lane
 from eventing.broker.lease import Lease, due_of
 from eventing.broker.page import Ledger
-from eventing.broker.stream import decode
 from eventing.event import Event
 
 QUEUED_LIMIT = 2048  # units drawn from backlogs into queues; a lane gets a quarter of what is free

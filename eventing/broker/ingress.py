@@ -50,10 +50,11 @@ from eventing.broker import body as bodies
 from eventing.broker import passage
 from eventing.broker.arrival import arrival_time, stamp
 from eventing.broker.catchup import CatchUp
+from eventing.broker.entry import partition_of
 from eventing.broker.eventtypes import EventTypes
 from eventing.broker.group import BATCH_LIMIT_EVENTS
 from eventing.broker.settings import Settings, settings_of
-from eventing.broker.stream import Stream, partition_of
+from eventing.broker.stream import Stream
 from eventing.broker.traffic import Traffic
 from eventing.config import INNER_SUFFIX, Config
 from eventing.errors import NotFound, Rejected, TooLarge, Unavailable

@@ -26,6 +26,7 @@ import structlog
 from eventing import keys
 from eventing.broker import held
 from eventing.broker.courier import Courier, StoreReply
+from eventing.broker.entry import decode_row
 from eventing.broker.keeper import STORE_AWAY, Keeper
 from eventing.broker.lane import Budget, Delivery, Entry, Lane
 from eventing.broker.lease import Fenced, Lease
@@ -34,7 +35,6 @@ from eventing.broker.reader import Entries, Reader
 from eventing.broker.roster import Roster
 from eventing.broker.sender import Sender
 from eventing.broker.settings import Settings
-from eventing.broker.stream import decode_row
 from eventing.broker.succession import Succession
 from eventing.broker.turns import Turns
 from eventing.broker.upkeep import Upkeep

@@ -1,10 +1,6 @@
 """
 Append: the events of a partition reach the disk here, many at a time, before anybody is told that they did.
 
-An entry is `a` (the attributes, a JSON object of strings) and `d` (the data as it came; absent when the
-event has none); headers that travel with an event are in `a` under the empty name, which no attribute has.
-`encode` and `decode` are the only two places that know it.
-
 Group commit: all events that arrive while an append is under way wait, and go together in the next.
 
     offer -> [waiting: a group per partition] -> one FCALL a group, one write -> reply after fsync -> told
@@ -33,13 +29,11 @@ This module does not know HTTP, brokers' records, triggers or filters.
 import asyncio
 import contextlib
 import time
-import zlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import redis.asyncio
 import redis.exceptions
 import structlog
@@ -47,6 +41,7 @@ import structlog
 from eventing import cancellation, keys
 from eventing.broker import functions
 from eventing.broker.arrival import DELIVER_AT, due_ms
+from eventing.broker.entry import encode
 from eventing.broker.group import BATCH_LIMIT_EVENTS, GROUP_LIMIT_EVENTS, Group, OnStored
 from eventing.broker.link import Link
 from eventing.errors import Unavailable
@@ -71,47 +66,8 @@ _REFUSALS = {
     "BUSY": "the store is busy",
 }
 _AWAY = "the store is away"
-_HEADERS = ""  # in place of an attribute's name
 
 log = structlog.get_logger(__name__)
-
-
-def partition_of(event: Event, partitions: int) -> int:
-    """
-    Partition of *event* in a broker of *partitions*: CRC-32 of `partitionkey`, else of source and id.
-
-    So one key keeps one order, and an event that is sent again meets its first self.
-    """
-    if partitions == 1:
-        return 0
-    attributes = event.attributes
-    key = attributes.get("partitionkey") or f"{attributes.get('source', '')}\n{attributes.get('id', '')}"
-    return zlib.crc32(key.encode()) % partitions
-
-
-def encode(event: Event) -> tuple[bytes, bytes | None]:
-    """Fields `a` and `d` of the entry."""
-    if event.headers:
-        attributes = {**event.attributes, _HEADERS: event.headers.decode("latin-1")}
-        return orjson.dumps(attributes), event.data
-    return orjson.dumps(event.attributes), event.data
-
-
-def decode(fields: Mapping[bytes, bytes]) -> Event:
-    """Make the event of an entry as redis-py reads it."""
-    return _event(fields[b"a"], fields.get(b"d"))
-
-
-def decode_row(fields: Sequence[bytes]) -> Event:
-    """Make the event of an entry as the store sends it: names and values in turn, those of `encode` first."""
-    return _event(fields[1], fields[3] if len(fields) > 2 else None)  # noqa: PLR2004  `a` and its value
-
-
-def _event(stored: bytes, data: bytes | None) -> Event:
-    attributes = orjson.loads(stored)
-    if _HEADERS in attributes:
-        return Event(attributes, data, attributes.pop(_HEADERS).encode("latin-1"))
-    return Event(attributes, data)
 
 
 @dataclass(slots=True)

@@ -7,8 +7,8 @@ import pytest
 
 from eventing import keys, projection
 from eventing.broker import body
+from eventing.broker.entry import decode
 from eventing.broker.group import BATCH_LIMIT_EVENTS
-from eventing.broker.stream import decode
 from eventing.errors import Rejected, TooLarge
 from tests.eventing.broker.test_ingress import KEY, serving
 

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from eventing import binding, keys, projection
 from eventing.broker import ingress, message
-from eventing.broker.stream import decode
+from eventing.broker.entry import decode
 from eventing.config import Config
 from eventing.event import Event
 from eventing.runtime import Runtime

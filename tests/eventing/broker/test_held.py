@@ -8,7 +8,7 @@ import pytest
 from eventing import keys
 from eventing.broker import held
 from eventing.broker.arrival import due_ms, stamp
-from eventing.broker.stream import decode
+from eventing.broker.entry import decode
 from eventing.event import Event
 from eventing.runtime import end
 from tests.eventing.broker.test_stream import running

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from eventing import keys, projection
 from eventing.broker import ingress
-from eventing.broker.stream import decode
+from eventing.broker.entry import decode
 from eventing.config import Config
 from eventing.runtime import Runtime
 

@@ -4,7 +4,7 @@ import pytest
 
 from eventing import binding
 from eventing.broker import message, passage
-from eventing.broker.stream import decode, encode
+from eventing.broker.entry import decode, encode
 from eventing.event import Event
 
 ATTRIBUTES = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}

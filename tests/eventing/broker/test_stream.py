@@ -9,8 +9,9 @@ import pytest
 from eventing import keys
 from eventing.broker import archive
 from eventing.broker import stream as stream_module
+from eventing.broker.entry import decode, partition_of
 from eventing.broker.page import place_of
-from eventing.broker.stream import Stream, decode, partition_of
+from eventing.broker.stream import Stream
 from eventing.errors import Unavailable
 from eventing.event import Event
 

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from eventing import keys
-from eventing.broker.stream import decode
+from eventing.broker.entry import decode
 
 OBJECTS = """
 apiVersion: eventing.knative.dev/v1

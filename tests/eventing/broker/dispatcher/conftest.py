@@ -17,7 +17,8 @@ from eventing import binding, keys, projection
 from eventing.broker.arrival import stamp
 from eventing.broker.deadletters import of_trigger
 from eventing.broker.dispatcher import Dispatcher
-from eventing.broker.stream import Stream, decode, partition_of
+from eventing.broker.entry import decode, partition_of
+from eventing.broker.stream import Stream
 from eventing.config import Config
 from eventing.errors import Unavailable
 from eventing.event import Event

@@ -6,8 +6,8 @@ import random
 import signal
 import time
 
+from eventing.broker.entry import decode
 from eventing.broker.flow import ORDER
-from eventing.broker.stream import decode
 
 
 async def owner(bench):

@@ -6,8 +6,8 @@ import pytest
 
 from eventing import projection
 from eventing.broker import succession
+from eventing.broker.entry import partition_of
 from eventing.broker.flow import ORDER
-from eventing.broker.stream import partition_of
 from eventing.broker.succession import predecessors
 from eventing.event import Event
 
