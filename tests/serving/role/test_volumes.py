@@ -2,6 +2,8 @@
 
 from base64 import b64encode
 
+import pytest
+
 from eventing import projection
 from serving.workers import logs
 
@@ -16,6 +18,13 @@ async def app(scope, receive, send):
 WHY = 'MountVolume.SetUp failed for volume "v" : configmap "x" not found'
 VOLUMES = {"mounts": [{"volume": "v", "path": "/clarion-test", "sub_path": "", "read_only": True}],
            "scratch": {}}
+
+
+@pytest.fixture
+async def house(open_house):
+    """A serving role that shows of each revision that it can start."""
+    async with open_house() as house:
+        yield house
 
 
 async def test_it_heals(house):
