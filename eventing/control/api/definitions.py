@@ -45,6 +45,6 @@ def _definition(versions: list[Kind]) -> Resource:
                          "labels": _IS_SOURCE if kind.group == _SOURCES else {}},
             "spec": {"group": kind.group, "names": names,
                      "scope": "Namespaced" if kind.namespaced else "Cluster",
-                     "versions": [{"name": each.version, "served": True, "storage": named(each.full_name) is each}
-                                  for each in versions]},
+                     "versions": [{"name": each.version, "served": True,
+                                   "storage": named(each.full_name) is each} for each in versions]},
             "status": {"conditions": [{"type": "Established", "status": "True"}], "acceptedNames": names}}
