@@ -21,12 +21,12 @@ import socket
 import time
 from collections.abc import Iterable
 
-import orjson
 import redis.exceptions
 import structlog
 
-from eventing import keys, projection
+from eventing import projection
 from eventing.broker import wellbeing
+from eventing.broker.acknowledgements import Acknowledgements
 from eventing.broker.entry import partition_of
 from eventing.broker.eventtypes import EventTypes
 from eventing.broker.group import OnStored
@@ -46,8 +46,6 @@ HAND_OVER_S = 1.0  # what is open longer is parked anyway, and its next owner se
 _ACQUIRE_S = 0.25  # how often an heir asks for a lease that has not ended
 _AWAY_S = 0.2  # the store restarts in about 50 ms
 _STALLED_S = 5.0  # the reader hears from the store every second, even when there is nothing
-_ACK_BATCH = 500
-_ACK_S = 0.02  # acknowledgements of as long a time go together
 _STORE_AWAY = (redis.exceptions.RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
@@ -78,8 +76,7 @@ class Dispatcher:
         self._owning: dict[Place, asyncio.Task[None]] = {}
         self._wanted: set[Place] = set()
         self._unowned: dict[Place, tuple[float, str]] = {}  # since when (monotonic), and why
-        self._acks: dict[str, Record | None] = {}  # to be written to `lanes`
-        self._has_acks = asyncio.Event()
+        self._acks = Acknowledgements(runtime.store)
         self._changed = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -96,7 +93,7 @@ class Dispatcher:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             services = [tasks.create_task(service) for service in (
-                self._stream.run(), self._follower.run(), self._types.run(), self._acknowledge(),
+                self._stream.run(), self._follower.run(), self._types.run(), self._acks.run(),
                 self._watch())]
             await self._follower.loaded.wait()
             await self._stream.connected.wait()
@@ -142,7 +139,7 @@ class Dispatcher:
             self._triggers[broker].pop(name, None)
             for partition in self._of(broker):
                 partition.drop(name)
-                self._ack(f"{name}/{partition.number}", None)
+                self._acks.say(f"{name}/{partition.number}", None)
         if record is None:
             return
         self._broker_of[name] = record["broker"]
@@ -155,8 +152,8 @@ class Dispatcher:
 
     def _adopt(self, partition: Partition, name: str, record: Record) -> None:
         if partition.adopt(name, record):
-            self._ack(f"{name}/{partition.number}",
-                      {"uid": record["uid"], "generation": record["generation"]})
+            self._acks.say(f"{name}/{partition.number}",
+                           {"uid": record["uid"], "generation": record["generation"]})
 
     # --- ownership --------------------------------------------------------------------------------
 
@@ -256,36 +253,6 @@ class Dispatcher:
         if self._types.is_on:
             self._types.note("Broker", broker, event.attributes)
             self._types.note("Trigger", trigger, event.attributes)
-
-    # --- acknowledgements -------------------------------------------------------------------------
-
-    def _ack(self, name: str, record: Record | None) -> None:
-        self._acks[name] = record
-        self._has_acks.set()
-
-    async def _acknowledge(self) -> None:
-        """Write what has been adopted to the projection `lanes`, unless it says so already; for ever."""
-        while True:
-            await self._has_acks.wait()
-            await asyncio.sleep(_ACK_S)
-            self._has_acks.clear()
-            acks, self._acks = self._acks, {}
-            try:
-                while acks:
-                    batch = dict(list(acks.items())[:_ACK_BATCH])
-                    await self._write(batch)
-                    for name in batch:
-                        del acks[name]
-            except _STORE_AWAY:
-                self._acks = acks | self._acks
-                self._has_acks.set()
-                await asyncio.sleep(_AWAY_S)
-
-    async def _write(self, batch: dict[str, Record | None]) -> None:
-        stored = await self._store.hmget(keys.table("lanes"), list(batch))
-        known = [None if value is None else orjson.loads(value) for value in stored]
-        await projection.write_many(self._store, "lanes", {
-            name: record for (name, record), old in zip(batch.items(), known, strict=True) if record != old})
 
     # --- health -----------------------------------------------------------------------------------
 

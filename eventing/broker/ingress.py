@@ -21,9 +21,7 @@ Checks, in Knative's order (its broker ingress; a bad event for an unknown broke
 
 A batch (`application/cloudevents-batch+json`) is checked event by event and stored whole or not at all; the
 line that refuses one begins with the index of the event. OPTIONS is the handshake of CloudEvents' webhooks:
-every origin may send, at any rate. A `traceparent` that comes as a header travels on as the event's own,
-unless the event has one (CloudEvents' distributed tracing extension). A few headers more travel with an event
-to its subscribers: passage.py.
+every origin may send, at any rate.
 
 Every answer for a broker carries `Allow: POST, OPTIONS`, but no 400 or 404 that is about the host; every
 refusal has one line of text (Knative sends none). What the server refuses by itself (408, 413, 431) has the
@@ -41,24 +39,17 @@ import asyncio
 import functools
 import re
 import socket
-import time
 
 import structlog
 
-from eventing import binding
-from eventing.broker import body as bodies
-from eventing.broker import passage
-from eventing.broker.arrival import arrival_time, stamp
+from eventing.broker.acceptance import ALLOW, LINE, RETRY_AFTER, TEXT, Acceptance
 from eventing.broker.catchup import CatchUp
-from eventing.broker.entry import partition_of
 from eventing.broker.eventtypes import EventTypes
-from eventing.broker.group import BATCH_LIMIT_EVENTS
 from eventing.broker.settings import Settings, settings_of
 from eventing.broker.stream import Stream
 from eventing.broker.traffic import Traffic
 from eventing.config import INNER_SUFFIX, Config
-from eventing.errors import NotFound, Rejected, TooLarge, Unavailable
-from eventing.event import Event
+from eventing.errors import NotFound, Unavailable
 from eventing.http import server
 from eventing.http.client import Client
 from eventing.http.exchange import Exchange
@@ -72,22 +63,12 @@ _KNOWN_HOSTS = 64  # Host headers that are not taken apart again; one may be as 
 _BROKER = re.compile(rb"/[^/]+/[^/]+")
 # Hosts that can be nobody's but this machine's: localhost, addresses, and none, as in HTTP/1.0.
 _OURS = re.compile(rb"localhost|[0-9.]*|\[.*")
-_ALLOW = (b"allow", b"POST, OPTIONS")
-_ACCEPTED = (_ALLOW,)
-_WEBHOOK = (_ALLOW, (b"webhook-allowed-origin", b"*"), (b"webhook-allowed-rate", b"*"))
-_TEXT = ((b"content-type", b"text/plain; charset=utf-8"),)
-_LINE = (_ALLOW, *_TEXT)
-# An embedded store is back in less than that, and whole seconds are all that the header can say.
-_RETRY_AFTER = (*_LINE, (b"retry-after", b"1"))
-_SEND_PLAIN = (*_LINE, (b"accept-encoding", bodies.ACCEPTED))
+_WEBHOOK = (ALLOW, (b"webhook-allowed-origin", b"*"), (b"webhook-allowed-rate", b"*"))
 
 # Clients of Services among them, until their connections are given away: a burst comes here first.
 _LIMITS = server.Limits(connections=8000)
 
 _INNER = INNER_SUFFIX.encode()
-_BATCH = binding.BATCH.encode()
-# W3C Trace Context, section 3.2: version, trace-id, parent-id, flags.
-_TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 log = structlog.get_logger(__name__)
 
@@ -163,7 +144,7 @@ class Ingress:
             self._look_for(exchange, host)
         elif not host and not exchange.old:
             self._reject(exchange, 400, "host", "the Host header is missing or empty: say whom you want",
-                         _TEXT)
+                         TEXT)
         elif exchange.method == b"POST":
             self._post(exchange)
         elif exchange.method == b"OPTIONS":
@@ -188,14 +169,14 @@ class Ingress:
         elif error is not None:
             self._away(exchange, error)
         else:
-            self._reject(exchange, 404, "no_route", f"no Service answers at {host.decode('latin-1')}", _TEXT)
+            self._reject(exchange, 404, "no_route", f"no Service answers at {host.decode('latin-1')}", TEXT)
 
     def _post(self, exchange: Exchange) -> None:
         broker = _path(exchange)
         if not broker:
             self._reject(exchange, 404, "path", "POST events to /namespace/broker")
         elif broker in self._brokers:
-            exchange.collect(self.body_limit_bytes, _Arrival(self, exchange, broker).take)
+            exchange.collect(self.body_limit_bytes, Acceptance(self, exchange, broker).take)
         elif _BROKER.fullmatch(broker):
             self.catch_up.wait("brokers", broker[1:].decode(errors="replace"),
                                functools.partial(self._post_late, exchange, broker))
@@ -206,7 +187,7 @@ class Ingress:
         if error is not None and broker not in self._brokers:
             self._away(exchange, error)
         else:  # a bad event for an unknown broker is a bad event
-            exchange.collect(self.body_limit_bytes, _Arrival(self, exchange, broker).take)
+            exchange.collect(self.body_limit_bytes, Acceptance(self, exchange, broker).take)
 
     def find(self, target: bytes) -> tuple[str, Settings]:
         """Name and settings of the broker at *target*; raises NotFound."""
@@ -217,111 +198,12 @@ class Ingress:
 
     def _away(self, exchange: Exchange, error: Unavailable) -> None:
         self.traffic.rejected("Unavailable")
-        exchange.respond(error.status, _RETRY_AFTER, f"{error}\n".encode())
+        exchange.respond(error.status, RETRY_AFTER, f"{error}\n".encode())
 
     def _reject(self, exchange: Exchange, status: int, reason: str, message: str,
-                headers: tuple[Header, ...] = _LINE) -> None:
+                headers: tuple[Header, ...] = LINE) -> None:
         self.traffic.rejected(reason)
         exchange.respond(status, headers, f"{message}\n".encode())
-
-
-class _Arrival:
-    """
-    One event, or batch, between its head and its answer.
-
-    An exchange holds on to whoever takes its body: so the exchange is let go here once it is answered, and a
-    request leaves no cycle for the garbage collector.
-    """
-
-    __slots__ = ("_began_s", "_broker", "_events", "_exchange", "_ingress", "_target")
-
-    def __init__(self, ingress: Ingress, exchange: Exchange, target: bytes) -> None:
-        self._began_s = time.perf_counter()
-        self._ingress = ingress
-        self._exchange = exchange
-        self._target = target
-        self._broker = ""
-        self._events = 1
-
-    def take(self, body: bytes) -> None:
-        """The body is here: check, stamp, and have it stored."""
-        headers = dict(self._exchange.headers)
-        try:
-            encoding = headers.get(b"content-encoding")
-            if encoding is not None:
-                body = bodies.plain(body, encoding, self._ingress.body_limit_bytes)
-            if headers.get(b"content-type", b"").lstrip()[:len(_BATCH)].lower() == _BATCH:
-                self._take_batch(headers, body)
-            else:
-                self._take_one(headers, body)
-        except bodies.UnknownEncoding as error:
-            self._refuse(error, _SEND_PLAIN)
-        except Rejected as error:
-            self._refuse(error, _LINE)
-
-    def _take_one(self, headers: dict[bytes, bytes], body: bytes) -> None:
-        ingress = self._ingress
-        event = binding.from_http(self._exchange.headers, body)
-        self._broker, settings = ingress.find(self._target)
-        event = stamp(event if b"traceparent" not in headers else _traced(event, headers), time.time())
-        passed = passage.lines(headers, self._exchange.headers)
-        if passed:
-            event = event._replace(headers=passed)
-        ingress.stream.offer(self._broker, partition_of(event, settings.partitions), event, self._stored,
-                             settings.dedup_window_ms)
-        if ingress.types.is_on:
-            ingress.types.note("Broker", self._broker, event.attributes)
-
-    def _take_batch(self, headers: dict[bytes, bytes], body: bytes) -> None:
-        events = binding.from_batch(body)
-        if len(events) > BATCH_LIMIT_EVENTS:
-            raise TooLarge(f"a batch of {len(events)} events is over the limit of {BATCH_LIMIT_EVENTS}")
-        self._events = len(events)
-        self._broker, settings = self._ingress.find(self._target)
-        now, passed = time.time(), passage.lines(headers, self._exchange.headers)
-        arrived = arrival_time(now)
-        is_traced = b"traceparent" in headers
-        placed: list[tuple[int, Event]] = []
-        for index, event in enumerate(events):
-            try:
-                stamped = stamp(_traced(event, headers) if is_traced else event, now, arrived)
-            except Rejected as error:
-                raise type(error)(f"event {index}: {error}") from error
-            if passed:
-                stamped = stamped._replace(headers=passed)
-            placed.append((partition_of(stamped, settings.partitions), stamped))
-        if not placed:
-            self._stored(None)  # it is valid, and there is nothing to store
-            return
-        self._ingress.stream.offer_all(self._broker, placed, self._stored, settings.dedup_window_ms)
-        if self._ingress.types.is_on:
-            for event in events:
-                self._ingress.types.note("Broker", self._broker, event.attributes)
-
-    def _stored(self, error: Unavailable | None) -> None:
-        if error is not None:
-            self._refuse(error, _RETRY_AFTER)
-            return
-        self._exchange.respond(202, _ACCEPTED)
-        del self._exchange
-        self._ingress.traffic.accepted(self._broker, self._events, time.perf_counter() - self._began_s)
-
-    def _refuse(self, error: Rejected, headers: tuple[Header, ...]) -> None:
-        self._ingress.traffic.rejected(type(error).__name__)
-        self._exchange.respond(error.status, headers, f"{error}\n".encode())
-        del self._exchange
-
-
-def _traced(event: Event, headers: dict[bytes, bytes]) -> Event:
-    """*event* with the trace that the request belongs to, unless it has one of its own."""
-    parent = headers.get(b"traceparent")
-    if parent is None or "traceparent" in event.attributes or _TRACE_PARENT.fullmatch(parent) is None:
-        return event
-    attributes = {**event.attributes, "traceparent": parent.decode()}
-    state = headers.get(b"tracestate", b"")
-    if state and state.isascii():
-        attributes["tracestate"] = state.decode()
-    return Event(attributes, event.data)
 
 
 def _path(exchange: Exchange) -> bytes:
