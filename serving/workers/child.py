@@ -76,6 +76,11 @@ class Child:
         """Send it, or its whole process group, a signal."""
         self.zygote.signal(self.worker.id, number, group=group)
 
+    def stopping(self) -> None:
+        """It is told to end: what it says from now on of how it is, it was told to."""
+        self.is_stopping = True
+        self._ask_no_more()
+
     def note(self, text: str) -> None:
         """Add a line of our own to its log."""
         self._output.note(text)
@@ -108,12 +113,15 @@ class Child:
         for timer in (self._deadline, self._resume):
             if timer is not None:
                 timer.cancel()
-        if self._probing is not None:
-            self._probing.cancel()
+        self._ask_no_more()
         if not self.worker.ready.done():
             self.worker.ready.set_exception(self._reason(status))
             self.worker.ready.exception()  # nobody has to look at it
         self.worker.exited.set_result(status)
+
+    def _ask_no_more(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
 
     def _reason(self, status: int) -> StartFailed:
         if self.is_stopping:
@@ -166,8 +174,6 @@ class Child:
         self._kill("StartupFailed", f"{why}; it is killed, and another worker takes its place")
 
     def _dead(self, why: str) -> None:
-        if self.is_stopping:  # it accepts nothing any more, as it was told
-            return
         if not self.worker.ready.done():
             self._kill("LivenessFailed", f"{why}; it was not ready yet, and is killed")
             return
@@ -175,6 +181,7 @@ class Child:
         self.worker.cause = StartFailed("LivenessFailed", message)
         self.note(message)
         self.worker.on_failing()
+        self._ask_no_more()
 
     def _too_late(self) -> None:
         hint = "does it listen on $PORT?"

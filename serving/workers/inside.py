@@ -44,17 +44,18 @@ class Inside:
     async def run(self, command: Sequence[str], limit_s: float) -> str:
         """Run *command* for *limit_s* at most: "" if it ends with status 0, else what to say about it."""
         assert self.spec is not None
+        if not command:
+            return "exec names no command"
         self._count += 1
         name = f"{self.spec.worker}/{self._count}"
         ended = self._ended[name] = asyncio.get_running_loop().create_future()
         try:
             with _Output() as output:
-                try:
-                    self._fork(name, command, output)
-                except (OSError, ZygoteGone) as error:
-                    return f"{command[0]} could not be run: {error}"
+                self._fork(name, command, output)
                 status = await self._wait(name, ended, limit_s)
                 said = output.last_line()
+        except (OSError, ZygoteGone) as error:
+            return f"{command[0]} could not be run: {error or 'its zygote is gone'}"
         finally:
             del self._ended[name]
         if status is None:
@@ -65,8 +66,13 @@ class Inside:
         assert self.spec is not None
         spec = replace(self.spec, worker=name, command=list(command),
                        beside=None if self.spec.mounts is None else self.pid)
-        descriptors = [in_memory(orjson.dumps(spec)), os.dup(output.descriptor)]
-        descriptors.append(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))  # it has nothing to report
+        with contextlib.ExitStack() as made:
+            descriptors = [in_memory(orjson.dumps(spec))]
+            made.callback(os.close, descriptors[0])
+            descriptors.append(os.dup(output.descriptor))
+            made.callback(os.close, descriptors[1])
+            descriptors.append(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))  # it has nothing to report
+            made.pop_all()  # the zygote's, from now on
         self._zygote.fork(name, descriptors, takes_spare=False)
 
     async def _wait(self, name: str, ended: "asyncio.Future[int]", limit_s: float) -> int | None:

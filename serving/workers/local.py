@@ -209,7 +209,7 @@ class LocalBackend:
         child = self._children.get(worker.id)
         if child is None:
             return
-        child.is_stopping = True
+        child.stopping()
         if grace_s > 0:
             child.signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):

@@ -69,10 +69,14 @@ class Asker:
                 return await _connect((host, port))
         except TimeoutError:
             return f"no answer from {host}:{port} within {timeout_s:g} s"
-        except OSError as error:
-            is_plain = isinstance(error, ConnectionError) and error.errno  # asyncio words these its own way
-            said = os.strerror(error.errno or 0) if is_plain else error.strerror or str(error)
-            return f"{host}:{port}: {said or type(error).__name__}"
+        except (OSError, ValueError, OverflowError) as error:  # also what a redirect's URL, or a port, may be
+            return f"{host}:{port}: {_reason(error)}"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ConnectionError) and error.errno:  # asyncio words these its own way
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 async def _connect(address: Address) -> str:

@@ -445,13 +445,13 @@ async def test_liveness_probe(stage):
     await stage.until(lambda: calls)
     assert calls == ["ready"]
     assert worker.cause.reason == "LivenessFailed"
-    assert stage.log()[-1].startswith("Liveness probe failed: HTTP probe failed with statuscode: 503; it gets")
+    assert stage.log()[-1].startswith("Liveness probe failed: HTTP probe failed with statuscode: 503; ")
 
-    other = await stage.start("def handle(event): pass\n", liveness={"tcpSocket": {}, "periodSeconds": 0.02,
-                                                                     "failureThreshold": 1})
+    often = {"tcpSocket": {}, "periodSeconds": 0.02, "failureThreshold": 1}
+    other = await stage.start("def handle(event): pass\n", liveness=often, readiness=often)
     for each in (worker, other):
         await stage.backend.stop(each, 5)
-    assert other.cause is None
+    assert (other.cause, other.unready) == (None, "")
 
 
 async def test_a_talkative_worker(stage):

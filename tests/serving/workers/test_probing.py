@@ -104,6 +104,9 @@ async def test_redirects():
     async with serving(http(302, "Location: /again")) as (address, asked):
         assert await ask(address, {"httpGet": {}}) == "stopped after 10 redirects"
         assert len(asked) == 10
+    for odd in ("http://[x/", "http://127.0.0.1:99999/"):
+        async with serving(http(302, f"Location: {odd}")) as (address, _):
+            assert await ask(address, {"httpGet": {}})
     async with serving(http(500)) as (other, asked):
         async with serving(lambda _: http(308, f"Location: http://127.0.0.1:{other[1]}/x")) as (address, _):
             assert await ask(address, {"httpGet": {}}) == "HTTP probe failed with statuscode: 500"
@@ -155,6 +158,9 @@ async def test_nobody_and_no_answer():
             why = await ask((host, port), {**probe, "timeoutSeconds": 0.05})
             assert why == f"no answer from {host}:{port} within 0.05 s"
         assert await ask((host, port), {"tcpSocket": {}}) == ""
+        assert await ask((host, port), {"tcpSocket": {"port": 99999}})
+        assert await ask((host, port), {"grpc": {"port": 1 << 40}})
+        assert await ask((host, port), {"httpGet": {"host": "a..b"}})
 
 
 async def test_another_port_has_to_be_the_workers():

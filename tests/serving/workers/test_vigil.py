@@ -176,6 +176,7 @@ async def test_command(stage, said):
 
 
 @pytest.mark.parametrize(("command", "why"), [
+    ([], "exec names no command"),
     (["false"], 'command "false" ended with status 1'),
     (["./nosuch"], "./nosuch: No such file or directory"),
     (["sh", "-c", "echo $$ > pid; echo first; sleep 600 & wait"], " timed out after 0.3 s"),
