@@ -86,8 +86,14 @@ def _fsync(data_dir: Path) -> str:
     return f"an fsync in {place} takes {median_ms:.2f} ms; a 202 waits for one"
 
 
+def _volumes(_data_dir: Path) -> str:
+    said = subprocess.run([sys.executable, "-m", "serving.workers.mounts"], check=False, capture_output=True,
+                          text=True).stdout.strip()
+    return f"those of Services are not to be had: {said}" if said else "those of Services can be mounted"
+
+
 _CHECKS: tuple[Check, ...] = (("python", _python), ("valkey", _valkey), ("ports", _ports),
-                              ("names", _loopback), ("disk", _fsync))
+                              ("names", _loopback), ("disk", _fsync), ("volumes", _volumes))
 
 
 def _results(data_dir: Path) -> Iterator[tuple[str, bool, str]]:

@@ -35,10 +35,11 @@ _CAPABILITIES_3 = 0x20080522
 _SCAFFOLD = "size=64m,nr_inodes=65536"  # a directory in which a mountPath is made
 _ANYBODY = 0o777  # Kubernetes' mode for an emptyDir
 _CROWD = 10_000  # names in such a directory, each of which is a mount; Linux allows 100,000 in a namespace
-# What may keep a user from mounting: setting, the value that does, and one that does not.
-_SETTINGS = (("kernel.unprivileged_userns_clone", "0", "1"), ("user.max_user_namespaces", "0", "10000"),
-             ("user.max_mnt_namespaces", "0", "10000"),
-             ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"))
+# What may keep a process from mounting: setting, the value that does, one that does not, whether root, too.
+_SETTINGS = (("user.max_mnt_namespaces", "0", "10000", True),
+             ("user.max_user_namespaces", "0", "10000", False),
+             ("kernel.unprivileged_userns_clone", "0", "1", False),
+             ("kernel.apparmor_restrict_unprivileged_userns", "1", "0", False))
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -232,15 +233,16 @@ def _ask(status: int) -> None:
 
 def _hint(error: OSError) -> str:
     """Which setting of this machine stands in the way; empty where it is none."""
-    if error.errno not in {errno.EPERM, errno.EACCES, errno.ENOSPC}:
-        return ""
-    if os.geteuid() == 0:
-        return "; this container lacks the capability SYS_ADMIN, without which root mounts nothing"
-    for name, refuses, allows in _SETTINGS:
+    is_root = os.geteuid() == 0
+    for name, refuses, allows, is_for_root in _SETTINGS:
         place = Path("/proc/sys") / name.replace(".", "/")
-        if place.exists() and place.read_text().strip() == refuses:
-            return f"; a user may not mount on this machine: as root, sysctl -w {name}={allows}"
-    return "; a user may not mount here (a container's seccomp profile?): run Clarion as root"
+        if (is_for_root or not is_root) and place.exists() and place.read_text().strip() == refuses:
+            return f": as root, sysctl -w {name}={allows}"
+    if error.errno not in {errno.EPERM, errno.EACCES}:
+        return ""
+    if is_root:
+        return ": this container lacks the capability SYS_ADMIN"
+    return ": a user may not mount here (a container's seccomp profile?), so run Clarion as root"
 
 
 def main() -> None:

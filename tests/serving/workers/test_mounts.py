@@ -1,6 +1,9 @@
 """What a worker with volumes sees, by root and by a user; nothing of it is on the machine."""
 
+import asyncio
 import os
+import subprocess
+import sys
 from base64 import b64encode
 from pathlib import Path
 
@@ -151,6 +154,35 @@ async def test_files_go_with_their_object(stage):
     assert await shown(stage, worker, "open('/clarion-test/key').read()") == "secret"
     await stage.backend.stop(worker, 5)
     await stage.until(lambda: not (place / "1").exists())
+
+
+async def test_a_probe_sees_them(stage):
+    """A command that is run beside a worker sees what the worker sees, also what is in memory."""
+    worker = await stage.start(LOOK, volumes=volumes(at("/clarion-memory", "m", read_only=False), m=MEMORY),
+                               liveness={"exec": {"command": ["touch", "/clarion-memory/probed"]},
+                                         "periodSeconds": 0.05})
+    async with asyncio.timeout(10):
+        while await shown(stage, worker, "os.listdir('/clarion-memory')") != ["probed"]:
+            await asyncio.sleep(0.05)
+
+
+NOT_ALLOWED = """
+import ctypes, os, sys
+user = os.geteuid()
+assert ctypes.CDLL(None).unshare(0x10000000) == 0
+open("/proc/self/uid_map", "w").write(f"{sys.argv[2]} {user} 1")
+open(f"/proc/sys/user/{sys.argv[1]}", "w").write("0")
+os.execv(sys.executable, [sys.executable, "-m", "serving.workers.mounts"])
+"""
+
+
+@pytest.mark.parametrize(("setting", "user"), [("max_mnt_namespaces", "0"), ("max_user_namespaces", "77")])
+def test_where_it_is_not_allowed(setting, user):
+    """The line that says so has the setting that would allow it."""
+    said = subprocess.run([sys.executable, "-c", NOT_ALLOWED, setting, user], check=True, capture_output=True,
+                          text=True, timeout=30).stdout
+    assert said == (f"cannot mount volumes: No space left on device: as root, sysctl -w "
+                    f"user.{setting}=10000\n")
 
 
 def test_covered():
