@@ -149,8 +149,11 @@ class Client:
 
     def open_idle(self, address: Address, method: str, target: bytes, headers: Collection[Header],
                   receiver: AnswerReceiver, *, has_body: bool = False) -> Upstream | None:
-        """As `open`, at once, if there is an idle connection; else None."""
+        """As `open`, at once, if there is an idle connection whose end is not on its way; else None."""
         upstream = self.idle(address)
+        while upstream is not None and upstream.has_news:
+            upstream.abort()
+            upstream = self.idle(address)
         if upstream is not None:
             self._begin(upstream, method, target, headers, receiver, has_body=has_body)
         return upstream

@@ -30,6 +30,11 @@ class KeptBody:
         """How much of it came, and whether all that came is still here."""
         return f"<KeptBody [{self._kept_bytes} bytes{'' if self._kept is None else ' | kept'}]>"
 
+    @property
+    def size_bytes(self) -> int:
+        """How much of it came; no more than was kept, where that is less."""
+        return self._kept_bytes
+
     def attach(self, upstream: Upstream) -> None:
         """Send to *upstream* what is here and what will come."""
         self._upstream = upstream

@@ -7,12 +7,12 @@ Forward one exchange to another server, both ways as the bytes come.
 Each side is read only as fast as the other side takes it. When the client leaves, the request to the
 server is cut; when the server leaves, the client gets 502 or, in the middle of an answer, sees it cut.
 
-A pooled connection that had been closed under us costs nothing: the request goes out again on a new one,
-as long as all of its body that was sent is still here (64 KiB are kept) and no byte of an answer came.
+A request whose connection ends without a byte of an answer goes out again, once, if that cannot repeat an
+effect (repeat.py) and all of its body that was sent is still here (kept.py). A server of ours that dies is
+started again: whoever wants to connect meanwhile waits for it.
 """
 
 import asyncio
-from collections.abc import Callable
 
 from eventing.errors import NoAnswer
 from eventing.http import wire
@@ -21,6 +21,7 @@ from eventing.http.client import Address, Client, Upstream
 from eventing.http.exchange import Exchange
 from eventing.http.forwarded import forwarded
 from eventing.http.kept import KeptBody
+from eventing.http.repeat import is_repeatable, was_unread
 from eventing.http.wire import Header
 
 # What the client is told, by NoAnswer's reason; all else is 502 (RFC 9110, sections 15.6.3 and 15.6.5).
@@ -29,33 +30,25 @@ _STATUSES = {"timeout": 504}
 _SOON = ((b"retry-after", b"1"),)
 
 _SWITCHING = 101
-
-
-def _nothing() -> None:
-    """What happens by default at the end."""
-
-
-def _ignore_status(status: int) -> None:
-    """What happens by default with an answer's status."""
+# A role is back within half a second; one that died more often is started later and later.
+_AWAY_S, _LOOK_S = 5.0, 0.1
 
 
 class Forward(Aside):
     """One exchange on its way to one address; takes the answer. Made by Proxy."""
 
-    def __init__(self, proxy: "Proxy", exchange: Exchange, address: Address, on_answer: Callable[[int], None],
-                 on_end: Callable[[], None], *, absent: str) -> None:
+    def __init__(self, proxy: "Proxy", exchange: Exchange, address: Address, absent: str) -> None:
         """See Proxy.forward."""
         self._proxy = proxy
         self._exchange = exchange
         self._address = address
         self._absent = absent
-        self._on_answer = on_answer
-        self._on_end = on_end
         self._headers = forwarded(exchange, exchange.peer)
         self._has_body = exchange.has_body
         self._body = KeptBody(exchange, self._left)
         self._upstream: Upstream | None = None
         self._dialling: asyncio.Task[None] | None = None
+        self._is_again = False  # it was sent before
         self._over = False
 
     def start(self) -> None:
@@ -71,7 +64,7 @@ class Forward(Aside):
             self._body.attach(upstream)
         exchange.stream(self._body)
 
-    def fail(self, error: NoAnswer) -> None:
+    def _fail(self, error: NoAnswer) -> None:
         """Give up: the client gets 502, 503 or 504, or sees its answer cut."""
         if self._over:
             return
@@ -89,7 +82,6 @@ class Forward(Aside):
     def head(self, status: int, headers: list[Header]) -> None:
         """The server answers."""
         self._body.forget()
-        self._on_answer(status)
         exchange = self._exchange
         passed = wire.end_to_end(headers)
         if self._upstream is not None:
@@ -114,32 +106,53 @@ class Forward(Aside):
 
     def failed(self, error: NoAnswer) -> None:
         """No answer, or no more of it."""
-        stale = self._upstream is not None and self._upstream.is_stale and error.reason == "closed"
-        self._upstream = None
-        if stale and not self._over and self._body.rewind():
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None and error.reason == "closed" and self._may_go_again(upstream):
+            self._is_again = True
             self._dial(fresh=True)
         else:
-            self.fail(error)
+            self._fail(error)
 
     # -- inside -------------------------------------------------------------------------------------------
 
     def _dial(self, *, fresh: bool) -> None:
-        self._dialling = self._proxy.tasks.create_task(self._connect(fresh))
+        self._dialling = self._proxy.tasks.create_task(self._connect(fresh=fresh))
 
-    async def _connect(self, fresh: bool) -> None:
-        exchange = self._exchange
+    async def _connect(self, *, fresh: bool) -> None:
         try:
-            upstream = await self._proxy.client.open(
-                self._address, exchange.method.decode(), exchange.target, self._headers, self,
-                has_body=self._has_body, fresh=fresh)
+            upstream = await self._open(fresh=fresh)
         except NoAnswer as error:
-            self.fail(error)
+            self._fail(error)
             return
         except ValueError as error:  # a task that raises would take the whole role along
-            self.fail(NoAnswer("garbage", str(error)))
+            self._fail(NoAnswer("garbage", str(error)))
             return
         self._upstream = upstream
         self._body.attach(upstream)
+
+    async def _open(self, *, fresh: bool) -> Upstream:
+        """Send the head, once somebody listens if somebody soon will."""
+        exchange, loop = self._exchange, asyncio.get_running_loop()
+        deadline = loop.time() + _AWAY_S
+        while True:
+            try:
+                return await self._proxy.client.open(
+                    self._address, exchange.method.decode(), exchange.target, self._headers, self,
+                    has_body=self._has_body, fresh=fresh)
+            except NoAnswer as error:
+                if error.reason != "refused" or not self._absent or loop.time() > deadline:
+                    raise
+            await asyncio.sleep(_LOOK_S)
+
+    def _may_go_again(self, upstream: Upstream) -> bool:
+        """Whether the request, which was sent on *upstream*, may be sent once more."""
+        exchange = self._exchange
+        if upstream.heard or self._is_again:
+            return False
+        sent_bytes = len(exchange.target) + len(wire.encode(self._headers)) + self._body.size_bytes
+        if not is_repeatable(exchange.method) and not was_unread(upstream, sent_bytes):
+            return False
+        return self._body.rewind()
 
     def _left(self) -> None:
         """The client is gone."""
@@ -153,7 +166,6 @@ class Forward(Aside):
         if self._upstream is not None:
             self._upstream.abort()
             self._upstream = None
-        self._on_end()
 
 
 class Proxy:
@@ -164,16 +176,11 @@ class Proxy:
         self.client = client
         self.tasks = tasks
 
-    def forward(self, exchange: Exchange, address: Address, *, absent: str = "",
-                on_answer: Callable[[int], None] = _ignore_status,
-                on_end: Callable[[], None] = _nothing) -> Forward:
+    def forward(self, exchange: Exchange, address: Address, *, absent: str = "") -> None:
         """
         Pass *exchange* on to *address* and the answer back; nothing else may answer it from now on.
 
-        *absent* is what a client is told, with 503, while nobody listens there; without it that is a 502.
-        *on_answer* gets the status when the answer's head has come; *on_end* is called exactly once, however
-        it ends: answered, failed, or the client has left.
+        *absent*: whoever listens there is started again when it ends, and is waited for; a client is told
+        this, with 503, if that takes too long. Without it nobody there is a 502.
         """
-        forward = Forward(self, exchange, address, on_answer, on_end, absent=absent)
-        forward.start()
-        return forward
+        Forward(self, exchange, address, absent).start()

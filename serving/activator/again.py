@@ -15,23 +15,19 @@ Only where that cannot repeat an effect, or could in any case:
       to repeat (RFC 9110, section 9.2.2)
     anything else                                            NEVER: 502
 
-A worker whose end resets the connection has not read all of the request; where that is so short that any
-server reads it at once, nothing of it. One whose end is in order has read it, and whatever it did then is
-done: a worker that dies of a request dies of it once. (Over TCP an end in order may also have come before
-the request, unnoticed, so one that is idle is asked first. A unix socket refuses what is sent after its end.)
+A worker that dies of a request dies of it once: eventing/http/repeat.py says how it shows what it has read.
 
 Pure. Whether there is still all of the request to be sent is for the caller to know.
 """
 
 import enum
 
-from eventing.http.client import Address, Upstream
+from eventing.http.client import Upstream
+from eventing.http.repeat import is_repeatable, was_unread
 from serving.activator.breaker import Slot
 
-_ONE_READ_BYTES = 4096  # Go's server reads so much at once, and others more
 # Until a worker's end has been noticed: a busy machine may take its time.
 _TRIES = 50
-_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 
 
 class Again(enum.Enum):
@@ -63,16 +59,6 @@ def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_bytes: int
     is_safe = is_repeatable(method)
     if not slot.is_ready and (is_safe or upstream.was_reset):
         return Again.ELSEWHERE
-    if upstream.is_stale and (is_safe or (upstream.was_reset and sent_bytes <= _ONE_READ_BYTES)):
+    if upstream.is_stale and (is_safe or was_unread(upstream, sent_bytes)):
         return Again.ANEW if slot.is_open else Again.ELSEWHERE
     return Again.LATER if reason == "closed" and is_safe and not tries else Again.NEVER
-
-
-def tells_unread(address: Address, sent_bytes: int) -> bool:
-    """Whether the end of a connection to *address* says if a request of *sent_bytes* was read; see above."""
-    return sent_bytes <= _ONE_READ_BYTES and isinstance(address, str)
-
-
-def is_repeatable(method: bytes) -> bool:
-    """Whether a second request with *method* has no further effect (RFC 9110, section 9.2.2)."""
-    return method in _REPEATABLE

@@ -17,9 +17,10 @@ from eventing.errors import NoAnswer
 from eventing.http import wire
 from eventing.http.client import Address, Upstream
 from eventing.http.exchange import Exchange
+from eventing.http.repeat import is_repeatable, tells_unread
 from eventing.http.wire import Header
 from serving.activator import verbatim
-from serving.activator.again import Again, decide, is_repeatable, tells_unread
+from serving.activator.again import Again, decide
 from serving.activator.answering import KEPT_BYTES, PLAIN, Answering
 from serving.activator.breaker import Slot
 from serving.activator.pool import Pool
