@@ -103,7 +103,7 @@ def test_doctor(tmp_path):
     done = clarion("doctor", "--data-dir", str(tmp_path))
 
     assert [line.split()[1] for line in done.stdout.splitlines()] == [
-        "python", "valkey", "ports", "names", "disk"]
+        "python", "valkey", "ports", "names", "disk", "volumes"]
     assert f"an fsync in {tmp_path} takes" in done.stdout
 
 
