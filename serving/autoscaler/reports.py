@@ -27,7 +27,7 @@ class Reports:
     def __init__(self, store: redis.asyncio.Redis) -> None:
         """Nothing is read before `recall`, and nothing written before `publish` runs."""
         self._store = store
-        self._healthy: dict[str, str] = {}  # revision -> uid: proved before this process began
+        self._healthy: dict[str, Mapping[str, Any]] = {}  # proved before this process began
         self._unwritten: dict[str, Mapping[str, Any] | None] = {}
         self._changed = asyncio.Event()
 
@@ -43,13 +43,14 @@ class Reports:
             except (redis.exceptions.RedisError, OSError):
                 await asyncio.sleep(_RETRY_STORE_S)
                 continue
-            self._healthy = {name: record["uid"] for name, record in known.items() if record.get("healthy")}
+            self._healthy = {name: record for name, record in known.items() if record.get("healthy")}
             self._unwritten.update(dict.fromkeys(known))  # whoever is still there reports again
             return
 
-    def was_healthy(self, name: str, uid: str) -> bool:
-        """Whether this very revision has shown that it can start; it is asked once."""
-        return self._healthy.pop(name, None) == uid
+    def proof(self, name: str, uid: str) -> Mapping[str, Any] | None:
+        """What was said of this very revision, if it has shown that it can start; it is asked once."""
+        found = self._healthy.pop(name, None)
+        return found if found is not None and found["uid"] == uid else None
 
     def loaded(self) -> None:
         """Every revision that exists was told: what the table says of others is outdated."""

@@ -80,8 +80,10 @@ class Scaler:
         now = time.monotonic()
         is_new = pool is None
         if pool is None:
-            healthy = self._reports.was_healthy(name, record["uid"])
-            pool = self.pools[name] = Pool(name, record, self._settings, now, healthy=healthy)
+            proof = self._reports.proof(name, record["uid"])
+            pool = self.pools[name] = Pool(name, record, self._settings, now, healthy=proof is not None)
+            if proof is not None and isinstance(pool.autoscaler, hpa.Autoscaler):
+                pool.autoscaler.desired = proof["desired"]  # Kubernetes keeps it in spec.replicas
         else:
             pool.update(record, self._settings, now)
         self.look(pool, now)

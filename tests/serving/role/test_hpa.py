@@ -1,6 +1,7 @@
 """Class HPA with real workers: what they use is what decides how many there are."""
 
 import pytest
+from prometheus_client import generate_latest
 
 from serving.autoscaler import hpa
 from serving.objects.autoscaling import HPA
@@ -62,3 +63,17 @@ async def test_class_of_all(house):
     await house.scale("a", lambda record: record["actual"] == 2)
     await house.zero_allowed()
     await house.scale("a", lambda record: record["desired"] < 2)
+
+
+async def test_the_number_outlives_the_role(open_house, monkeypatch):
+    """When the role starts again there are as many workers as before: whoever was busy stays so."""
+    async with open_house() as house:
+        await house.revision("a", annotations={"class": HPA, "metric": "memory", "target": "1",
+                                               "max-scale": "3"})
+        await house.scale("a", lambda record: record["actual"] == 3)
+    monkeypatch.setattr(hpa, "SYNC_S", 3600.0)
+    async with open_house() as house:
+        async def are_there():
+            said = generate_latest(house.metrics).decode().splitlines()
+            return [line[-4:] for line in said if line.startswith("kn_revision_pods_count{")] == [" 3.0"]
+        await house.until(are_there)
