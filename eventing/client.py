@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
+from eventing import absent
 from eventing.errors import ClarionError, UsageError
 
 Resource = dict[str, Any]
@@ -205,8 +206,11 @@ class Client:
         for kind in self.kinds():
             if (kind.group, kind.version, kind.kind) == (group, version, wish["kind"]):
                 return kind
-        raise UsageError(f'no matches for kind "{wish["kind"]}" in version "{wish["apiVersion"]}"; '
-                         "clarion get --help says how to list what there is")
+        served = [f"{kind.group}/{kind.version}".lstrip("/") for kind in self.kinds()
+                  if (kind.group, kind.kind) == (group, wish["kind"])]
+        hint = (f"write apiVersion: {served[0]}" if served else absent.instead(group, wish["kind"])
+                or "clarion get --help says how to list what there is")
+        raise UsageError(f'no matches for kind "{wish["kind"]}" in version "{wish["apiVersion"]}"; {hint}')
 
 
 def _kind_name(group: str, version: str, entry: Resource) -> KindName:

@@ -51,13 +51,18 @@ def apply_files(
     if validate not in {"strict", "warn", "ignore"}:
         raise UsageError(f"--validate {validate}: choose strict, warn or ignore")
     applied: dict[str, Resource] = {}
+    code = 0
     with Client(server.find(server_url)) as client:
         for document in documents:
             try:
                 what, applied[document.label] = applying.apply(document, client, namespace,
                                                                validate.capitalize())
             except Refused as error:
+                code = code or 1
                 sys.stderr.write(f"clarion: {refusal.told(document, str(error))}")
+            except UsageError as error:
+                code = 2
+                sys.stderr.write(f"clarion: {error}\n")  # the others are applied all the same
             else:
                 sys.stdout.write(f"{document.label} {what}\n")
                 sys.stdout.flush()
@@ -66,8 +71,8 @@ def apply_files(
         unready = readiness.wait(applied, client, timeout_s) if wait else {}
     for label, reason in unready.items():
         sys.stderr.write(f"clarion: {label} was applied and is not Ready: {reason}\n")
-    if unready or len(applied) < len(documents):
-        raise typer.Exit(1)
+    if unready or code:
+        raise typer.Exit(code or 1)
 
 
 def _documents(files: list[Path] | None) -> list["applying.Document"]:

@@ -106,12 +106,25 @@ def test_apply_of_a_secret(instance):
     assert stored.count("dHdv") == 1
 
 
-def test_unknown_kind(instance):
-    """Kubernetes' own words, and exit code 2."""
-    done = instance.run("apply", "-f", "-", stdin="apiVersion: x.dev/v1\nkind: Thing\nmetadata: {name: a}\n")
+@pytest.mark.parametrize(("version", "kind", "hint"), [
+    ("x.dev/v1", "Thing", "clarion get --help"), ("v1", "ServiceAccount", "leave it out"),
+    ("v1", "Service", "Service of serving.knative.dev/v1"),
+    ("messaging.knative.dev/v1", "Channel", "a Broker"),
+    ("eventing.knative.dev/v1alpha9", "Trigger", "write apiVersion: eventing.knative.dev/v1"),
+    ("sources.knative.dev/v1", "GitHubSource", "ContainerSource"), ("apps/v1", "StatefulSet", "Deployment")])
+def test_unknown_kind(instance, version, kind, hint):
+    """Kubernetes' own words, what to do instead, and exit code 2; what else the file describes is applied."""
+    head = f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n"
+    done = instance.run("apply", "-f", "-", stdin=head + "---\n" + """
+apiVersion: v1
+kind: Secret
+metadata: {name: beside}
+""")
 
     assert done.returncode == 2
-    assert done.stderr.startswith('clarion: -:2:1: no matches for kind "Thing" in version "x.dev/v1"')
+    assert done.stderr.startswith(f'clarion: -:2:1: no matches for kind "{kind}" in version "{version}"')
+    assert hint in done.stderr
+    assert done.stdout.startswith("secret/beside ")
 
 
 def test_places(instance, tmp_path):
