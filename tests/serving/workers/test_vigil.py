@@ -1,12 +1,12 @@
 """The probes of a real worker over its life: startup, then readiness and liveness beside each other."""
 
 import asyncio
-import socket
 import sys
 from pathlib import Path
 
 import pytest
 
+from serving.workers import ports
 from serving.workers.backend import StartFailed
 from serving.workers.vigil import Probes
 
@@ -137,18 +137,16 @@ async def test_function_with_a_startup_probe(stage):
 
 
 async def test_another_port(stage, said):
-    """A program may be asked at a second port, where it listens; a worker that does not is not ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+    """A program may be asked at a second port, where it listens; somebody else's says nothing of it."""
+    with ports.bound() as free:
         port = free.getsockname()[1]
-    readiness = probe("/ready", httpGet={"path": "/ready", "port": port})
-    worker = await started(stage, said, args=[str(port)], readiness=readiness)
+    there = probe("/ready", httpGet={"path": "/ready", "port": port})
+    worker = await started(stage, said, args=[str(port)], readiness=there)
     await stage.within(worker.ready)
-    other = await started(stage, said, readiness=readiness)
-    await stage.until(lambda: other.unready)
-    assert other.unready == (f"Readiness probe failed: 127.0.0.1:{port}: on port {port} another process "
-                             "listens, not this worker")
-    assert not other.ready.done()
+    other = await started(stage, said, liveness=there)
+    await stage.until(lambda: other.cause)
+    assert other.cause.message.startswith(f"Liveness probe failed: 127.0.0.1:{port}: on port {port} another "
+                                          "process listens, not this worker; ")
 
 
 @pytest.mark.parametrize(("asked", "lasts"), [
