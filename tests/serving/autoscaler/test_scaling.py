@@ -23,6 +23,11 @@ def changes(found, expected):
 
 def test_defaults():
     """Who says nothing gets Knative's numbers."""
+    assert dataclasses.asdict(numbers()) == {
+        "metric": "concurrency", "total": 100.0, "target": 70.0, "burst_capacity": 211.0, "window_s": 60,
+        "panic_window_s": 6, "panic_threshold": 2.0, "weighted": False, "most_up": 1000.0, "most_down": 2.0,
+        "least": 0, "most": 0, "initial": 1, "activation": 0, "scale_down_delay_s": 0.0, "retention_s": 0.0,
+        "grace_s": 30.0, "to_zero": True, "reachable": True, "progress_deadline_s": 600.0}
     changes(numbers(), {})
 
 

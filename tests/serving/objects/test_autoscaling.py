@@ -19,15 +19,28 @@ def complaint(defaults=None, **annotations):
 
 def test_defaults():
     """Without a ConfigMap all is as Knative has it."""
-    made = autoscaling.settings({})
-
-    assert made == Settings()
-    assert (
-        made.container_concurrency_target_fraction,
-        made.target_burst_capacity,
-        made.stable_window_s,
-        made.scale_to_zero_grace_period_s,
-    ) == (0.7, 211, 60, 30)
+    assert autoscaling.settings({}) == Settings(
+        pod_autoscaler_class="kpa.autoscaling.knative.dev",
+        enable_scale_to_zero=True,
+        allow_zero_initial_scale=False,
+        max_scale_up_rate=1000,
+        max_scale_down_rate=2,
+        container_concurrency_target_fraction=0.7,
+        container_concurrency_target_default=100,
+        requests_per_second_target_default=200,
+        target_burst_capacity=211,
+        panic_window_percentage=10,
+        panic_threshold_percentage=200,
+        activator_capacity=100,
+        initial_scale=1,
+        min_scale=0,
+        max_scale=0,
+        max_scale_limit=0,
+        stable_window_s=60,
+        scale_down_delay_s=0,
+        scale_to_zero_grace_period_s=30,
+        scale_to_zero_pod_retention_period_s=0,
+    )
 
 
 def test_every_key_is_read():
