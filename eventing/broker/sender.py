@@ -10,7 +10,7 @@ subscribers, whether they reply or not.
 An attempt on a connection that is open is neither a task nor a future nor a timer: it is written at once, and
 the connection calls back. (A task, a future and a timer an attempt, and headers made anew for each, cost
 twice the CPU.) Only what has to wait for a connection is a task. One clock for all looks every `_TICK_S` for
-attempts whose time is over.
+attempts whose time is over. An answer that says "done" in the same bytes as one before is not parsed again.
 
 Hosts of our own are not looked up: Services are dialled at the activator's socket, which wakes them.
 Redirects are not followed; they are no success. An answer larger than the largest event is none.
@@ -25,6 +25,7 @@ from eventing import binding
 from eventing.broker import passage
 from eventing.broker.delivery import NO_ANSWER, Answer
 from eventing.broker.lane import OPEN_LIMIT, Route
+from eventing.broker.usual import UsualAnswers
 from eventing.config import Config
 from eventing.errors import NoAnswer, NotACloudEvent
 from eventing.http import wire
@@ -58,6 +59,7 @@ class Sender:
         self.answer_bytes = _ANSWER_FACTOR * config.body_limit_bytes
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
+        self.usual = UsualAnswers()
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
@@ -160,7 +162,7 @@ class Call:
     def start(self, upstream: Upstream) -> None:
         """Write the request."""
         self._upstream = upstream
-        upstream.send(self._request, self)
+        upstream.exchange(self._request, self)
 
     def connect(self, *, fresh: bool) -> None:
         """Write the request once there is a connection for it; *fresh*: a new one."""
@@ -203,7 +205,19 @@ class Call:
         if then is not None:
             then(answer)
 
-    # -- AnswerReceiver -----------------------------------------------------------------------------------
+    # -- WholeReceiver ------------------------------------------------------------------------------------
+
+    def knows(self, answer: bytes) -> int:
+        """Status of an answer that is a usual one, else 0."""
+        return self._sender.usual.status(answer)
+
+    def takes(self, status: int, headers: list[Header], answer: bytes) -> bool:
+        """Whether it is a usual one from now on."""
+        return not _carries_event(headers) and self._sender.usual.learn(status, headers, answer)
+
+    def whole(self, status: int, _answer: bytes) -> None:
+        """It was a usual answer."""
+        self._end(Answer(status))
 
     def head(self, status: int, headers: list[Header]) -> None:
         """Final status and headers."""
@@ -248,11 +262,7 @@ def _read(status: int, headers: list[Header], body: bytes) -> Answer:
     """Take the event out of an answer, if it is a success and carries one."""
     if not 200 <= status < 300:  # noqa: PLR2004  HTTP's own classes
         return Answer(status, None, body, wire.find(headers, b"retry-after"))
-    for name, value in headers:
-        if name == b"ce-specversion" or \
-                (name == b"content-type" and value.lstrip().lower().startswith(_EVENT_TYPES)):
-            break
-    else:
+    if not _carries_event(headers):
         return Answer(status, None, body)
     try:
         event = binding.from_http(headers, body)
@@ -260,3 +270,11 @@ def _read(status: int, headers: list[Header], body: bytes) -> Answer:
         return Answer(status, None, f"the reply is not a CloudEvent: {error}".encode())
     passed = passage.lines([name for name, _ in headers], headers)
     return Answer(status, event._replace(headers=passed) if passed else event)
+
+
+def _carries_event(headers: list[Header]) -> bool:
+    for name, value in headers:
+        if name == b"ce-specversion" or \
+                (name == b"content-type" and value.lstrip().lower().startswith(_EVENT_TYPES)):
+            return True
+    return False

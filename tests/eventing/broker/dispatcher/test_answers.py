@@ -180,3 +180,22 @@ async def test_a_connection_that_ends_after_a_while_was_an_attempt(bench, delive
 
     assert "closed" in letter.reason
     assert len(failing.heads) == 2
+
+
+async def test_an_answer_like_one_before(bench, subscriber, eventually):
+    """It is taken for what it says: done; or an event without data, or a body that is none, every time."""
+    answers = {"done": (202, [], b""), "body": (200, [], b"\r\n\r\n"),
+               "reply": (200, [(b"ce-specversion", b"1.0"), (b"ce-id", b"1"), (b"ce-source", b"/r"),
+                               (b"ce-type", b"r")], b"")}
+    subscriber.answer = lambda exchange, event: exchange.respond(*answers[event.attributes["subject"]])
+    await bench.dispatcher()
+    await bench.trigger("usual", subscriber.url, filter={"type": "t"})
+
+    subjects = ["done", "done", "reply", "done", "body", "reply", "done", "body"]
+    for number, subject in enumerate(subjects):
+        await bench.send(str(number), subject=subject)
+        await eventually(lambda wanted=number + 1: len(subscriber.received) == wanted)
+
+    said = {int(record[2]): record[-1] for record in await bench.records(len(subjects))}
+    words = {"done": "settled", "reply": "replied", "body": "dead letter"}
+    assert [said[number] for number in range(len(subjects))] == [words[subject] for subject in subjects]
