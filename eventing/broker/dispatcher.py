@@ -15,6 +15,7 @@ At the end: nothing new is read, what is open may finish, the last commit, lease
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import socket
@@ -44,6 +45,9 @@ from eventing.runtime import Runtime, end
 
 HAND_OVER_S = 1.0  # what is open longer is parked anyway, and its next owner sends it again
 _ACQUIRE_S = 0.25  # how often an heir asks for a lease that has not ended
+# Events wait by the thousand and leave no cycles: collections found nothing, took 3 % of the time, and 30 ms
+# each where there are 10,000 lanes to look at.
+_GARBAGE_OBJECTS = 20_000
 _AWAY_S = 0.2  # the store restarts in about 50 ms
 _STALLED_S = 5.0  # the reader hears from the store every second, even when there is nothing
 _STORE_AWAY = (redis.exceptions.RedisError, OSError, TimeoutError)
@@ -267,6 +271,7 @@ class Dispatcher:
 
 async def run(runtime: Runtime) -> None:
     """Dispatch until `runtime.stopping`; then drain."""
+    gc.set_threshold(_GARBAGE_OBJECTS)
     dispatcher = Dispatcher(runtime)
     runtime.metrics.register(LaneMetrics(lambda: dispatcher.partitions))
     await dispatcher.run()
