@@ -7,18 +7,24 @@ the second, or for the loop's next turn: an answer that is streamed still leaves
 
 And an app sees the same of a connection by a unix socket, on which only our activator asks, as of one by the
 port: what it says of who asked is to be believed, and is, where the connection comes from loopback.
+
+uvicorn's `send` waits for nothing but a client that does not read, and does nothing once the client has left:
+an app that sends without end would keep the loop for itself, which then never hears that the client left.
+Here it waits for the loop's next turn now and then, and a client that has left is an OSError (ASGI 2.4).
 """
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 # A larger body is not copied behind its head.
 _JOINED_BYTES = 64 * 1024
 _LOOPBACK = "127.0.0.1"
+# Others get their turn after as many messages of one answer; most answers have two.
+_MESSAGES_A_TURN = 16
 
 
 class Corked:
@@ -66,6 +72,41 @@ class Corked:
             self._transport.write(held)
 
 
+class Exchange:
+    """The app, as uvicorn calls it for one request, with a `send` that ends; see the module."""
+
+    __slots__ = ("_app", "_cycle", "_messages")
+
+    def __init__(self, app: Callable[..., Awaitable[Any]], cycle: RequestResponseCycle) -> None:
+        """Have *app* answer the request of *cycle*."""
+        self._app = app
+        self._cycle = cycle
+        self._messages = 0
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, _send: Any) -> Any:
+        """Serve the request; that its client has left is nobody's error."""
+        try:
+            return await self._app(scope, receive, self.send)
+        except OSError:
+            if not self._cycle.disconnected:
+                raise
+
+    def send(self, message: Any) -> Awaitable[None]:
+        """Send *message*; raises OSError if the client has left."""
+        self._messages += 1
+        if self._messages % _MESSAGES_A_TURN and not self._cycle.transport.is_closing():
+            return self._cycle.send(message)
+        return self._send_later(message)
+
+    async def _send_later(self, message: Any) -> None:
+        await asyncio.sleep(0)
+        cycle = self._cycle
+        if cycle.transport.is_closing() and not cycle.response_complete:
+            cycle.disconnected = True
+            raise ConnectionAbortedError("the client has left")
+        await cycle.send(message)
+
+
 class Protocol(HttpToolsProtocol):
     """
     What uvicorn is told to speak.
@@ -92,6 +133,9 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._idle_check is not None:
             self._idle_check.cancel()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, Exchange(app, cycle))  # type: ignore[arg-type]
 
     def on_response_complete(self) -> None:
         """Go on to the request that came ahead, if one did."""
