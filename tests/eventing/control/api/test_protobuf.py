@@ -1,15 +1,8 @@
-"""What kubectl sends as protobuf: the kinds that it creates so are read, all else is refused in words."""
-
-import json
-import shutil
-import subprocess
-from pathlib import Path
+"""Protobuf of kubectl and client-go: what they send so is read, all else is refused in words."""
 
 import pytest
 
 from eventing.control.api import protobuf
-
-BUILT = sorted(Path(__file__).parents[4].glob(".cache/servers/kubernetes-*/bin/kubectl"))
 
 
 def message(**fields):
@@ -87,33 +80,3 @@ def test_what_is_not_read():
         protobuf.decode(body("ServiceAccount", f1=META))
     with pytest.raises(protobuf.Unread, match=r"^field 13 of Secret.metadata$"):
         protobuf.decode(body("Secret", f1=message(f13=b"")))
-
-
-@pytest.fixture
-def kubectl(instance, tmp_path):
-    """`kubectl(...)`: what a real one printed, asked of the instance."""
-    def run(*arguments):
-        done = subprocess.run([program, "--server", instance.control_url, *arguments],
-                              capture_output=True, text=True, check=False, timeout=60,
-                              env={"HOME": str(tmp_path), "KUBECONFIG": "/dev/null"})
-        return done.stdout + done.stderr
-
-    program = shutil.which("kubectl") or next(iter(map(str, BUILT)), None)
-    if program is None:
-        pytest.skip("there is no kubectl on PATH")
-    return run
-
-
-def test_kubectl_creates(instance, kubectl):
-    """A real kubectl creates Namespaces, ConfigMaps and Secrets, and hears what to do for other kinds."""
-    assert kubectl("create", "namespace", "sent") == "namespace/sent created\n"
-    assert kubectl("create", "configmap", "m", "-n", "sent", "--from-literal=k=v") == "configmap/m created\n"
-    assert kubectl("create", "secret", "generic", "s", "-n", "sent", "--from-literal=k=word") == \
-        "secret/s created\n"
-    made = [json.loads(instance.clarion("get", kind, name, "-n", "sent", "-o", "json"))
-            for kind, name in (("configmap", "m"), ("secret", "s"))]
-    assert [one["data"] for one in made] == [{"k": "v"}, {"k": "d29yZA=="}]
-    assert made[1]["type"] == "Opaque"
-    refused = kubectl("create", "deployment", "d", "-n", "sent", "--image=x")
-    assert "Deployment is not read from protobuf: write it as YAML" in refused
-    instance.clarion("delete", "namespace", "sent")
