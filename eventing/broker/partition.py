@@ -71,7 +71,7 @@ class Partition:
         self._cursor = self._grant.floor
         self._reader = Reader(store, keys.events(broker, number), lambda: self._cursor, self._received)
         self._keeper = Keeper(f"{broker}/{number}", lease, self._ledger, self._reader.ask)
-        self._turns = Turns(store, f"{number}/{self._grant.epoch}")
+        self._turns = Turns(store, f"{number}/{self._grant.epoch}", self._keeper.busy)
         self._succession = Succession(store, broker, number)
         self._roster = Roster(number, self._keeper, sender, self._turns, self._succession)
         self.upkeep = Upkeep(store, broker, number, lease, self._keeper.is_due_at)

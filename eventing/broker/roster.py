@@ -78,6 +78,7 @@ class Roster:
         lane = self._lanes.pop(name, None)
         if lane is not None:
             self.matcher.remove(lane)
+            self._turns.forget(lane)
             self._keeper.dismiss(lane)
 
     def _instruct(self, lane: Lane, record: Record, settings: Settings) -> None:

@@ -11,7 +11,8 @@ of `concurrency-key` has its limit in all partitions together, too.
     nothing to send            -> the same; where nobody waits, after IDLE_S
 
 A turn that is not kept ends after LIFE_S, by both clocks: a dispatcher that was killed, or stopped, leaves
-nothing behind, and one that wakes sends nothing. Only triggers that need turns pay for them.
+nothing behind, and one that wakes sends nothing. Only triggers that need turns pay for them, while they have
+something to send.
 """
 
 import asyncio
@@ -50,10 +51,11 @@ class _Turn:
 class Turns:
     """Turns of one partition's lanes. Methods raise what redis-py raises."""
 
-    def __init__(self, store: redis.asyncio.Redis, name: str) -> None:
-        """*name* is unique for this ownership of this partition."""
+    def __init__(self, store: redis.asyncio.Redis, name: str, busy: set[Lane]) -> None:
+        """*name* is unique for this ownership of this partition; *busy*: all that have something queued."""
         self._store = store
         self._name = name
+        self._busy = busy
         self._lanes: set[Lane] = set()  # that need turns
         self._has_lanes = asyncio.Event()
         self._had: dict[Lane, _Turn] = {}
@@ -65,9 +67,15 @@ class Turns:
     def follow(self, lane: Lane, flow: Flow) -> None:
         """Let *lane* keep *flow*, and have turns if it needs them."""
         lane.follow(flow)
-        if flow.turns is not None:
+        if flow.turns is None:
+            self.forget(lane)
+        else:
             self._lanes.add(lane)
             self._has_lanes.set()
+
+    def forget(self, lane: Lane) -> None:
+        """*lane* needs no turns any more."""
+        self._lanes.discard(lane)
 
     async def run(self, pump: Callable[[Lane], None]) -> None:
         """Take turns for ever; *pump* a lane that may send."""
@@ -75,13 +83,12 @@ class Turns:
             await self._has_lanes.wait()
             await asyncio.sleep(POLL_S)
             with contextlib.suppress(*_STORE_AWAY):
-                for lane in tuple(self._lanes):
-                    if lane.is_gone or lane.flow.turns is None:
-                        await self._give_back(lane)
-                        self._lanes.discard(lane)
-                    else:
+                for lane in self._had.keys() | (self._lanes & self._busy):
+                    if lane in self._lanes:
                         await self._attend(lane, pump)
-            if not self._lanes:
+                    else:
+                        await self._give_back(lane)
+            if not self._lanes and not self._had:
                 self._has_lanes.clear()
 
     async def leave(self) -> None:
