@@ -62,7 +62,7 @@ async def ask(address: tuple[str, int], handler: Mapping[str, Any]) -> str:
 
 def _fields(asked: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
     """Headers to send; one of the defaults that is asked for without a value is left out."""
-    found = [(field["name"], field.get("value") or "") for field in asked]
+    found = [(field["name"], field.get("value") or "") for field in asked if field.get("name")]
     named = {name.title() for name, _ in found}
     found = [(name, value) for name, value in found if value or name.title() not in _DEFAULTS]
     return [*((name, value) for name, value in _DEFAULTS.items() if name not in named), *found]

@@ -79,6 +79,8 @@ class Vigil:
             asked = self._loop.time()
             why = await self._asker.ask(probe)
             if not why:
+                if self._worker.unready:
+                    self._note("Startup probe passed")
                 self._worker.unready = ""
                 return ""
             self._say_if_it_lasts(f"Startup probe failed: {why}")
