@@ -11,14 +11,13 @@ sent twice by contract (at least once). Redirects are not followed: an event goe
 """
 
 import asyncio
-import socket
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from eventing.errors import NoAnswer
-from eventing.http import wire
+from eventing.http import dial, wire
 from eventing.http.address import Address, parse, resolve
+from eventing.http.answer import Answer, Collector
 from eventing.http.pool import Pool
 from eventing.http.receivers import AnswerReceiver
 from eventing.http.upstream import Upstream
@@ -39,56 +38,6 @@ class ClientLimits:
     connect_s: float = 10.0  # to connect; a SYN is repeated after 1, 3 and 7 s
     newcomers: int | None = None  # at once for each host and port: pool.py; None: not limited
     head_bytes: int = 64 * 1024  # of an answer: the same as Limits.head_bytes of our server
-
-
-class Answer(NamedTuple):
-    """What a server said."""
-
-    status: int
-    headers: list[Header]
-    body: bytes
-
-    def header(self, name: bytes) -> bytes | None:
-        """Value of the first header called *name* (lower-case), or None."""
-        return wire.find(self.headers, name)
-
-
-class _Collector:
-    """Gathers one answer into a future."""
-
-    __slots__ = ("_chunks", "_future", "_headers", "_limit_bytes", "_size_bytes", "_status", "_upstream")
-
-    def __init__(self, future: "asyncio.Future[Answer]", upstream: Upstream, limit_bytes: int) -> None:
-        self._future = future
-        self._upstream = upstream
-        self._limit_bytes = limit_bytes
-        self._chunks: list[bytes] = []
-        self._size_bytes = 0
-
-    def head(self, status: int, headers: list[Header]) -> None:
-        self._status = status
-        self._headers = headers
-
-    def data(self, chunk: bytes) -> None:
-        self._size_bytes += len(chunk)
-        if self._size_bytes > self._limit_bytes:
-            self._chunks.clear()
-            self._upstream.fail("too-large", f"the answer is larger than {self._limit_bytes} bytes")
-        else:
-            self._chunks.append(chunk)
-
-    def end(self) -> None:
-        if not self._future.done():
-            self._future.set_result(Answer(self._status, self._headers, b"".join(self._chunks)))
-
-    def failed(self, error: NoAnswer) -> None:
-        if not self._future.done():
-            self._future.set_exception(error)
-
-
-    def expire(self) -> None:
-        if not self._future.done():  # else the connection may be another request's by now
-            self._upstream.fail("timeout", "no answer in time")
 
 
 class Client:
@@ -187,7 +136,7 @@ class Client:
     async def _fetch(self, upstream: Upstream, request: bytes, method: str, deadline: float | None,
                      max_answer_bytes: int) -> Answer:
         future: asyncio.Future[Answer] = self._loop.create_future()
-        collector = _Collector(future, upstream, max_answer_bytes)
+        collector = Collector(future, upstream, max_answer_bytes)
         upstream.send(request, collector, is_head=method == "HEAD")
         timer = None
         if deadline is not None:
@@ -263,15 +212,11 @@ class Client:
             return made[-1]
 
         try:
-            async with asyncio.timeout(self._limits.connect_s):
-                if isinstance(address, str):
-                    await self._loop.create_unix_connection(make, sock=_connected(address))
-                else:
-                    await self._loop.create_connection(make, *address)
-        except BaseException as error:
+            await dial.connect(make, address, self._limits.connect_s)
+        except BaseException:
             if not pool.connections.intersection(made):  # a made one gives itself back when it is lost
                 pool.failed()
-            raise _translated(error, address) from error
+            raise
         return made[-1]
 
     def _tick(self) -> None:
@@ -292,27 +237,3 @@ class Client:
         """Until the next tick."""
         self.now = self._loop.time()
         self._timer = self._loop.call_later(self._limits.idle_s / 8, self._tick)
-
-
-def _connected(path: str) -> socket.socket:
-    """A connection to the unix socket *path*; the kernel makes it at once or not at all. Raises OSError."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        sock.connect(path)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _translated(error: BaseException, address: Address) -> BaseException:
-    """What a failure to connect is called here."""
-    if isinstance(address, str):
-        address = address.replace("\0", "@")  # a name that is no file, as `ss` shows it
-    if isinstance(error, TimeoutError):
-        return NoAnswer("timeout", f"cannot connect to {address}")
-    if isinstance(error, socket.gaierror):
-        return NoAnswer("unresolved", f"{address}: {error.strerror}")
-    if isinstance(error, OSError):
-        return NoAnswer("refused", f"{address}: {error.strerror or error}")
-    return error
