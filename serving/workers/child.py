@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from eventing.process import describe_status
-from serving.workers import pids
+from serving.workers import listening, pids
 from serving.workers.backend import StartFailed, Worker
 from serving.workers.inside import Inside
 from serving.workers.logs import Output
@@ -80,6 +80,15 @@ class Child:
         """It is told to end: what it says from now on of how it is, it was told to."""
         self.is_stopping = True
         self._ask_no_more()
+
+    async def still_listens(self) -> bool:
+        """Whether the socket that it was given is open yet; False of one that made its own."""
+        if not self.worker.takes_early:
+            return False
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(listening.demand, self.pid, self.worker.address[1])
+            return True
+        return False
 
     def note(self, text: str) -> None:
         """Add a line of our own to its log."""

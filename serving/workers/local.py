@@ -46,6 +46,8 @@ _PROGRESS_CHARACTERS = 200  # of a line of pip's; some name all versions there e
 # Bundles that are unpacked at once before they are needed: starts that somebody waits for come first.
 _AHEAD = 2
 _SINK = "K_SINK"  # where a program sends its events, by a SinkBinding or a ContainerSource
+# Told to end, a function stops listening at once, unless its loop is stuck. Kubernetes' default grace.
+_HEEDING_S = 30.0
 _CHECK_S = 1.0  # between two looks at how many processes workers have
 _NAME_BYTES = 3  # of randomness in a worker's name, twice as many hex digits
 
@@ -210,13 +212,18 @@ class LocalBackend:
         if child is None:
             return
         child.stopping()
+        why = f"it did not end within {grace_s:g} s"
         if grace_s > 0:
             child.signal(signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace_s):
-                    await asyncio.shield(worker.exited)
+            heeding_s = min(grace_s, _HEEDING_S)
+            await asyncio.wait([worker.exited], timeout=heeding_s)
+            if not worker.exited.done() and heeding_s < grace_s:
+                if await child.still_listens():
+                    why = f"it took no notice of SIGTERM for {heeding_s:g} s, so its event loop is stuck,"
+                else:
+                    await asyncio.wait([worker.exited], timeout=grace_s - heeding_s)
         if not worker.exited.done():
-            child.note(f"it did not end within {grace_s:g} s and is killed")
+            child.note(f"{why} and is killed")
             child.signal(signal.SIGKILL, group=True)
             await asyncio.shield(worker.exited)
 

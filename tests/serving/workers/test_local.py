@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from eventing import keys
+from serving.workers import local
 from serving.workers.backend import StartFailed
 
 NAME = "default/hello-00001"
@@ -93,6 +94,46 @@ async def test_stop_kills_after_the_grace(stage):
     assert "is killed" in stage.log()[-1]
     with pytest.raises(Exception, match=r"reset|closed|aborted"):
         await asking
+
+
+@pytest.mark.parametrize("code", [
+    "async def app(scope, receive, send):\n    if scope['type'] != 'http': return\n    STUCK\n",
+    "async def handle(event):\n    STUCK\n",
+])
+async def test_stop_kills_a_stuck_loop_sooner(stage, monkeypatch, code):
+    """A function that does not even stop listening when it is told to end will not: it is not waited for."""
+    monkeypatch.setattr(local, "_HEEDING_S", 0.3)
+    worker = await stage.start(code.replace("STUCK", "print('stuck')\n    while True: pass"))
+    asking = asyncio.get_running_loop().create_task(stage.ask(worker))
+    await stage.printed("stuck")
+    await stage.within(stage.backend.stop(worker, 600))
+    assert stage.log()[-1] == ("it took no notice of SIGTERM for 0.3 s, so its event loop is stuck, "
+                               "and is killed")
+    with pytest.raises(Exception, match=r"reset|closed|aborted"):
+        await asking
+
+
+async def test_stop_waits_for_one_that_ends(stage, monkeypatch):
+    """A function that has heard and takes its time has its grace."""
+    monkeypatch.setattr(local, "_HEEDING_S", 0.1)
+    worker = await stage.start("""
+        import asyncio, os
+        class Function:
+            async def handle(self, scope, receive, send): pass
+            async def stop(self):
+                print("putting away")
+                while not os.path.exists(DONE):
+                    await asyncio.sleep(0.02)
+                print("put away")
+        def new(): return Function()
+        """.replace("DONE", repr(str(stage.data_dir / "done"))))
+    os.kill(stage.backend._children[worker.id].pid, signal.SIGTERM)
+    await stage.printed("putting away")
+    stopping = asyncio.get_running_loop().create_task(stage.backend.stop(worker, 600))
+    await asyncio.wait([stopping], timeout=0.5)
+    (stage.data_dir / "done").touch()
+    await stage.within(stopping)
+    assert (worker.exited.result(), stage.log()[-1]) == (0, "put away")
 
 
 async def test_stop_before_it_is_ready(stage):
