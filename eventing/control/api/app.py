@@ -13,8 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from eventing.connection import NoPrimary
 from eventing.control import failure
-from eventing.control.api import definitions, discovery, objects, openapi, reviews
+from eventing.control.api import definitions, discovery, missing, objects, openapi, reviews
 from eventing.control.api.path import target
 from eventing.control.failure import Failure
 from eventing.control.plane import Plane
@@ -26,12 +27,11 @@ log = structlog.get_logger(__name__)
 _START_S = 10.0
 _DEFINITIONS = (definitions.GROUP, definitions.VERSION, [definitions.PLURAL])
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-# Every write is one script, and these the store says before it has run any of it.
 _REFUSALS = {
     redis.exceptions.OutOfMemoryError: "the store is out of memory: nothing was changed; give it more "
                                        "(maxmemory), or keep less (clarion.dev/retention), and try again",
-    redis.exceptions.ReadOnlyError: "the store is a replica, and read-only: nothing was changed; try again "
-                                    "once it is a primary",
+    NoPrimary: "the store is a replica, and read-only; what was asked may or may not have been done: look, "
+               "and try again once it is a primary",
 }
 _REASONS = {400: "BadRequest", 404: "NotFound", 405: "MethodNotAllowed", 409: "Conflict", 422: "Invalid"}
 
@@ -74,6 +74,8 @@ async def _serve(plane: Plane, request: Request, group: str, rest: list[str]) ->
         return objects.answer(definitions.answer(rest[1:], request.query_params.get("labelSelector", "")))
     if not rest:
         return objects.answer(discovery.resources(group, version))
+    if (nothing := missing.answer(request.method, group, rest)) is not None:
+        return objects.answer(nothing)
     found = target(group, version, rest)
     await _started(plane)
     serve = objects.item if found.name else objects.collection

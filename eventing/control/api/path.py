@@ -16,13 +16,6 @@ from eventing.control.kind import Kind, lookup
 # What may follow a namespace's name and is no plural of the core group.
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 _DEEPEST = 2  # NAME/SUBRESOURCE
-# What kubectl asks for behind the back of `logs`, `exec` and `rollout undo`.
-_PODS = {
-    "pods": "there are no pods here, a worker is a process: `clarion logs NAME` shows what a function, or "
-            "the program of a Deployment or ContainerSource, prints",
-    "replicasets": "there are no replicasets here, and of a Deployment no history is kept: apply its file as "
-                   "it was before",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +34,6 @@ def target(group: str, version: str, rest: list[str]) -> Target:
     if _is_in_namespace(group, rest):
         namespace, rest = rest[1], rest[2:]
     kind = lookup(group, version, rest[0])
-    if kind is None and rest[0] in _PODS:
-        raise failure.Failure(404, "NotFound", _PODS[rest[0]])
     if kind is None or len(rest) > 1 + _DEEPEST or not all(rest):
         raise failure.unknown_path()
     name, subresource = (*rest[1:], "", "")[:2]

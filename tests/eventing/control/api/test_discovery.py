@@ -74,6 +74,15 @@ async def test_what_kubectl_logs_and_undo_look_for(api, path, told):
     assert (status, refused["reason"], told in refused["message"]) == (404, "NotFound", True)
 
 
+async def test_no_services_of_the_core_group(api):
+    """`func list` asks for them, and hears that there are none; nor can one be made."""
+    for where in ("/api/v1", "/api/v1/namespaces/default"):
+        _, found, _ = await api("GET", f"{where}/services?labelSelector=function.knative.dev%2Fname")
+        assert (found["kind"], found["apiVersion"], found["items"]) == ("ServiceList", "v1", [])
+    assert (await api("GET", "/api/v1/namespaces/default/services/a"))[1]["reason"] == "NotFound"
+    assert (await api("POST", "/api/v1/namespaces/default/services", {}))[0] == 404
+
+
 async def test_a_path_that_is_none(api):
     """Even what no route knows is answered with a Status, which kn and kubectl can read."""
     status, refused, _ = await api("GET", "/nowhere")
