@@ -5,6 +5,7 @@ The composition root adds its own routes (/readyz, /metrics, the dashboard) to w
 """
 
 import asyncio
+from typing import Any
 
 import redis.exceptions
 import structlog
@@ -70,16 +71,20 @@ async def _serve(plane: Plane, request: Request, group: str, rest: list[str]) ->
     if reviews.is_one(request.method, group, rest):
         return objects.answer(await reviews.answer(request, group, rest[1]), 201)
     version, *rest = rest
-    if (group, version, rest[:1]) == _DEFINITIONS and request.method == "GET":
-        return objects.answer(definitions.answer(rest[1:], request.query_params.get("labelSelector", "")))
-    if not rest:
-        return objects.answer(discovery.resources(group, version))
-    if (nothing := missing.answer(request.method, group, rest)) is not None:
-        return objects.answer(nothing)
+    unstored = _unstored(request, group, version, rest)
+    if unstored is not None:
+        return objects.answer(unstored)
     found = target(group, version, rest)
     await _started(plane)
     serve = objects.item if found.name else objects.collection
     return await serve(request, plane.objects, found)
+
+
+def _unstored(request: Request, group: str, version: str, rest: list[str]) -> dict[str, Any] | None:
+    """What is answered without the store; None for a kind of ours."""
+    if (group, version, rest[:1]) == _DEFINITIONS and request.method == "GET":
+        return definitions.answer(rest[1:], request.query_params.get("labelSelector", ""))
+    return missing.answer(request.method, group, rest) if rest else discovery.resources(group, version)
 
 
 async def _started(plane: Plane) -> None:
