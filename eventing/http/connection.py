@@ -26,7 +26,8 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 from eventing.http import wire
-from eventing.http.exchange import BodyReceiver, Exchange
+from eventing.http.asked import BodyReceiver
+from eventing.http.exchange import Exchange
 from eventing.http.reader import Reader
 from eventing.http.wire import Header
 

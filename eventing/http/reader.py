@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import httptools
 
 from eventing.http import wire
-from eventing.http.exchange import BodyReceiver, Exchange
+from eventing.http.asked import BodyReceiver
+from eventing.http.exchange import Exchange
 from eventing.http.wire import Header
 
 if TYPE_CHECKING:

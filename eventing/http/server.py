@@ -17,8 +17,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from eventing.http.asked import BodyReceiver
 from eventing.http.connection import Connection
-from eventing.http.exchange import BodyReceiver, Exchange, Handler
+from eventing.http.exchange import Exchange, Handler
 from eventing.http.wire import Header, status_line
 
 __all__ = ["BodyReceiver", "Exchange", "Handler", "Header", "Limits", "Server", "serve"]
