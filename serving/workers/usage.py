@@ -56,7 +56,7 @@ def _groups() -> dict[int, list[_Process]]:
 
 def _processes(numbers: Iterable[int]) -> Iterable[_Process]:
     for pid in numbers:
-        with contextlib.suppress(OSError):  # it has ended meanwhile
+        with contextlib.suppress(OSError, IndexError):  # it has ended meanwhile
             fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
             yield _Process(int(fields[_GROUP]), sum(map(int, fields[_TIMES])) * _TICK_S,
                            int(fields[_RESIDENT]) * _PAGE_BYTES)
