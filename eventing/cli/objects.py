@@ -1,89 +1,20 @@
-"""`clarion apply|get|describe|delete|edit`: objects, by the API that kubectl uses too."""
+"""`clarion get|describe`: objects as they are, by the API that kubectl uses too."""
 
 import contextlib
 import json
-import os
-import shlex
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from eventing.cli import description, output, readiness, refusal, server
-from eventing.client import Client, KindName, Refused, Resource
-from eventing.errors import ClarionError, NotFound, UsageError
-
-if TYPE_CHECKING:
-    from eventing import apply as applying
+from eventing.cli import description, output, server
+from eventing.client import Client, KindName, Resource
+from eventing.errors import NotFound, UsageError
 
 app = typer.Typer()
 
-Files = Annotated[list[Path] | None, typer.Option(
-    "--file", "-f", help="YAML or JSON file, folder, or - for stdin; may be given often.")]
 Kinds = Annotated[str, typer.Argument(help="Kind, plural or short name; several with commas.")]
 Form = Annotated[str, typer.Option("--output", "-o", help="table, wide, json, yaml or name.")]
-
-
-@app.command("apply")
-def apply_files(
-    *,
-    files: Files = None,
-    wait: Annotated[bool, typer.Option(help="Return once everything is Ready.")] = True,
-    timeout: Annotated[str, typer.Option(help="How long to wait at most: 30s, 5m.")] = "60s",
-    validate: Annotated[str, typer.Option(help="Unknown fields: strict, warn or ignore.")] = "strict",
-    namespace: server.Namespace = "default",
-    server_url: server.Server = None,
-) -> None:
-    """
-    Create or update what YAML files describe, and wait until it is Ready.
-
-    Folders that images name as func://./folder are packed and uploaded on the way.
-
-    Example: clarion apply -f examples/quickstart
-    """
-    documents = _documents(files)
-    from eventing import apply as applying  # noqa: PLC0415  imported by now, by _documents
-
-    timeout_s = output.duration_s(timeout)
-    if validate not in {"strict", "warn", "ignore"}:
-        raise UsageError(f"--validate {validate}: choose strict, warn or ignore")
-    applied: dict[str, Resource] = {}
-    code = 0
-    with Client(server.find(server_url)) as client:
-        for document in documents:
-            try:
-                what, applied[document.label] = applying.apply(document, client, namespace,
-                                                               validate.capitalize())
-            except Refused as error:
-                code = code or 1
-                sys.stderr.write(f"clarion: {refusal.told(document, str(error))}")
-            except UsageError as error:
-                code = 2
-                sys.stderr.write(f"clarion: {error}\n")  # the others are applied all the same
-            else:
-                sys.stdout.write(f"{document.label} {what}\n")
-                sys.stdout.flush()
-            for warning in applying.warnings(client):
-                sys.stderr.write(f"clarion: {document.place}: {document.label}: warning: {warning}\n")
-        unready = readiness.wait(applied, client, timeout_s) if wait else {}
-    for label, reason in unready.items():
-        sys.stderr.write(f"clarion: {label} was applied and is not Ready: {reason}\n")
-    if unready or code:
-        raise typer.Exit(code or 1)
-
-
-def _documents(files: list[Path] | None) -> list["applying.Document"]:
-    from eventing import apply as applying  # noqa: PLC0415  what packs bundles takes a while to import
-
-    if not files:
-        raise UsageError("say what to read: -f FILE, -f FOLDER or -f -")
-    documents = applying.read(files)
-    if not documents:
-        raise UsageError(f"no object is described in {', '.join(map(str, files))}")
-    return documents
 
 
 @app.command()
@@ -126,14 +57,14 @@ def _objects(
     client: Client, kind: KindName, names: list[str], place: str | None, query: str
 ) -> list[Resource]:
     if names:
-        return [_without_managers(client.get(kind.path(place or "default", name))) for name in names]
+        return [without_managers(client.get(kind.path(place or "default", name))) for name in names]
     answer = client.get(kind.path(place) + query)
     group = f"{kind.group}/{kind.version}" if kind.group else kind.version
     # The items of a list do not repeat what the list says of all of them.
-    return [_without_managers({"apiVersion": group, "kind": kind.kind, **item}) for item in answer["items"]]
+    return [without_managers({"apiVersion": group, "kind": kind.kind, **item}) for item in answer["items"]]
 
 
-def _without_managers(item: Resource) -> Resource:
+def without_managers(item: Resource) -> Resource:
     """*item* without who applied which field on the server's side, which is long and says nothing of it."""
     item["metadata"].pop("managedFields", None)
     return item
@@ -253,103 +184,3 @@ def _waiting_for(client: Client, item: Resource) -> Resource | None:
         return None
     metadata = item["metadata"]
     return client.find(f"/dead/{metadata['namespace']}/{metadata['name']}/waiting")
-
-
-@app.command()
-def delete(
-    kinds: Annotated[str | None, typer.Argument(help="Kind, plural or short name.")] = None,
-    names: Annotated[list[str] | None, typer.Argument(help="The objects.")] = None,
-    *,
-    files: Files = None,
-    lenient: Annotated[bool, typer.Option("--ignore-not-found", help="What is gone is gone.")] = False,
-    namespace: server.Namespace = "default",
-    server_url: server.Server = None,
-) -> None:
-    """
-    Delete objects by name or by the files that describe them.
-
-    Example: clarion delete trigger audit
-    """
-    with Client(server.find(server_url)) as client:
-        if files and not kinds:
-            # Backwards: what refers to others goes before them.
-            chosen = [(document.label, client.path_of(document.resource, namespace))
-                      for document in reversed(_documents(files))]
-        else:
-            chosen = _chosen(client, kinds, names, namespace)
-        failed = False
-        for label, path in chosen:
-            try:
-                client.delete(path)
-            except Refused as error:
-                if lenient and error.status == 404:  # noqa: PLR2004
-                    continue
-                failed = True  # the others go all the same
-                sys.stderr.write(f"clarion: {label}: {error}\n")
-            else:
-                sys.stdout.write(f"{label} deleted\n")
-    if failed:
-        raise typer.Exit(1)
-
-
-def _chosen(
-    client: Client, kinds: str | None, names: list[str] | None, namespace: str
-) -> list[tuple[str, str]]:
-    if kinds and kinds.count("/") == 1 and not names:
-        kinds, name = kinds.split("/")
-        names = [name]
-    if not kinds or not names:
-        raise UsageError("say what to delete: KIND NAME, or -f FILE")
-    return [(f"{kind.singular}/{name}", kind.path(namespace, name))
-            for kind in client.kinds_named(kinds) for name in names]
-
-
-@app.command()
-def edit(
-    kind: Annotated[str, typer.Argument(help="Kind, plural or short name.")],
-    name: Annotated[str, typer.Argument(help="The object.")],
-    *,
-    namespace: server.Namespace = "default",
-    server_url: server.Server = None,
-) -> None:
-    """
-    Change an object in your editor.
-
-    The editor is the one that VISUAL or EDITOR names, else vi. What the API refuses comes back into the
-    editor's file, whose place is printed.
-
-    Example: EDITOR=nano clarion edit trigger audit
-    """
-    from eventing import apply as applying  # noqa: PLC0415  its YAML errors name line and column
-
-    with Client(server.find(server_url)) as client:
-        path = client.kinds_named(kind)[0].path(namespace, name)
-        before = output.as_yaml(_without_managers(client.get(path)))
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml", prefix="clarion-edit-", delete=False) as file:
-            file.write(before)
-        place = Path(file.name)
-        _open_editor(place)
-        after = place.read_text()
-        if after == before:
-            place.unlink()
-            sys.stdout.write("unchanged\n")
-            return
-        try:
-            [document] = applying.parse(after, place)
-            client.replace(f"{path}?fieldValidation=Strict", document.resource)
-        except ValueError as error:
-            raise UsageError(f"{place}: keep one object in the file") from error
-        except Refused as error:
-            raise ClarionError(f"{error} (your text is kept in {place})") from error
-        place.unlink()
-        sys.stdout.write(f"{document.label} edited\n")
-
-
-def _open_editor(place: Path) -> None:
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    try:
-        status = subprocess.run([*shlex.split(editor), str(place)], check=False).returncode
-    except OSError as error:
-        raise UsageError(f"cannot start the editor {editor!r}: {error.strerror}; set EDITOR") from error
-    if status:
-        raise ClarionError(f"the editor {editor!r} ended with {status}; nothing was changed")
