@@ -269,6 +269,7 @@ async def test_removed(stage, wheels):
 
 async def test_interpreter_is_gone(stage):
     """A zygote that cannot be started fails the worker that needs it, and nothing else."""
+    await stage.backend.warm()
     zygote = stage.backend._zygotes.of("/nowhere/python", ())  # no environment leads there by itself
     await stage.until(lambda: zygote.is_gone)
 
