@@ -194,8 +194,8 @@ class Child:
 
     def _too_late(self) -> None:
         hint = "does it listen on $PORT?"
-        if self._vigil is not None and not self._probes.are_content_with_a_socket:
-            hint = self._vigil.trouble or hint
+        if not self._probes.are_content_with_a_socket:
+            hint = (self._vigil and self._vigil.trouble) or "no probe has passed"
         self._kill("ProgressDeadlineExceeded", f"it was not ready after {self._start_limit_s:g} s; {hint}")
 
     def check(self) -> None:
