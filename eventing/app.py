@@ -15,19 +15,15 @@ import importlib
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 import prometheus_client
-import redis.asyncio
 import redis.exceptions
 import structlog
 import uvloop
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 
 from eventing import telemetry
 from eventing.config import Config
+from eventing.connection import Watch, connect
 from eventing.errors import ClarionError
 from eventing.http import server
 from eventing.http.exchange import Exchange
@@ -43,11 +39,6 @@ ROOMS = {
     "serving": "serving.role",
 }
 
-# The embedded Valkey is back within 0.1 s of a crash: five tries in 0.6 s see most commands through it.
-_RETRIES = 5
-_FIRST_RETRY_S = 0.02
-_LONGEST_RETRY_S = 0.5
-_CONNECT_TIMEOUT_S = 5.0
 # What a role gets beyond config.drain_s before its work is cancelled, and after that to say goodbye.
 _CANCEL_GRACE_S = 0.5
 
@@ -102,26 +93,28 @@ async def _live(role: str, config: Config, index: int, sockets: Mapping[str, soc
         loop.add_signal_handler(number, runtime.stopping.set)
     path = config.admin_socket(role, index)
     path.unlink(missing_ok=True)  # a killed predecessor left it
-    admin = await server.serve(lambda exchange: _answer(runtime, exchange), path=path)
+    watch = Watch(runtime.store)
+    admin = await server.serve(lambda exchange: _answer(runtime, watch, exchange), path=path)
     try:
-        await _until_stopped(run, runtime)
+        await _until_stopped(run, runtime, watch)
     finally:
         await admin.close(0.0)
         path.unlink(missing_ok=True)
         await runtime.store.aclose()
 
 
-async def _until_stopped(run: Callable[[Runtime], Awaitable[None]], runtime: Runtime) -> None:
+async def _until_stopped(run: Callable[[Runtime], Awaitable[None]], runtime: Runtime, store: Watch) -> None:
     """Run the role; once it is told to stop it has `config.drain_s`, then its work is cancelled."""
     async with asyncio.TaskGroup() as tasks:
         role = tasks.create_task(_run(run, runtime))
         watch = tasks.create_task(runtime.stopping.wait())
+        looks = tasks.create_task(store.run())
         await asyncio.wait((role, watch), return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait((role,), timeout=runtime.config.drain_s + _CANCEL_GRACE_S)
         if not role.done():
             structlog.get_logger(__name__).warning("did not drain in time", drain_s=runtime.config.drain_s)
-        role.cancel()
-        watch.cancel()
+        for task in (role, watch, looks):
+            task.cancel()
 
 
 async def _run(run: Callable[[Runtime], Awaitable[None]], runtime: Runtime) -> None:
@@ -130,44 +123,19 @@ async def _run(run: Callable[[Runtime], Awaitable[None]], runtime: Runtime) -> N
         raise RuntimeError("the role returned although nobody told it to stop")
 
 
-def connect(url: str) -> "redis.asyncio.Redis":
-    """A client of the store that sees commands through a short absence of it."""
-    retry = Retry(ExponentialBackoff(cap=_LONGEST_RETRY_S, base=_FIRST_RETRY_S), _RETRIES)
-    # A peer that vanished without a word is noticed by TCP; a unix socket's peer cannot vanish so.
-    over_tcp = {} if url.startswith("unix:") else {"socket_keepalive": True}
-    client = redis.asyncio.Redis.from_url(url, retry=retry, socket_connect_timeout=_CONNECT_TIMEOUT_S,
-                                          **over_tcp)
-    pool = client.connection_pool
-    pool.connection_class = _translating(pool.connection_class)
-    return client
-
-
-def _translating(kind: type[AbstractConnection]) -> type[AbstractConnection]:
-    """*kind* of connection, for which a closed transport of uvloop is what it is for redis-py: a lost one."""
-
-    class Translating(kind):  # type: ignore[misc, valid-type]
-        async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
-            try:
-                await super().send_packed_command(*arguments, **options)
-            except RuntimeError as error:  # "unable to perform operation on <TCPTransport closed=True ..."
-                raise redis.exceptions.ConnectionError(str(error)) from error
-
-    return Translating
-
-
 def _registry() -> prometheus_client.CollectorRegistry:
     registry = prometheus_client.CollectorRegistry()
     prometheus_client.ProcessCollector(registry=registry)
     return registry
 
 
-def _answer(runtime: Runtime, exchange: Exchange) -> None:
+def _answer(runtime: Runtime, watch: Watch, exchange: Exchange) -> None:
     """The admin endpoint of one process."""
     path = exchange.target.partition(b"?")[0]
     if path == b"/healthz":
         exchange.respond(200, _TEXT, b"ok\n")
     elif path == b"/readyz":
-        complaint = runtime.complaint or ("" if runtime.is_ready else "starting")
+        complaint = watch.complaint or runtime.complaint or ("" if runtime.is_ready else "starting")
         exchange.respond(503 if complaint else 200, _TEXT, f"{complaint or 'ok'}\n".encode())
     elif path == b"/metrics":
         exchange.respond(200, _TEXT, prometheus_client.generate_latest(runtime.metrics))

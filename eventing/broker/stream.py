@@ -22,6 +22,7 @@ What the store answers, and what the one who offered the event is told:
     nothing (connection lost, time out)                Unavailable: not known, perhaps stored
     not connected, or the queue is full                Unavailable, at once: not stored
 
+After READONLY the connection is made anew, which succeeds once it leads to a primary (connection.py).
 A producer sends an Unavailable event again with the same id, as the CloudEvents contract lets it.
 This module does not know HTTP, brokers' records, triggers or filters.
 """
@@ -44,6 +45,7 @@ from eventing.broker.arrival import DELIVER_AT, due_ms
 from eventing.broker.entry import encode
 from eventing.broker.group import BATCH_LIMIT_EVENTS, GROUP_LIMIT_EVENTS, Group, OnStored
 from eventing.broker.link import Link
+from eventing.connection import NoPrimary, leads_elsewhere
 from eventing.errors import Unavailable
 from eventing.event import Event
 
@@ -102,6 +104,7 @@ class Stream:
         self._store = store
         self._link = Link(self._landed, self._on_lost)
         self._is_open = False
+        self.absence = _AWAY  # why it is closed, while it is
         self._is_leaving = False  # a flight takes off as soon as what has been read is offered
         self._gathered = 0  # events that waited at the loop's last turn, while a small flight gathers
         self._waiting: deque[Group] = deque()
@@ -161,7 +164,7 @@ class Stream:
 
     def _refuses(self, on_stored: OnStored) -> bool:
         if not self._is_open:
-            self._refuse(on_stored, _AWAY)
+            self._refuse(on_stored, self.absence)
         elif self._queued_events >= QUEUE_LIMIT_EVENTS or self._queued_bytes >= QUEUE_LIMIT_BYTES:
             self._refuse(on_stored, "too many events wait to be stored")
         else:
@@ -193,6 +196,7 @@ class Stream:
                 failures = 0
                 await self._watch()
             except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+                self.absence = _REFUSALS["READONLY"] if isinstance(error, NoPrimary) else _AWAY
                 if failures == 0:
                     log.warning("store away", error=str(error))
             finally:
@@ -279,6 +283,8 @@ class Stream:
         else:
             refusal = str(reply).removeprefix("ERR ")
             self._fail(group, _REFUSALS.get(refusal.split(" ", 1)[0], f"the store refused: {refusal}"))
+            if leads_elsewhere(reply):
+                self._link.abort()
 
     def _stored(self, group: Group, repeats: int) -> None:
         self._forget(group)

@@ -8,7 +8,7 @@ import pytest
 import redis.exceptions
 import uvloop
 
-from eventing.app import connect
+from eventing.connection import connect
 
 RUN = """
 import sys
