@@ -33,7 +33,7 @@ need not keep any more | retention | within a minute after nobody waits for it |
 `spared`: PLACE, all that waits at or below it is in `spared`; `drawn`: `epoch/number UID ..`, the last draw that moved \
 retries, and to whom | commit, retention, draw | with the broker |
 | `{ns/broker/p}:resolved` | set | `id uid`: event and trigger, settled or held below, where the floor has not passed | commit | passed by the floor |
-| `{ns/broker/p}:lanes` | set | uid of every trigger that has, or had, a backlog, retries or dead letters | commit | with its trigger |
+| `{ns/broker/p}:lanes` | set | uid of every trigger that has a backlog, retries or dead letters | commit | with the last of them |
 | `{ns/broker/p}:backlog:UID` | sorted set | REF and attempt (`REF n`): to be sent now; `REF n MS` of an ordered trigger: not before that Unix ms; scored by PLACE | commit, draw | settled, or with its trigger |
 | `{ns/broker/p}:retries` | sorted set | `UID n REF`, scored by the Unix ms at which attempt n is due | commit, redrive | due, or with its trigger |
 | `{ns/broker/p}:waiting:UID` | sorted set | `n REF` of each of them, scored by PLACE: how many there are, and the oldest, which retention needs | commit, redrive | likewise |

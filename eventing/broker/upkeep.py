@@ -23,6 +23,7 @@ from eventing.broker.retention import Retention
 from eventing.broker.settings import Settings
 
 _COUNT_S = 5.0  # more often than anybody scrapes
+_COUNT_LANES = 500  # at once: that takes the store some ms
 _RETAIN_S = 30.0  # a partition grows by some 100 MB meanwhile, at the very most
 _STORE_AWAY = (redis.exceptions.RedisError, OSError, TimeoutError)
 
@@ -77,7 +78,12 @@ class Upkeep:
             self._is_in_hand = bool(fields)
 
     async def _count(self, cursor: str) -> None:
-        answer = await self._call("clarion_kept", cursor)
+        lanes = f"{keys.partition_tag(self._broker, self._partition)}:lanes"
+        found: Any = await self._store.smembers(lanes)
+        uids = [uid.decode() for uid in found]
+        answer = await self._call("clarion_kept", cursor, *uids[:_COUNT_LANES])
+        for at in range(_COUNT_LANES, len(uids), _COUNT_LANES):
+            answer += (await self._call("clarion_kept", cursor, *uids[at:at + _COUNT_LANES]))[2:]
         before, self.kept = self.kept, hand.kept_of(answer, cursor, time.time())
         now = time.monotonic()
         is_same = (self.kept.unread_since, cursor) == (before.unread_since, self._counted)

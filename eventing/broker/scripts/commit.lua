@@ -63,6 +63,18 @@ local function hold(tag, page)
   end
 end
 
+-- Who is asked for what waits, every few seconds, are those in `lanes`: triggers of which nothing does are none.
+local function let_go(tag, uids)
+  for uid in pairs(uids) do
+    local dead = tag .. ':dead:' .. uid
+    if redis.call('ZCARD', tag .. ':backlog:' .. uid) == 0 and redis.call('ZCARD', tag .. ':waiting:' .. uid) == 0
+      and redis.call('XLEN', dead) == 0 then
+      redis.call('SREM', tag .. ':lanes', uid)
+      redis.call('UNLINK', dead)
+    end
+  end
+end
+
 redis.register_function{function_name = 'clarion_commit', flags = {'allow-oom'}, callback = function(keys, args)
   local tag = keys[1]
   if redis.call('GET', tag .. ':epoch') ~= args[3] then
@@ -90,6 +102,8 @@ redis.register_function{function_name = 'clarion_commit', flags = {'allow-oom'},
     for at = bury(tag, page, args), #args do
       redis.call('XADD', tag .. ':records', 'MAXLEN', '~', RECORDS_KEPT, '*', 'r', args[at])
     end
+    let_go(tag, page.drained)
+    let_go(tag, page.redeemed)
   end
   return redis.call('ZRANGE', tag .. ':retries', 0, 0, 'WITHSCORES')[2] or ''
 end}

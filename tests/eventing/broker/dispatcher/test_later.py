@@ -4,6 +4,7 @@ import time
 
 from eventing import keys, projection
 from eventing.broker import upkeep
+from eventing.broker.page import DEAD_PLACE
 
 REPLY = ((b"ce-specversion", b"1.0"), (b"ce-id", b"r"), (b"ce-source", b"/f"), (b"ce-type", b"reply"))
 
@@ -107,3 +108,28 @@ async def test_a_retry_does_not_keep_what_came_after(bench, subscriber, eventual
     await eventually(lambda: subscriber.received)
     assert [(event.attributes["id"], event.data) for event, _ in subscriber.received] == [("first", b"body")]
     await bench.until_gone("{shop/default/0}:spared")
+
+
+async def test_a_trigger_that_waits_for_nothing_is_not_asked_for(bench, subscriber, eventually, delivery):
+    """It is among those that have something waiting while it has, and no longer: counting takes the store time."""
+    answers = [500, 500, 202]
+    subscriber.answer = lambda exchange, _event: exchange.respond(answers.pop(0), ())
+    await bench.dispatcher()
+    await bench.trigger("t", subscriber.url, delivery=delivery(retry=1, backoff_s=0.3))
+    await bench.send("1")
+
+    async def waits():
+        return await bench.store.scard("{shop/default/0}:lanes") == 1
+    await bench.until(waits)  # for its retry; then it is a dead letter
+    await eventually(lambda: len(subscriber.received) == 2)
+
+    async def is_dead():
+        return [key async for key in bench.store.scan_iter("{shop/default/0}:dead:*")]
+    (dead,) = await bench.until(is_dead)
+    assert await waits()
+    uid = dead.decode().rpartition(":")[2]
+    (letter,) = [entry for entry, _ in await bench.store.xrange(dead)]
+    await bench.store.fcall("clarion_redrive", 1, "{shop/default/0}", uid, int(time.time() * 1000),
+                            DEAD_PLACE, letter)
+    await eventually(lambda: len(subscriber.received) == 3)
+    await bench.until_gone("*}:lanes", "*}:dead:*")
