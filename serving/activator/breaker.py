@@ -59,6 +59,10 @@ class Slot:
         state = "closed" if not self.is_open else "ready" if self.is_ready else "starting"
         return f"<Slot {self.worker.id} [{self.inside} inside | {state}]>"
 
+    def lasted_s(self, now: float) -> float:
+        """For how long it has been ready until *now*."""
+        return now - self.ready_since if self.is_ready else 0.0
+
 
 class Breaker:
     """The workers of one revision and the queue before them."""

@@ -14,6 +14,11 @@ A worker that dies at its start, or within `STABLE_S` of it without having answe
                                                    goes on waiting, up to HELD_S, where it is healthy
 
 From the second one on the revision counts as unhealthy, until a worker is ready again.
+
+One that has answered and dies by itself all the same is a relapse. From the second one on the next start
+waits, too, but `HELD_S` at most and not where it ran for `STABLE_S`, and the revision stays healthy; it is
+told as trouble. Relapses are forgotten when a worker has run for `CALM_S`, as Kubernetes forgets crashes, or
+is stopped after `STABLE_S`, since it is not needed any more.
 """
 
 from collections.abc import Mapping
@@ -27,6 +32,7 @@ from serving.autoscaler.metrics import Meter
 from serving.objects.autoscaling import Settings
 
 STABLE_S = 10.0  # a worker that was ready this long did not fail to start, even if nobody has asked it
+CALM_S = 600.0  # a worker that was ready this long is not one of those that die again and again
 HELD_S = 2.0  # a request may wait for a worker as long as this and more: a cold start takes it, too
 _FIRST_PAUSE_S = 0.5
 _MANY = 2  # failures in a row that are no accident
@@ -41,8 +47,8 @@ class Pool:
     """One revision."""
 
     __slots__ = ("autoscaler", "breaker", "decision", "durations", "failures", "has_run", "healthy",
-                 "idle_timeout_s", "message", "meter", "name", "reason", "record", "reported", "retry_at",
-                 "slots", "start_timeout_s", "starting", "timeout_s", "uid")
+                 "idle_timeout_s", "message", "meter", "name", "reason", "record", "relapse", "relapses",
+                 "reported", "retry_at", "slots", "start_timeout_s", "starting", "timeout_s", "uid")
 
     def __init__(self, name: str, record: Record, settings: Settings, now: float, *, healthy: bool) -> None:
         """Begin at zero workers; *healthy*: this revision has shown before that it can start."""
@@ -58,6 +64,8 @@ class Pool:
         self.reason = ""
         self.message = ""
         self.failures = 0
+        self.relapses = 0
+        self.relapse = ""  # why a worker died that had answered, once that happens again and again
         self.has_run = False  # the worker that failed last, before it did
         self.retry_at = now
         self.decision: Decision | None = None
@@ -116,8 +124,11 @@ class Pool:
             self.autoscaler.give_up(now)
         if self.decision.initialized and self.healthy is not True:
             self.healthy, self.reason, self.message = True, "", ""
-        if self.failures and any(slot.is_ready and now - slot.ready_since >= STABLE_S for slot in self.slots):
+        lasting_s = max((slot.lasted_s(now) for slot in self.slots), default=0.0)
+        if self.failures and lasting_s >= STABLE_S:
             self.recovered()
+        if lasting_s >= CALM_S:
+            self.calmed()
         return self.decision
 
     @property
@@ -137,8 +148,7 @@ class Pool:
     @property
     def pause_s(self) -> float:
         """From the last failure to the next start."""
-        pause_s = 0.0 if self.failures <= 1 else _FIRST_PAUSE_S * 2.0 ** min(self.failures - 2, 16)
-        return min(pause_s, _LONGEST_PAUSE_S)
+        return max(min(_pause_s(self.failures), _LONGEST_PAUSE_S), min(_pause_s(self.relapses), HELD_S))
 
     def failed(self, reason: str, message: str, now: float, *, has_run: bool) -> None:
         """A worker died too early, before it was ready or (*has_run*) after."""
@@ -148,6 +158,18 @@ class Pool:
         if self.healthy is None and reason not in _OUR_OWN:
             self.healthy = False
         self.reason, self.message = reason, message
+
+    def relapsed(self, reason: str, message: str, now: float, lasted_s: float) -> None:
+        """A worker died by itself that had answered, or been ready for long."""
+        self.relapses += 1
+        if lasted_s < STABLE_S:
+            self.retry_at = now + self.pause_s
+        if self.relapses >= _MANY and not self.relapse:
+            self.relapse = f"Back-off restarting failed worker: {reason}: {message}"
+
+    def calmed(self) -> None:
+        """A worker was well all the time that it was needed."""
+        self.relapses, self.relapse = 0, ""
 
     def recovered(self) -> None:
         """A worker has lasted."""
@@ -164,6 +186,15 @@ class Pool:
         fate = "has ended" if self.has_run else "does not start"
         return 503, f"revision {self.name} {fate}: {self.reason}: {self.message}", self.retry_at - now
 
+    @property
+    def trouble(self) -> tuple[str, str] | None:
+        """Kubernetes' reason, and a message: what goes wrong with workers, though the revision is healthy."""
+        if self.unready:
+            return "Unhealthy", self.unready
+        if self.healthy and self.reason == "LivenessFailed":
+            return "Unhealthy", self.message
+        return ("BackOff", self.relapse) if self.relapse else None
+
     def report(self) -> Mapping[str, Any]:
         """The record of table `scales`."""
         status, active_reason, active_message = self.autoscaler.active
@@ -173,4 +204,10 @@ class Pool:
             "desired": self.autoscaler.desired, "actual": self.ready, "active": status,
             "active_reason": active_reason, "active_message": active_message,
             "initialized": self.autoscaler.initialized, "unready": self.unready,
+            "trouble": self.trouble,
         }
+
+
+def _pause_s(count: int) -> float:
+    """After as many deaths in a row; the first is an accident."""
+    return 0.0 if count < _MANY else _FIRST_PAUSE_S * 2.0 ** min(count - _MANY, 16)

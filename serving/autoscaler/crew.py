@@ -168,10 +168,12 @@ class Crew:
     def _ended(self, pool: Pool, slot: Slot) -> None:
         """The worker is gone: by our will, by its own, or at its start."""
         now = time.monotonic()
-        lasted = slot.is_ready and (slot.has_answered or now - slot.ready_since >= STABLE_S)
+        lasted = slot.is_ready and (slot.has_answered or slot.lasted_s(now) >= STABLE_S)
         lasted = lasted and slot.worker.cause is None
         if lasted or (slot.is_ready and slot.is_retired and slot.worker.cause is None):
             pool.recovered()
+        if slot.is_retired and slot.worker.cause is None and slot.lasted_s(now) >= STABLE_S:
+            pool.calmed()
         if slot.is_retired or not self._is_ours(pool):
             self._look_again(pool, now)
             return
@@ -181,13 +183,18 @@ class Crew:
             failure = StartFailed(*_death(slot.worker.exited.result()))
         _log.warning("worker died", revision=pool.name, worker=slot.worker.id, reason=failure.reason)
         if lasted:
-            self._look_again(pool, now)
+            pool.relapsed(failure.reason, failure.message, now, slot.lasted_s(now))
+            self._go_on(pool, now)
         else:
             self._failed(pool, failure, has_run=why is None)
 
     def _failed(self, pool: Pool, failure: StartFailed, *, has_run: bool) -> None:
         now = time.monotonic()
         pool.failed(failure.reason, failure.message, now, has_run=has_run)
+        self._go_on(pool, now)
+
+    def _go_on(self, pool: Pool, now: float) -> None:
+        """A worker has died: another one takes its place, now or when its pause is over."""
         self._look_again(pool, now)
         refusal = pool.refusal(now)
         if refusal is not None:

@@ -21,6 +21,7 @@ A record of `scales`:
     uid, healthy (true, false or null: not known yet), reason, message
     desired, actual (workers), active ("True", "False", "Unknown"), active_reason, active_message, initialized
     unready (why a worker is not ready, in the words of its probe; "": none says so)
+    trouble ([reason, message] of an Event: what goes wrong with workers though it is healthy; null: nothing)
 
 Source: Knative Serving's `pkg/apis/serving/v1/revision_lifecycle.go`, `pkg/reconciler/revision`.
 """
@@ -54,7 +55,6 @@ from serving.objects import (
 _CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
 _STATUSES = {"containerStatuses": "containers", "initContainerStatuses": "initContainers"}
 _DEPLOYING = (UNKNOWN, "Deploying", "")
-_UNREADY = "Unhealthy"  # Kubernetes' reason of the Event about a probe that fails
 _ERROR = re.compile(r"[\w.]*(Error|Exception)( \[\w+\])?(:|$)")  # begins what a program says of its end
 # Of a worker's start: what the revision lacks, and not what its code does.
 _LACKING = frozenset({"ProgressDeadlineExceeded", "EnvironmentFailed", "MemoryLimitTooSmall",
@@ -145,10 +145,10 @@ async def _tell(revision: Resource, before: Mapping[str, Any], context: Context)
         if found.get("status") == FALSE and _said(found) != _said(before[type_] or {}):
             *_, last = (found.get("message") or "").splitlines() or [""]  # a traceback's says what happened
             await context.event(revision, "Warning", found.get("reason", ""), last.strip())
-    unready = (context.projected("scales", _member(revision)) or {}).get("unready")
+    reason, message = _trouble(context.projected("scales", _member(revision)))
     said = (resource.condition(status, "Active") or {}).get("message")
-    if unready and said == unready != (before["Active"] or {}).get("message"):
-        await context.event(revision, "Warning", _UNREADY, unready)
+    if message and said == message != (before["Active"] or {}).get("message"):
+        await context.event(revision, "Warning", reason, message)
 
 
 def _said(condition: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -234,9 +234,9 @@ def _report(revision: Resource, found: Mapping[str, Any] | None, now: float) -> 
         return
     status["actualReplicas"], status["desiredReplicas"] = found["actual"], found["desired"]
     unready = found.get("unready") or ""
-    resource.set_condition(status, "Active", found["active"],
-                           found.get("active_reason") or (_UNREADY if unready else ""),
-                           unready or found.get("active_message") or "", now=now, severity="Info")
+    reason, message = _trouble(found)
+    resource.set_condition(status, "Active", found["active"], found.get("active_reason") or reason,
+                           message or found.get("active_message") or "", now=now, severity="Info")
     if found["healthy"] is False:
         _failed(revision, found.get("reason") or "", found.get("message") or "", now)
         return
@@ -247,6 +247,11 @@ def _report(revision: Resource, found: Mapping[str, Any] | None, now: float) -> 
         # What it waits for: its environment is being built, or its probe does not pass yet.
         resource.set_condition(status, "ResourcesAvailable", UNKNOWN, found.get("reason") or "Deploying",
                                unready or found.get("message") or "", now=now)
+
+
+def _trouble(found: Mapping[str, Any] | None) -> tuple[str, str]:
+    reason, message = (found or {}).get("trouble") or ("", "")
+    return reason, message
 
 
 def _failed(revision: Resource, reason: str, message: str, now: float) -> None:

@@ -94,9 +94,8 @@ async def test_record(cluster):
         "annotations": {"autoscaling.knative.dev/min-scale": "1"},
         "reachable": True,
     }
-    assert cluster.get(REVISION, "r")["status"]["containerStatuses"] == [
-        {"name": "user-container", "imageDigest": BUNDLE}
-    ]
+    status = await cluster.until(lambda: cluster.get(REVISION, "r").get("status"))
+    assert status["containerStatuses"] == [{"name": "user-container", "imageDigest": BUNDLE}]
 
 
 async def test_mapped_image(cluster):
@@ -186,7 +185,7 @@ async def test_conditions(cluster):
 
 
 async def test_a_worker_that_is_not_ready(cluster):
-    """Why is told while it starts; later the Revision stays ready, Active and an Event say it, until it is."""
+    """Why is told while it starts; later the Revision stays ready, Active and an Event say it."""
     why = "Readiness probe failed: HTTP probe failed with statuscode: 503"
     await cluster.apply(revision())
     await cluster.until_projected("revisions", lambda table: "default/r" in table)
@@ -196,12 +195,34 @@ async def test_a_worker_that_is_not_ready(cluster):
     running = {"healthy": True, "active": "True", "active_reason": "", "active_message": ""}
     await cluster.report("scales", "default/r", report(cluster, **running, actual=2))
     await cluster.until_condition(REVISION, "r", "Ready", status="True")
-    await cluster.report("scales", "default/r", report(cluster, **running, actual=1, unready=why))
+    await cluster.report("scales", "default/r", report(
+        cluster, **running, actual=1, unready=why, trouble=["Unhealthy", why]))
     await cluster.until(lambda: said(cluster, "Active") == ("True", "Unhealthy", why))
     assert said(cluster, "Ready") == ("True", "", "")
     assert {event["message"] for event in cluster.plane.store.list(named("Event"), "default")
             if event["reason"] == "Unhealthy"} == {why}
     await cluster.report("scales", "default/r", report(cluster, **running, actual=2))
+    await cluster.until(lambda: said(cluster, "Active") == ("True", "", ""))
+
+
+async def test_a_trouble_of_one_that_is_healthy(cluster):
+    """Workers that die again and again though they answer are an Event, once, and Active says it."""
+    trouble = ["BackOff", "Back-off restarting failed worker: ExitCode7: exit status 7"]
+    running = {"healthy": True, "active": "True", "active_reason": "", "active_message": ""}
+    await cluster.apply(revision())
+    await cluster.until_projected("revisions", lambda table: "default/r" in table)
+    for actual in (1, 0, 2):
+        await cluster.report("scales", "default/r", report(
+            cluster, **running, actual=actual, trouble=trouble))
+        await cluster.until(lambda actual=actual: cluster.get(
+            REVISION, "r")["status"].get("actualReplicas") == actual)
+    assert said(cluster, "Ready") == ("True", "", "")
+    assert said(cluster, "Active") == ("True", *trouble)
+    await cluster.until(lambda: ("Warning", *trouble) in events(cluster))
+    [found] = [each for each in cluster.plane.store.list(named("Event"), "default")
+               if each["reason"] == "BackOff"]
+    assert found["count"] == 1
+    await cluster.report("scales", "default/r", report(cluster, **running, actual=1))
     await cluster.until(lambda: said(cluster, "Active") == ("True", "", ""))
 
 

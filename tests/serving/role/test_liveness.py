@@ -47,7 +47,7 @@ async def until_inside(house):
 
 
 async def test_drained_and_replaced(house):
-    """The request in flight is answered by the old worker while a new one takes what comes."""
+    """The request in flight is answered by the old worker while a new one takes what comes, which is told."""
     await house.revision("a", code=FUNCTION, liveness=PROBE)
     first = await house.pid("a")
     done = house.config.data_dir / "done"
@@ -56,6 +56,9 @@ async def test_drained_and_replaced(house):
         await until_inside(house)
         await house.ask("a", "?sick")
         second = await other_than(house, first)
+        record = await house.scale("a", lambda record: record["trouble"])
+        assert (record["healthy"], record["trouble"][0]) == (True, "Unhealthy")
+        assert record["trouble"][1].startswith("Liveness probe failed: "), record
         assert not slow.done()
         done.touch()
     assert (slow.result().status, json.loads(slow.result().body)["pid"]) == (200, first)

@@ -51,6 +51,43 @@ async def test_crash_loop_is_slowed_down(house):
     assert answer.body.startswith(b"revision default/a has ended: Signal9: killed by signal 9\n")
 
 
+# Ends by itself, a moment after it was started, having answered whoever asked meanwhile.
+MORTAL = """
+import os, threading, time
+def say(what):
+    with open(PLACE, "a") as file:
+        file.write(f"{what} {time.monotonic()}\\n")
+def end():
+    time.sleep(0.5)
+    say("ended")
+    os._exit(7)
+say("begun")
+threading.Thread(target=end).start()
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+"""
+
+
+async def test_a_worker_that_answers_and_dies_again_and_again(house):
+    """It is started later and later, 2 s at most, which is told; the revision stays healthy."""
+    place = house.config.data_dir / "life"
+    await house.revision("a", code=MORTAL.replace("PLACE", repr(str(place))))
+
+    async def began_often():
+        assert (await house.ask("a")).status in {200, 502}
+        return place.read_text().count("begun") > 4
+
+    await house.until(began_often)
+    record = await house.scale("a", lambda record: record["trouble"])
+    assert record["trouble"] == ["BackOff", "Back-off restarting failed worker: ExitCode7: exit status 7"]
+    assert record["healthy"]
+    times = [float(line.split()[1]) for line in place.read_text().splitlines()]
+    pauses = [begun - ended for ended, begun in zip(times[1::2], times[2::2], strict=False)]
+    assert all(pause >= least for pause, least in zip(pauses, [0, 0.5, 1, 2], strict=False)), pauses
+
+
 async def test_requests_outlive_what_kills_a_few_workers(house):
     """After requests that kill their workers, one after the other, the next one waits for a new worker."""
     await house.revision("a")
