@@ -4,6 +4,7 @@ import contextlib
 import json
 import sys
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
@@ -41,7 +42,7 @@ def get(
         names = [name]
     with Client(server.find(server_url)) as client:
         found = client.kinds_named(kinds)
-        query = f"?labelSelector={selector}" if selector else ""
+        query = f"?{urlencode({'labelSelector': selector})}" if selector else ""
         place = None if everywhere else namespace
         if watch:
             with contextlib.suppress(KeyboardInterrupt):
@@ -112,9 +113,10 @@ def _cells(table: Resource, rows: list[Resource], kind: KindName | None, *, show
     heads = [table["columnDefinitions"][number]["name"].upper() for number in shown]
     cells = [["" if row["cells"][number] is None else str(row["cells"][number]) for number in shown]
              for row in rows]
-    if kind:
+    if kind and "NAME" in heads:
+        name = heads.index("NAME")
         for line in cells:
-            line[0] = f"{kind.singular}{'.' if kind.group else ''}{kind.group}/{line[0]}"
+            line[name] = f"{kind.singular}{'.' if kind.group else ''}{kind.group}/{line[name]}"
     if shows_place:
         heads.insert(0, "NAMESPACE")
         for line, row in zip(cells, rows, strict=True):

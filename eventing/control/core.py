@@ -7,12 +7,13 @@ back, and nothing here ever prints one.
 """
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 from eventing.control import failure, resource, settings
 from eventing.control.context import Context, NotYet
 from eventing.control.field import FieldError
-from eventing.control.kind import AGE, Column, Defaults, Kind, every, register
+from eventing.control.kind import AGE, NAME, Column, Defaults, Kind, every, register
 from eventing.control.resource import Resource
 
 SYSTEM_NAMESPACES = frozenset({"knative-serving", "knative-eventing"})
@@ -124,5 +125,5 @@ EVENT = register(Kind(
     group="", version="v1", kind="Event", plural="events", singular="event", short_names=("ev",),
     has_status=False,
     columns=(Column("Last Seen", _last_seen, "date"), Column("Type", ".type"), Column("Reason", ".reason"),
-             Column("Object", _about), Column("Count", ".count", "integer", priority=1),
-             Column("Message", ".message"))))
+             Column("Object", _about), Column("Message", ".message"),
+             Column("Count", ".count", "integer", priority=1), replace(NAME, priority=1))))

@@ -43,7 +43,7 @@ Appear = Callable[[str, str, "Context"], Awaitable[None]]
 @dataclass(frozen=True, slots=True)
 class Column:
     """
-    One column of `kubectl get`; NAME comes first by itself, AGE is a column like any other.
+    One column of `kubectl get`; NAME comes first by itself where it is not given, AGE is like any other.
 
     *json_path* is a path as CRDs have it (`.status.url`, `.status.conditions[?(@.type=="Ready")].status`) or
     a function of the object. *type* is string, integer, boolean or date (a timestamp, shown as an age).
@@ -56,6 +56,7 @@ class Column:
     priority: int = 0
 
 
+NAME = Column("Name", ".metadata.name")
 AGE = Column("Age", ".metadata.creationTimestamp", "date")
 READY_COLUMNS = (
     Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),

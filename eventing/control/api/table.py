@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eventing.control.api.jsonpath import compiled
-from eventing.control.kind import Column, Kind
-from eventing.control.resource import Resource, meta, name, unix
+from eventing.control.kind import NAME, Column, Kind
+from eventing.control.resource import Resource, meta, unix
 
 _MINUTE_S, _HOUR_S, _DAY_S, _YEAR_S = 60, 3600, 86400, 365 * 86400
 
@@ -18,22 +18,24 @@ def table(kind: Kind, rows: Iterable[Resource], list_meta: Mapping[str, Any], *,
           include: str = "Metadata") -> dict[str, Any]:
     """A meta.k8s.io/v1 Table of *rows*; *include* is None, Metadata or Object, as in `includeObject`."""
     return {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": dict(list_meta),
-            "columnDefinitions": [_NAME, *map(_definition, kind.columns)],
+            "columnDefinitions": list(map(_definition, _columns(kind))),
             "rows": [_row(kind, row, now, include) for row in rows]}
 
 
-_NAME = {"name": "Name", "type": "string", "format": "name", "priority": 0,
-         "description": "Name must be unique within a namespace."}
+def _columns(kind: Kind) -> tuple[Column, ...]:
+    has_name = any(column.name == NAME.name for column in kind.columns)
+    return kind.columns if has_name else (NAME, *kind.columns)
 
 
 def _definition(column: Column) -> dict[str, Any]:
     source = column.json_path if isinstance(column.json_path, str) else column.name
-    return {"name": column.name, "type": column.type, "format": "", "priority": column.priority,
+    format_ = "name" if column.name == NAME.name else ""
+    return {"name": column.name, "type": column.type, "format": format_, "priority": column.priority,
             "description": f"Custom resource definition column (in JSONPath format): {source}"}
 
 
 def _row(kind: Kind, found: Resource, now: float, include: str) -> dict[str, Any]:
-    cells = [name(found), *(_cell(column, found, now) for column in kind.columns)]
+    cells = [_cell(column, found, now) for column in _columns(kind)]
     if include == "None":
         return {"cells": cells}
     if include == "Object":

@@ -95,6 +95,17 @@ def test_deployment(kubectl):
     kubectl("delete", "deployment", "beat")
 
 
+def test_events(instance, kubectl):
+    """Events begin with when they were seen, as in a cluster; their names are shown with -o wide."""
+    event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e.1"}, "reason": "Seen",
+             "involvedObject": {"kind": "Broker", "name": "b"}, "message": "It was."}
+    kubectl("create", "-f", "-", stdin=json.dumps(event))
+    assert kubectl("get", "events", "--field-selector=reason=Seen").split("\n")[0].split() == [
+        "LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
+    wide = instance.clarion("get", "events", "-o", "wide").splitlines()
+    assert (wide[0].split()[-1], "e.1" in [line.split()[-1] for line in wide]) == ("NAME", True)
+
+
 def test_questions(kubectl):
     """What may be done, who asks, what a kind's fields are; and a List is applied."""
     assert kubectl("auth", "can-i", "create", "triggers") == "yes\n"
