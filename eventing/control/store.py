@@ -10,8 +10,6 @@ This module does not know what a valid object is, who may change what, or what a
 """
 
 import asyncio
-import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,17 +25,15 @@ from eventing.control import failure, selector
 from eventing.control.kind import Kind
 from eventing.control.mirror import ADDED, DELETED, MODIFIED, Change, Key, Mirror, dump
 from eventing.control.resource import Resource, Resources, labels, name, namespace, resource_version
+from eventing.control.watching import Watch
 from eventing.errors import ClarionError
 
-__all__ = ["ADDED", "DELETED", "MODIFIED", "Change", "Key", "Store", "StoreLost", "Watch", "key_of"]
+__all__ = ["ADDED", "DELETED", "MODIFIED", "Change", "Key", "Store", "StoreLost", "key_of"]
 
 log = structlog.get_logger(__name__)
 
 # How many changes a watch can be late: 4,096 objects of 1.5 KiB are 6 MB. Kubernetes keeps 5 minutes' worth.
 LOG_ENTRIES = 4096
-
-# A watcher that reads slower than changes come is cut off here and lists again; 1,024 changes are about 2 MB.
-_WATCH_BACKLOG = 1024
 
 # One call a second costs 0.04 % of a core. Below redis-py's socket timeout of 5 s, which would end the read
 # as an error; a cancellation that was swallowed (eventing/cancellation.py) is noticed after that time.
@@ -62,44 +58,6 @@ class StoreLost(ClarionError):
 def key_of(kind: Kind, resource: Resource) -> Key:
     """Key of a resource of that kind."""
     return Key(kind.resource_name, namespace(resource) if kind.namespaced else "", name(resource))
-
-
-class Watch:
-    """Changes as they come, for one watcher; ends when it is too slow, or when the process stops."""
-
-    def __init__(self) -> None:
-        """Hold nothing yet."""
-        self._waiting: deque[Change] = deque()
-        self._arrived = asyncio.Event()
-        self.is_over = False
-
-    def __repr__(self) -> str:
-        """How far behind the watcher is."""
-        return f"<Watch [{len(self._waiting)} waiting{' | over' if self.is_over else ''}]>"
-
-    def offer(self, change: Change) -> None:
-        """Take one more change, or give up on a watcher that is too far behind."""
-        if len(self._waiting) >= _WATCH_BACKLOG:
-            self.end()
-        elif not self.is_over:
-            self._waiting.append(change)
-            self._arrived.set()
-
-    def end(self) -> None:
-        """Let the watcher finish what is waiting; nothing more comes."""
-        self.is_over = True
-        self._arrived.set()
-
-    async def next(self, timeout_s: float) -> list[Change]:
-        """What has come, waiting at most *timeout_s*; empty after that time, or when it is over."""
-        if not self._waiting and not self.is_over:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await self._arrived.wait()
-        self._arrived.clear()
-        found = list(self._waiting)
-        self._waiting.clear()
-        return found
 
 
 class Store:

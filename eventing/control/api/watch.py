@@ -21,7 +21,8 @@ from eventing.control.api.options import Options
 from eventing.control.api.path import Target
 from eventing.control.failure import Failure
 from eventing.control.resource import Resource, labels
-from eventing.control.store import ADDED, DELETED, Change, Store, Watch
+from eventing.control.store import ADDED, DELETED, Change, Store
+from eventing.control.watching import Watch
 
 # Kubernetes sends one about every minute.
 _BOOKMARK_S = 60.0
