@@ -56,6 +56,9 @@ _CONDITIONS = ("ResourcesAvailable", "ContainerHealthy")
 _STATUSES = {"containerStatuses": "containers", "initContainerStatuses": "initContainers"}
 _DEPLOYING = (UNKNOWN, "Deploying", "")
 _ERROR = re.compile(r"[\w.]*(Error|Exception)( \[\w+\])?(:|$)")  # begins what a program says of its end
+_PLACE = re.compile(r'\s*File "(?P<file>[^"]+)", line (?P<line>\d+)')  # of a traceback of Python's
+# What they say by themselves means little without the place.
+_PLACED = ("SyntaxError", "IndentationError", "TabError", "SystemExit")
 # Of a worker's start: what the revision lacks, and not what its code does.
 _LACKING = frozenset({"ProgressDeadlineExceeded", "EnvironmentFailed", "MemoryLimitTooSmall",
                       mounting.REASON})
@@ -272,7 +275,11 @@ def _gist(message: str) -> str:
     lines = message.strip().splitlines() or [""]
     # Node's traceback has its error before the frames, Python's behind them, maybe in several lines.
     errors = [line for line in lines if _ERROR.match(line)]
-    return (errors or lines)[-1].strip()
+    gist = (errors or lines)[-1].strip()
+    places = [found for line in lines if (found := _PLACE.match(line))]
+    if places and gist.startswith(_PLACED):
+        return f"{gist} ({places[-1]['file']}, line {places[-1]['line']})"
+    return gist
 
 
 def _unhealthy(status: dict[str, Any], reason: str, message: str, now: float) -> None:

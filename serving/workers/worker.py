@@ -103,7 +103,7 @@ def run(spec: Spec, trouble: str, runner: asyncio.Runner) -> int:
     report = _Report(REPORT)
     if trouble:
         print(trouble, file=sys.stderr)  # noqa: T201  the worker's log
-        report.failed("PreloadFailed", _tail(trouble))
+        report.failed("PreloadFailed", trouble.partition("\n")[0])
         return 1
     if spec.command is not None:
         return _run_command(spec, report)
@@ -129,9 +129,9 @@ def run(spec: Spec, trouble: str, runner: asyncio.Runner) -> int:
         return 1
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
-        if isinstance(error.code, str):
-            print(error.code, file=sys.stderr)  # noqa: T201  as Python itself does
-        report.failed(f"ExitCode{status}", _tail(trace.text(error, Path(spec.folder))))
+        told = trace.text(error, Path(spec.folder))
+        print(told, end="", file=sys.stderr)  # noqa: T201  the worker's log
+        report.failed(f"ExitCode{status}", _tail(told))
         return status
     except BaseException as error:  # noqa: BLE001  whatever a module raises when it is imported
         told = trace.text(error, Path(spec.folder))

@@ -207,13 +207,17 @@ def _signal(pid: int, number: int, *, group: bool) -> None:
 
 
 def preload(modules: Sequence[str]) -> str:
-    """Import *modules*; what went wrong, as text for the workers' authors, empty if nothing did."""
+    """Import *modules*; what went wrong, for the workers' authors, a line and where; or ""."""
     os.environ.update(_ONE_THREAD)
     for module in modules:
         try:
             importlib.import_module(module)
-        except BaseException:  # noqa: BLE001  code of other people, which may even exit
-            return f"clarion.dev/preload: {module!r} cannot be imported:\n{traceback.format_exc()}"
+        except BaseException as error:  # noqa: BLE001  code of other people, which may even exit
+            said = " ".join(traceback.format_exception_only(error)[-1].split())
+            frames = [frame for frame in traceback.extract_tb(error.__traceback__)[2:]  # ours, import_module
+                      if not frame.filename.startswith("<frozen importlib")]
+            return "\n".join((f"clarion.dev/preload: {module!r} cannot be imported: {said}",
+                              *traceback.format_list(frames))).rstrip()
         if len(list(Path("/proc/self/task").iterdir())) > 1:
             return f"clarion.dev/preload: {module!r} starts threads when it is imported"
     return ""

@@ -244,6 +244,24 @@ def said(cluster, type_):
         ),
         (
             "ExitCode1",
+            '  File "func.py", line 3\n    def f(\n         ^\nSyntaxError: \'(\' was never closed',
+            "ContainerHealthy",
+            ("ExitCode1", "Container failed with: SyntaxError: '(' was never closed (func.py, line 3)"),
+        ),
+        (
+            "ExitCode0",
+            'Traceback (most recent call last):\n  File "func.py", line 2, in <module>\nSystemExit: 0',
+            "ContainerHealthy",
+            ("ExitCode0", "Container failed with: SystemExit: 0 (func.py, line 2)"),
+        ),
+        (
+            "PreloadFailed",
+            "clarion.dev/preload: 'n' cannot be imported: Error",
+            "ContainerHealthy",
+            ("PreloadFailed", "Container failed with: clarion.dev/preload: 'n' cannot be imported: Error"),
+        ),
+        (
+            "ExitCode1",
             "node:internal:1404\n  throw err;\n\nError: Cannot find 'x'\n    at resolve\n}\n\nNode.js v22",
             "ContainerHealthy",
             ("ExitCode1", "Container failed with: Error: Cannot find 'x'"),

@@ -358,7 +358,11 @@ async def test_preload_that_fails(stage, module, words):
     with pytest.raises(StartFailed) as failure:
         await stage.within(worker.ready)
     assert failure.value.reason == "PreloadFailed"
+    said = f"clarion.dev/preload: {module!r} cannot be imported: ModuleNotFoundError: "
+    assert failure.value.message.startswith(said + "No module named ")
     assert words in failure.value.message
+    assert stage.log()[0] == failure.value.message
+    assert not any("File " in line for line in stage.log()), stage.log()  # none of our own
     await stage.start("def handle(event): pass\n")
 
 

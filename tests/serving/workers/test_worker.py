@@ -263,6 +263,7 @@ async def test_asgi_app(stage):
         ),
         pytest.param("def handle(event:\n", "ExitCode1", "SyntaxError", id="syntax error"),
         pytest.param("import sys\nprint('bye')\nsys.exit(3)\n", "ExitCode3", "SystemExit: 3", id="exits"),
+        pytest.param("import sys\nsys.exit(0)\n", "ExitCode0", 'File "func.py", line 2', id="exits well"),
         pytest.param(
             "import os\nprint('gone', flush=True)\nos._exit(9)\n", "ExitCode9", "gone", id="ends at once"
         ),
@@ -303,6 +304,7 @@ async def test_start_fails(stage, code, reason, words):
     assert failure.value.reason == reason
     assert words in failure.value.message
     await stage.within(worker.exited)
+    assert reason == "Signal11" or words in "\n".join(stage.log())
 
 
 async def test_entry_annotation(stage):
