@@ -33,7 +33,7 @@ _KINDS = ("eventing.kinds", "serving.kinds")
 _FOLDERS = ("sources",)
 
 _KEEP_ALIVE_S = 75  # longer than clients keep theirs; kubectl's connections live 90 s but notice
-_END_FEEDS_S = 1  # whoever follows a feed is told to go after that
+_END_FEEDS_S = 2  # they end by themselves within about one
 _RETRY_S = 0.5
 _REFUSED = "refused"  # and so will it be until the file is another one
 _LOOK_S = 0.05  # between two looks at what was given, only until it is Ready; in memory
@@ -60,7 +60,7 @@ async def run(runtime: Runtime) -> None:
     app = api.build(plane)
     app.include_router(health.routes(health.Health(config, client, given.missing)))
     app.include_router(bundles.routes(runtime.store))
-    app.include_router(feeds.routes(config, runtime.store))
+    app.include_router(feeds.routes(config, runtime.store, runtime.stopping))
     app.include_router(deadletters.routes(runtime.store))
     server = _Uvicorn(uvicorn.Config(
         app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,

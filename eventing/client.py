@@ -161,10 +161,10 @@ class Client:
         return stored
 
     def watch(self, path: str, resource_version: str) -> Iterator[Resource]:
-        """Watch events of the collection at *path* as tables, from *resource_version* on, until it ends."""
+        """Watch events of the collection at *path* as tables, from *resource_version* on; as `endless`."""
         query = urlencode({"watch": "true", "resourceVersion": resource_version, "includeObject": "Metadata"})
         joint = "&" if "?" in path else "?"
-        for line in lines(self.server, f"{path}{joint}{query}", {"accept": _TABLE}):
+        for line in endless(self.server, f"{path}{joint}{query}", {"accept": _TABLE}):
             event: Resource = json.loads(line)
             if event.get("type") == "ERROR":
                 status = event["object"]
@@ -250,6 +250,12 @@ def lines(server: str, path: str, headers: Mapping[str, str] | None = None, *,
         raise unreachable(server, error) from error
     finally:
         connection.close()
+
+
+def endless(server: str, path: str, headers: Mapping[str, str] | None = None) -> Iterator[bytes]:
+    """`lines` that are to go on until their reader has enough; ClarionError where the server ends them."""
+    yield from lines(server, path, headers)
+    raise ClarionError(f"{server} has ended what it showed, as when it is stopped; run the command again")
 
 
 def _message(content: bytes) -> str:

@@ -97,18 +97,18 @@ async def _read_one(
 
 
 async def follow(
-    store: redis.asyncio.Redis, broker: str, partitions: Callable[[], Awaitable[int]], *,
-    after: str | None = None,
+    store: redis.asyncio.Redis, broker: str, partitions: Callable[[], Awaitable[int]],
+    stopping: asyncio.Event, *, after: str | None = None,
 ) -> AsyncIterator[Entry]:
     """
-    Yield entries after id *after* (None: from now on) for ever, as they are appended.
+    Yield entries after id *after* (None: from now on) as they are appended, until a second after *stopping*.
 
     *partitions* is asked every second how many there are; one that was added is read from its beginning.
     Survives a store that goes away and comes back; nothing is missed, because the last id is kept here.
     """
     cursors: dict[bytes, tuple[int, str | None]] = {}
     ask_at = 0.0
-    while True:
+    while not stopping.is_set():
         try:
             if time.monotonic() >= ask_at:
                 start = "0" if cursors else after

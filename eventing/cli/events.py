@@ -137,7 +137,8 @@ def tail(
     if since:
         query["since"] = str(time.time() - output.duration_s(since))
     filters = _attributes(wanted or [])
-    records = map(json.loads, filter(bytes.strip, client.lines(
+    feed = client.endless if follow else client.lines
+    records = map(json.loads, filter(bytes.strip, feed(
         server.find(server_url), f"/feeds/events?{urlencode(query)}")))
     chosen = (record for record in records
               if all(record["event"].get(key) == value for key, value in filters.items()))

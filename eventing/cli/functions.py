@@ -30,7 +30,8 @@ def logs(
     Example: clarion logs price -f
     """
     path = f"/feeds/logs/{quote(namespace)}/{quote(name)}?follow={str(follow).lower()}"
+    feed = client.endless if follow else client.lines
     with contextlib.suppress(KeyboardInterrupt):
-        for line in client.lines(server.find(server_url), path):
+        for line in feed(server.find(server_url), path):
             sys.stdout.write(line.decode(errors="replace"))
             sys.stdout.flush()

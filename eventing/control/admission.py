@@ -74,7 +74,9 @@ def admit(kind: Kind, new: Resource, old: Resource | None, admission: Defaults) 
         errors = kind.validate(new, old, admission) if kind.validate is not None else []
     except (TypeError, AttributeError, KeyError, ValueError, IndexError) as wrong:
         # A field of the wrong JSON type where a validator reads it; a CRD's schema would have said so first.
-        log.info("admission_failed", kind=kind.full_name, name=resource.name(new), exc_info=True)
+        # A ValueError says which field; where the others come from only their traceback says.
+        log.info("admission_failed", kind=kind.full_name, name=resource.name(new), reason=str(wrong),
+                 exc_info=not isinstance(wrong, ValueError))
         raise failure.undecodable(kind, [FieldError(f"json: {wrong}")]) from wrong
     if errors:
         raise failure.denied(kind, errors)

@@ -9,7 +9,7 @@ What happens, as lines that go on: events of a broker, what Services and Deploym
 Events come from the archive, so a feed disturbs no delivery and starts in the past where it is asked to;
 its first line is empty and comes at once. JSON data stands as `data`, text as a string, anything else as
 `data_base64`, and so does JSON nested so deep that not everybody reads it. A feed ends when its reader
-leaves, or when the server drains.
+leaves, or within about a second when the role is to stop.
 """
 
 import asyncio
@@ -71,15 +71,15 @@ async def _events(entries: AsyncIterator[archive.Entry]) -> AsyncIterator[bytes]
                            option=orjson.OPT_APPEND_NEWLINE)
 
 
-async def _logs(folder: Path, writers: "Writers", *, follow: bool) -> AsyncIterator[bytes]:
-    """Lines of the files of all *writers*; those that are there already in the order of their times."""
+async def _logs(folder: Path, writers: "Writers", until: asyncio.Event | None) -> AsyncIterator[bytes]:
+    """Lines of the files of all *writers*, what is there in the order of times; what comes, if *until* is."""
     positions: dict[Path, int] = {}
     first: list[bytes] = []
     for path in await writers.files(folder):
         first += _tail(path, positions)
     for line in sorted(first, key=lambda line: line.partition(b" ")[0]):  # every line begins with its time
         yield line
-    while follow:
+    while until is not None and not until.is_set():
         await asyncio.sleep(_LOG_POLL_S)
         for path in await writers.files(folder):
             for line in _fresh(path, positions):
@@ -141,8 +141,8 @@ async def _now(store: "redis.asyncio.Redis") -> float:
     return int(seconds) + int(micros) / 1e6
 
 
-def routes(config: Config, store: "redis.asyncio.Redis") -> APIRouter:
-    """The two feeds."""
+def routes(config: Config, store: "redis.asyncio.Redis", stopping: asyncio.Event) -> APIRouter:
+    """The two feeds, which end when *stopping* is set."""
     router = APIRouter(prefix="/feeds")
 
     @router.get("/events", include_in_schema=False)
@@ -155,7 +155,7 @@ def routes(config: Config, store: "redis.asyncio.Redis") -> APIRouter:
         if count == 0:
             return PlainTextResponse(f"there is no broker {broker}; clarion get brokers -A lists them\n", 404)
         first = archive.id_at(await _now(store) if since is None else since)
-        entries = (archive.follow(store, broker, partitions, after=first) if follow
+        entries = (archive.follow(store, broker, partitions, stopping, after=first) if follow
                    else archive.read(store, broker, range(count), start=first))
         return StreamingResponse(_events(entries), media_type=_NDJSON)
 
@@ -167,6 +167,6 @@ def routes(config: Config, store: "redis.asyncio.Redis") -> APIRouter:
                    "clarion get services,deployments -A lists them\n")
             return PlainTextResponse(why, 404)
         folder = config.data_dir / "logs" / namespace
-        return StreamingResponse(_logs(folder, writers, follow=follow), media_type=_TEXT)
+        return StreamingResponse(_logs(folder, writers, stopping if follow else None), media_type=_TEXT)
 
     return router

@@ -64,7 +64,7 @@ async def test_following_starts_now_and_sees_every_partition(store):
     started = asyncio.Event()
 
     async def watch():
-        entries = archive.follow(store, BROKER, so_many(2), after=None)
+        entries = archive.follow(store, BROKER, so_many(2), asyncio.Event(), after=None)
         first = asyncio.ensure_future(anext(entries))  # noqa: TID251  owned by this test
         started.set()
         seen.append((await first).event.attributes["id"])
@@ -86,7 +86,7 @@ async def test_a_follower_finds_partitions_that_are_added(store, monkeypatch):
     """What came to a partition before the follower heard of it is seen, too."""
     monkeypatch.setattr(archive, "_ASK_S", 0.0)
     counts = [1]
-    entries = archive.follow(store, BROKER, so_many(counts), after=None)
+    entries = archive.follow(store, BROKER, so_many(counts), asyncio.Event(), after=None)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         first = tasks.create_task(anext(entries))
         while not first.done():
@@ -105,7 +105,7 @@ async def test_a_follower_outlives_its_store(valkey):
     """A store that is killed and comes back is followed on, and nothing is missed."""
     store = valkey.client()
     await add(store, 0, "1-0", "a")
-    entries = archive.follow(store, BROKER, so_many(1), after="0")
+    entries = archive.follow(store, BROKER, so_many(1), asyncio.Event(), after="0")
     async with asyncio.timeout(15):
         assert (await anext(entries)).event.attributes["id"] == "a"
         valkey.kill()

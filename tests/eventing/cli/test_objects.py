@@ -168,6 +168,8 @@ def test_table(instance, applied, until):
     assert "trigger.eventing.knative.dev/audit" in instance.clarion("get", "brokers,triggers")
     assert instance.clarion("get", "triggers", "-l", "team=shop", "-o", "name") == (
         "trigger.eventing.knative.dev/audit\n")
+    assert instance.clarion("get", "triggers", "-l", "team in (shop, home),!gone", "-o", "name") == (
+        "trigger.eventing.knative.dev/audit\n")
     nothing = instance.run("get", "triggers", "-l", "team=none")
     assert (nothing.returncode, nothing.stderr) == (0, "No triggers found in namespace default.\n")
 
