@@ -72,7 +72,11 @@ async def test_all_wait_until_one_is_back(house, ill):
 async def test_waiting_is_bounded(house, ill):
     """Nobody waits for longer than the revision's timeout says."""
     await revision(house, ill, timeout_s=1.0)
-    await house.pid("a")
+
+    async def has_started():
+        return (await house.ask("a")).status == 200
+
+    await house.until(has_started)
     (ill / "all").touch()
     await count_ready(house, 0, WHY)
     assert (await house.ask("a")).status == 504
@@ -147,7 +151,7 @@ async def test_whatever_the_probes_say(house, ill, monkeypatch, limit):
 async def test_a_start_that_fails(house, ill):
     """A startup probe that never passes is what the revision says, in a line."""
     startup = {"exec": {"command": ["sh", "-c", "echo not yet; exit 3"]}, "periodSeconds": 0.05,
-               "failureThreshold": 1}
+               "failureThreshold": 1, "timeoutSeconds": 10}
     await house.revision("a", code=FUNCTION, env={"ILL": str(ill)}, annotations={"min-scale": "1"},
                          startup=startup)
     record = await house.scale("a", lambda record: record["healthy"] is False)

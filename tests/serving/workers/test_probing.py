@@ -63,7 +63,7 @@ async def serving(*answers, tls=None):
 
 async def ask(address, probe):
     """Ask as of a worker that serves at *address*."""
-    return await Asker(address, None, os.getpid).ask(probe)
+    return await Asker(address, None, os.getpid).ask({"timeoutSeconds": 10, **probe})
 
 
 def http(status, *lines):
@@ -166,7 +166,7 @@ async def test_nobody_and_no_answer():
 async def test_another_port_has_to_be_the_workers():
     """What listens there is asked only if it is of the worker's own session."""
     async with serving(http(200)) as (address, _), serving(http(500)) as (other, _):
-        probe = {"httpGet": {"port": other[1]}}
+        probe = {"httpGet": {"port": other[1]}, "timeoutSeconds": 10}
         session = os.getsid(0)
         why = await Asker(address, None, lambda: session).ask(probe)
         assert why == "HTTP probe failed with statuscode: 500"
@@ -201,12 +201,12 @@ async def test_grpc(grpc_server):
             ("bad", 'service unhealthy (responded with "NOT_SERVING")'),
             ("none", 'service unhealthy (responded with "UNKNOWN")'),
             ("odd", "health rpc probe failed: grpc-status 5: no such service")):
-        probe = {"grpc": {"service": service}, "timeoutSeconds": 10}
+        probe = {"grpc": {"service": service}}
         assert await ask(address, probe) == why
     why = await ask(address, {"grpc": {"service": "slow"}, "timeoutSeconds": 0.2})
     assert why == f"no answer from 127.0.0.1:{address[1]} within 0.2 s"
     bare = await asyncio.to_thread(grpc_server)
-    assert await ask(bare, {"grpc": {}, "timeoutSeconds": 10}) == (
+    assert await ask(bare, {"grpc": {}}) == (
         "this server does not implement the grpc health protocol (grpc.health.v1.Health)")
 
 
