@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from eventing.control import settings
 from eventing.control.kind import Defaults
 from serving import duration
-from serving.objects import autoscaling, garbage, hosts, observability, quantity
+from serving.objects import autoscaling, garbage, hosts, names, observability, quantity
 
 NAMESPACE = "knative-serving"
 PROGRESS_DEADLINE_S = 600.0  # Knative's default
@@ -99,7 +99,7 @@ def revision_defaults(data: Mapping[str, str]) -> RevisionDefaults:
     for name in ("container_name_template", "init_container_name_template"):
         key = name.replace("_", "-")
         if key in data:
-            _parsed(data, key, lambda text: container_name(text, "example"))
+            _parsed(data, key, _check_container_name)
             values[name] = data[key]
     for side in ("request", "limit"):
         keys = {kind: f"revision-{kind}-{side}" for kind in _RESOURCES}
@@ -120,6 +120,15 @@ def container_name(template: str, parent: str) -> str:
             raise ValueError(f"{{{{{action[1]}}}}} is not understood: there is {{{{.Name}}}}")
         return parent
     return _ACTION.sub(replace, template)
+
+
+def _check_container_name(template: str) -> None:
+    """Raise ValueError for a *template* that makes no name of a container."""
+    made = container_name(template, "example")
+    if "{{" in made:
+        raise ValueError(f"{made[made.index('{{'):]} is not understood: the action has no end, }}}}")
+    if not names.is_dns_1123(made):
+        raise ValueError(f"of a Service `example` it makes {made!r}, which is no DNS-1123 label")
 
 
 def _parsed(data: Mapping[str, str], key: str, parse: Callable[[str], Parsed]) -> Parsed:

@@ -130,6 +130,11 @@ def test_config_defaults(admit):
             "revision-timeout-seconds (700) cannot be greater than max-revision-timeout-seconds (600)",
         ),
         ({"container-name-template": "{{.Namespace}}-c"}, "{{.Namespace}} is not understood"),
+        ({"container-name-template": "{{.Name"}, "{{.Name is not understood: the action has no end, }}"),
+        ({"init-container-name-template": "a-{{.Name}}-{{"}, "{{ is not understood: the action has no end"),
+        ({"container-name-template": ""}, "makes '', which is no DNS-1123 label"),
+        ({"container-name-template": "UP"}, "makes 'UP', which is no DNS-1123 label"),
+        ({"init-container-name-template": "{{.Name}}}}"}, "makes 'example}}', which is no DNS-1123 label"),
         ({"container-concurrency-max-limit": "0"}, "container-concurrency-max-limit"),
         ({"container-concurrency": "1001"}, "expected 0 <= 1001 <= 1000: container-concurrency"),
         (
