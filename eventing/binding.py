@@ -23,15 +23,13 @@ what Knative's ingress takes for valid; 0.3 stays 0.3. Where the two leave a cho
 
 import base64
 import binascii
-import datetime as dt
-import functools
 import re
-import urllib.parse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from eventing.attributes import extension_name, is_json_type, validate
 from eventing.errors import NotACloudEvent
 from eventing.event import Event
 
@@ -42,10 +40,6 @@ BATCH = "application/cloudevents-batch+json"
 
 # CloudEvents 1.0, section "Type System": Integer is a signed 32-bit number.
 _INTEGERS = range(-(2**31), 2**31)
-# Sources, schemas and media types repeat; what is longer than this is checked anew, so that nobody fills
-# the cache with long ones.
-_CACHED_CHARACTERS = 200
-_CACHED_VALUES = 2048
 # Lists and objects in one another that orjson writes.
 _LEVELS_MOST = 254
 
@@ -57,29 +51,13 @@ _NAMES = {
 _HEADERS = {name: header for header, name in _NAMES.items()}
 _STRINGS = frozenset(_HEADERS)  # attributes that are strings in JSON, whatever they look like
 _STRING = {str}
-_REQUIRED = ("id", "source", "type")
 _ABSENT = object()
 
-_EXTENSION = re.compile(r"[a-z0-9]+")
 # What makes a header's value more than it looks. Bytes look for a number seven times as fast as for bytes.
 _PERCENT, _QUOTE = b'%"'
 # HTTP binding, section 3.1.3.2: what is percent-encoded in a header's value.
 _UNSAFE = re.compile(r"[^!#$&-~]")
 _ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
-# RFC 3339, section 5.6, as far as the shape goes.
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
-# RFC 3986, section 4.1, and white space and non-ASCII, which Go's url.Parse takes.
-_URI_REFERENCE = re.compile(
-    r"(?:[A-Za-z][A-Za-z0-9+.-]*:|(?![^/?#]*:))(?:[^\x00-\x1f\x7f%]|%[0-9A-Fa-f]{2})*"
-)
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.")
-_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*"'
-# RFC 9110, section 8.3.1; a type without subtype, and a semicolon at the end, which Go takes too.
-_BLANKS = r"[ \t]*"  # white space of headers has no line breaks
-_PARAMETER = rf"{_BLANKS}{_WORD}=(?:{_WORD}|{_QUOTED}){_BLANKS}"
-_MEDIA_TYPE = re.compile(rf"{_BLANKS}{_WORD}(?:/{_WORD})?{_BLANKS}(?:;{_PARAMETER})*;?{_BLANKS}")
-_JSON_TYPE = re.compile(r"\s*[^/;\s]+/(?:[^;\s]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 
 
 # -- HTTP ---------------------------------------------------------------------------------------------------
@@ -94,7 +72,7 @@ def from_http(headers: Iterable[Header], body: bytes) -> Event:
         if name is None:
             if not header.startswith(b"ce-") or header == b"ce-datacontenttype":
                 continue
-            name = _extension_name(header[3:].decode("latin-1"))
+            name = extension_name(header[3:].decode("latin-1"))
         given += 1
         try:
             is_escaped = _PERCENT in value or _QUOTE in value
@@ -106,7 +84,7 @@ def from_http(headers: Iterable[Header], body: bytes) -> Event:
         return _from_structured(media_type, body)
     if given != len(attributes):
         raise NotACloudEvent(f"{_repeated(headers)}: is given more than once; send one value")
-    _validate(attributes)
+    validate(attributes)
     return Event(attributes, body or None)
 
 
@@ -167,9 +145,9 @@ def _repeated(headers: Iterable[Header]) -> str:
 
 def from_attributes(attributes: Mapping[str, str], data: bytes | None) -> Event:
     """The event whose *attributes*, lower-case, another protocol carried as text; checked as any other."""
-    checked = {name if name in _STRINGS else _extension_name(name): value
+    checked = {name if name in _STRINGS else extension_name(name): value
                for name, value in attributes.items()}
-    _validate(checked)
+    validate(checked)
     return Event(checked, data)
 
 
@@ -217,7 +195,7 @@ def to_batch(events: Sequence[Event]) -> bytes:
 
 def is_json(media_type: str | None) -> bool:
     """True for a media type whose data is JSON; an event that names none has JSON data in JSON."""
-    return media_type is None or _is_json_type(media_type)
+    return media_type is None or is_json_type(media_type)
 
 
 def _parsed(body: bytes) -> Any:
@@ -236,7 +214,7 @@ def _from_members(members: Any) -> Event:
     is_plain = _STRINGS.issuperset(members) and set(map(type, members.values())) == _STRING
     attributes: dict[str, str] = members if is_plain else _from_typed(members)
     encoding = attributes.get("datacontentencoding", "")
-    _validate(attributes)
+    validate(attributes)
     if data is _ABSENT and encoded is None:
         return Event(attributes)
     if encoded is not None and data is not None and data is not _ABSENT:
@@ -258,7 +236,7 @@ def _from_typed(members: Mapping[str, Any]) -> dict[str, str]:
     for member, value in members.items():
         if value is None:
             continue
-        name = member if member in _STRINGS else _extension_name(member.lower())
+        name = member if member in _STRINGS else extension_name(member.lower())
         if name in attributes:
             raise NotACloudEvent(f"{name}: is given more than once; send one value")
         attributes[name] = value if type(value) is str else _canonical(name, value)
@@ -294,97 +272,3 @@ def _decoded(encoded: Any) -> bytes:
         return base64.b64decode(encoded, validate=True)
     except (TypeError, binascii.Error, ValueError) as error:
         raise NotACloudEvent("data_base64: is not base64 text") from error
-
-
-# -- validity -----------------------------------------------------------------------------------------------
-
-
-def _extension_name(name: str) -> str:
-    if _EXTENSION.fullmatch(name) is None or name == "data":
-        raise NotACloudEvent(f"{name}: is not an attribute's name; use lower-case letters and digits")
-    return name
-
-
-def _validate(attributes: dict[str, str]) -> None:
-    """Check every attribute; drops `datacontentencoding` of 0.3, see the module's docstring."""
-    version = attributes.get("specversion")
-    if version not in _CHECKS:
-        known = "it must be 1.0 or 0.3"
-        what = "is missing" if version is None else f"is {version!r}"
-        raise NotACloudEvent(f"specversion: {what}; {known} (header ce-specversion, or a structured event)")
-    for name in _REQUIRED:
-        value = attributes.get(name)
-        if not value or value.isspace():
-            raise NotACloudEvent(f"{name}: is {'missing' if value is None else 'empty'}; every event has one")
-    for name, (check, complaint) in _CHECKS[version].items():
-        value = attributes.get(name)
-        if value is not None and not check(value):
-            raise NotACloudEvent(f"{name}: {complaint}")
-    if version == "0.3":
-        attributes.pop("datacontentencoding", None)
-
-
-def _cached(check: Callable[[str], bool]) -> Callable[[str], bool]:
-    cached = functools.lru_cache(_CACHED_VALUES)(check)
-    return lambda text: cached(text) if len(text) <= _CACHED_CHARACTERS else check(text)
-
-
-def _is_filled(text: str) -> bool:
-    return bool(text) and not text.isspace()
-
-
-def is_time(text: str) -> bool:
-    """Whether *text* is a Timestamp (RFC 3339, section 5.6)."""
-    if _TIME.fullmatch(text) is None:
-        return False
-    try:
-        dt.datetime.fromisoformat(text.upper())
-    except ValueError:  # the shape is right, the calendar is not
-        return False
-    return True
-
-
-@_cached
-def _is_uri_reference(text: str) -> bool:
-    if _URI_REFERENCE.fullmatch(text) is None:
-        return False
-    try:
-        _ = urllib.parse.urlsplit(text).port
-    except ValueError:
-        return False
-    return True
-
-
-@_cached
-def _is_uri(text: str) -> bool:
-    return _SCHEME.match(text) is not None and _is_uri_reference(text)
-
-
-@_cached
-def _is_media_type(text: str) -> bool:
-    return _MEDIA_TYPE.fullmatch(text) is not None
-
-
-@_cached
-def _is_json_type(text: str) -> bool:
-    return _JSON_TYPE.match(text) is not None
-
-
-def _is_base64(text: str) -> bool:
-    return text.lower() == "base64"
-
-
-_COMMON: Mapping[str, tuple[Callable[[str], bool], str]] = {
-    "source": (_is_uri_reference, "is not a URI reference (RFC 3986, section 4.1)"),
-    "time": (is_time, "is not a time as in 2026-01-31T23:59:59Z (RFC 3339)"),
-    "subject": (_is_filled, "is empty; leave it out"),
-    "datacontenttype": (_is_media_type, "is not a media type as in application/json (RFC 9110, 8.3.1)"),
-}
-_CHECKS = {
-    "1.0": {**_COMMON, "dataschema": (_is_uri, "is not an absolute URI (RFC 3986, section 4.3)")},
-    "0.3": {
-        **_COMMON,
-        "schemaurl": (_is_uri_reference, "is not a URI reference (RFC 3986, section 4.1)"),
-        "datacontentencoding": (_is_base64, "is not base64, the only encoding there is"),
-    },
-}

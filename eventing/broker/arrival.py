@@ -17,7 +17,8 @@ Pure: the time is an argument.
 import functools
 from datetime import UTC, datetime
 
-from eventing import binding, duration
+from eventing import duration
+from eventing.attributes import is_time
 from eventing.errors import NotACloudEvent, Rejected
 from eventing.event import Event
 
@@ -72,7 +73,7 @@ def _schedule(attributes: dict[str, str], now: float) -> None:
         attributes[DELIVER_AT] = arrival_time(now + delay_s)
         return
     wrong = NotACloudEvent(f"{DELIVER_AT}: is not a time as in 2026-01-31T23:59:59Z (RFC 3339)")
-    if not binding.is_time(attributes[DELIVER_AT]):
+    if not is_time(attributes[DELIVER_AT]):
         raise wrong
     try:
         later_s = due_ms(attributes[DELIVER_AT]) / 1000 - now
