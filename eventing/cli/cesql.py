@@ -50,7 +50,7 @@ def cesql(
     Evaluate a CloudEvents SQL expression.
 
     With --batch every line on stdin is {"expression": ..., "event": {...}}, and is answered by a line
-    {"value": ..., "error": null or the kind of error}.
+    {"value": ..., "error": null or the kind of error}. An expression that begins with a minus goes behind --.
 
     Example: clarion cesql "type LIKE 'order.%'" --event order.json
     """

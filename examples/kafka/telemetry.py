@@ -1,7 +1,7 @@
 """
 Write the telemetry of three pumps to Kafka, or rows of a CSV file of your own.
 
-    telemetry.py                               twenty minutes of readings, one a second and pump
+    telemetry.py                               twenty minutes of readings, one a second and pump, all at once
     telemetry.py --csv FILE --key COLUMN       each row a record
     telemetry.py --show                        print the CSV and write nothing
 
@@ -14,6 +14,7 @@ import csv
 import datetime as dt
 import json
 import math
+import os
 import random
 import sys
 from collections.abc import Iterable, Iterator
@@ -78,10 +79,14 @@ def main() -> None:
         writer = csv.DictWriter(sys.stdout, table[0])
         writer.writeheader()
         writer.writerows(table)
+        sys.stdout.flush()
         return
     count = asyncio.run(write(rows, chosen.key, chosen.topic, chosen.bootstrap))
     print(f"{count} records written to {chosen.topic}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:  # whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
