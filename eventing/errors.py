@@ -62,8 +62,8 @@ class NoAnswer(ClarionError):
     """
 
     def __init__(self, reason: str, message: str) -> None:
-        """*message* says more for a person."""
-        super().__init__(f"{reason}: {message}")
+        """*message* is a sentence for a person."""
+        super().__init__(message)
         self.reason = reason
 
 

@@ -38,6 +38,8 @@ retries, and to whom | commit, retention, draw | with the broker |
 | `{ns/broker/p}:retries` | sorted set | `UID n REF`, scored by the Unix ms at which attempt n is due | commit, redrive | due, or with its trigger |
 | `{ns/broker/p}:waiting:UID` | sorted set | `n REF` of each of them, scored by PLACE: how many there are, and the oldest, which retention needs | commit, redrive | likewise |
 | `{ns/broker/p}:hand` | hash | what its owner has in hand: UID -> `N WHEN`, events being sent and the Unix time of the oldest; `cursor` -> id of the last entry read | owner | 5 s after it was told, every second while there is something |
+| `{ns/broker/p}:failures` | hash | UID -> JSON: the last attempt that failed, replies that were dropped \
+(eventing/broker/failures.py) | owner, within a second | with its trigger |
 | `{ns/broker/p}:dead:UID` | stream | dead letters of a trigger: eventing/broker/deadletters.py has the fields | commit | sent to the sink, redriven, purged, or with its trigger |
 | `{ns/broker/p}:records` | stream | `r`: JSON rows, one an attempt: eventing/broker/page.py has the columns | commit | about 8192 entries later |
 
@@ -55,7 +57,8 @@ Tables (T), their member names, and their one writer:
 "retention_s": float or null, "retention_bytes": int (of all partitions) or null} | kinds/broker |
 | `triggers` | ns/name | {"uid", "generation", "broker": "ns/name", "filter": {attribute: value}, "filters": [..], \
 "subscriber": URL, "delivery": DELIVERY, "annotations": {..}} | kinds/trigger |
-| `lanes` | ns/trigger/p | {"uid", "generation"}: the owner of partition p now matches that generation | dispatcher |
+| `lanes` | ns/trigger/p | {"uid", "generation"}: the owner of partition p now matches that generation; "given_up": \
+{"when": Unix time, "attempts", "reason"} of a dead letter, told once a minute | dispatcher |
 | `revisions` | ns/name | see serving/objects/revision.py | serving/objects/revision |
 | `volumes` | uid of a Revision or Deployment | the files of its volumes, serving/objects/mounting.py | its own kind |
 | `routes` | host | {"service", "targets": [{"revision": "ns/name", "percent", "tag"}]}; "visibility": \
@@ -149,6 +152,11 @@ def object_parts(field: str) -> tuple[str, str, str]:
 def dead(broker: str, partition: int, uid: str) -> str:
     """Stream of the dead letters of the trigger *uid* in one partition."""
     return f"{partition_tag(broker, partition)}:dead:{uid}"
+
+
+def failures(broker: str, partition: int) -> str:
+    """Hash of what fails in one partition."""
+    return f"{partition_tag(broker, partition)}:failures"
 
 
 def records(broker: str, partition: int) -> str:

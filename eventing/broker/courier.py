@@ -32,6 +32,7 @@ from eventing.broker.delivery import (
     decide,
     decide_status,
 )
+from eventing.broker.failures import Failures
 from eventing.broker.group import OnStored
 from eventing.broker.lane import Budget, Delivery, Lane, Route
 from eventing.broker.letter import event_of, letter_of
@@ -69,8 +70,10 @@ class Courier:
     def __init__(
         self, *, ledger: Ledger, sender: Sender, store_reply: StoreReply, budget: Budget,
         tasks: asyncio.TaskGroup, may_send: Callable[[], bool], on_decided: Callable[[], None],
+        failures: Failures,
     ) -> None:
         """*may_send* says whether the lease holds; *on_decided* is called after each decision."""
+        self._failures = failures
         self._ledger = ledger
         self._sender = sender
         self._store_reply = store_reply
@@ -231,7 +234,9 @@ class Courier:
                                      delivery.attempt, answer.status, round(took_s * 1000, 1), said])
                 if decision is SETTLED:
                     self._ledger.redeem(delivery)
-                elif isinstance(decision, RetryAt) and lane.flow.is_ordered and delivery.ref[0] not in "dr":
+                    continue
+                self._failures.note(delivery, decision, answer)
+                if isinstance(decision, RetryAt) and lane.flow.is_ordered and delivery.ref[0] not in "dr":
                     self._ledger.hold(delivery, decision.when)
                     holding.append((delivery, time.monotonic() + decision.when - now))
                 else:
@@ -285,6 +290,7 @@ class Courier:
         except TooManyHops:
             log.warning("reply dropped: too many hops", trigger=attempt.lane.name,
                         event_id=attributes.get("id"))
+            self._failures.dropped(attempt.lane, attributes)
             self._settle(attempt, [reply], answer, "reply dropped")
         except Rejected as error:
             on_stored(error)

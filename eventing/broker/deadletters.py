@@ -22,17 +22,19 @@ This module knows neither the API nor the command line that offer this.
 """
 
 import base64
+import operator
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import orjson
 import redis.asyncio
 
 from eventing import keys
-from eventing.broker import functions, hand
+from eventing.broker import failures, functions, hand
 from eventing.broker.entry import decode
+from eventing.broker.failures import Drops, Failure, Trouble
 from eventing.broker.page import DEAD_PLACE
 from eventing.errors import NotFound
 from eventing.event import Event
@@ -67,13 +69,25 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class LastLetter:
+    """What is told of a trigger's newest dead letter; `when` is a Unix time."""
+
+    id: str
+    event: str
+    when: float
+    attempts: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """
     How many events wait for a trigger, and where.
 
     `held` of the backlog failed, and hold their key; `open` are being sent, as dispatchers said within the
     last second or so, and may be in the backlog, too; `lag_s` is how old the oldest event is that is neither
-    delivered, nor given up, nor known not to match.
+    delivered, nor given up, nor known not to match. `failure`, `drops` and `letter` are the latest of all
+    partitions, `failure.count` and `drops.count` sums.
     """
 
     backlog: int
@@ -82,6 +96,9 @@ class Waiting:
     held: int
     open: int
     lag_s: float
+    failure: Failure | None = None
+    drops: Drops | None = None
+    letter: LastLetter | None = None
 
 
 class DeadLetters:
@@ -133,7 +150,9 @@ class DeadLetters:
         return Waiting(
             backlog=sum(part.backlog for part in parts), retries=sum(part.retries for part in parts),
             dead=sum(part.dead for part in parts), held=sum(part.held for part in parts),
-            open=sum(part.open for part in parts), lag_s=max(part.lag_s for part in parts))
+            open=sum(part.open for part in parts), lag_s=max(part.lag_s for part in parts),
+            failure=_latest(part.failure for part in parts), drops=_latest(part.drops for part in parts),
+            letter=max((part.letter for part in parts if part.letter), key=_when, default=None))
 
     async def _waiting(self, partition: int) -> Waiting:
         """Those of one partition."""
@@ -146,7 +165,24 @@ class DeadLetters:
         answer = await functions.call(self._store, "clarion_kept", [tag], [cursor, self._uid])
         kept, mine = hand.kept_of(answer, cursor, time.time()), hand.hand_of(told, self._uid)
         waits, lag_s = kept.lanes[self._uid], max(kept.lag_of(self._uid), hand.lag_s(time.time(), mine.since))
-        return Waiting(waits.backlog, waits.retries, waits.dead, held, mine.open, lag_s)
+        trouble = await self._trouble(partition)
+        letter = await self._last_letter(partition) if waits.dead else None
+        return Waiting(waits.backlog, waits.retries, waits.dead, held, mine.open, lag_s,
+                       trouble.failure, trouble.drops, letter)
+
+    async def _trouble(self, partition: int) -> Trouble:
+        """What its owner told of what fails in one partition."""
+        told: Any = await self._store.hget(keys.failures(self._broker, partition), self._uid)
+        return failures.read(told) if told else Trouble()
+
+    async def _last_letter(self, partition: int) -> LastLetter | None:
+        """The newest of one partition."""
+        page: Any = await self._store.xrevrange(self._key(partition), count=1)
+        if not page:
+            return None
+        letter = _letter(partition, *page[0])
+        return LastLetter(letter.id, letter.event.attributes.get("id", ""), letter.when, letter.attempts,
+                          letter.reason)
 
     async def _after(self, after: str | None) -> AsyncIterator[DeadLetter]:
         first, start = (0, "-") if after is None else self._split(after)
@@ -191,6 +227,18 @@ async def of_trigger(store: redis.asyncio.Redis, name: str) -> DeadLetters:
         raise NotFound(f"there is no broker {record['broker']}")
     partitions = max(1, int(orjson.loads(broker).get("partitions") or 1))
     return DeadLetters(store, broker=record["broker"], partitions=partitions, uid=record["uid"])
+
+
+_when = operator.attrgetter("when")
+_Told = TypeVar("_Told", Failure, Drops)
+
+
+def _latest(told: Iterable[_Told | None]) -> _Told | None:
+    """The latest of several partitions', with the count of all."""
+    known = [each for each in told if each is not None]
+    if not known:
+        return None
+    return replace(max(known, key=_when), count=sum(each.count for each in known))
 
 
 def _letter(partition: int, entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:

@@ -30,8 +30,9 @@ from eventing.broker import wellbeing
 from eventing.broker.acknowledgements import Acknowledgements
 from eventing.broker.entry import partition_of
 from eventing.broker.eventtypes import EventTypes
+from eventing.broker.failures import Failure
 from eventing.broker.group import OnStored
-from eventing.broker.lane import Budget
+from eventing.broker.lane import Budget, Lane
 from eventing.broker.lane_metrics import LaneMetrics
 from eventing.broker.lease import HEARTBEAT_S, Fenced, Lease, living, owners
 from eventing.broker.partition import Partition
@@ -159,6 +160,12 @@ class Dispatcher:
             self._acks.say(f"{name}/{partition.number}",
                            {"uid": record["uid"], "generation": record["generation"]})
 
+    def _given_up(self, number: int, lane: Lane, failure: Failure) -> None:
+        """Tell the control plane that an event became a dead letter; it makes an Event of it."""
+        self._acks.say(f"{lane.name}/{number}", {
+            "uid": lane.uid, "generation": lane.generation,
+            "given_up": {"when": failure.when, "attempts": failure.attempt, "reason": failure.reason}})
+
     # --- ownership --------------------------------------------------------------------------------
 
     async def _share(self) -> None:
@@ -212,7 +219,7 @@ class Dispatcher:
         partition = Partition(
             store=self._store, broker=broker, number=number, lease=lease, sender=self._sender,
             store_reply=lambda trigger, event, on_stored: self._reply(broker, trigger, event, on_stored),
-            budget=self._budget)
+            budget=self._budget, on_given_up=lambda lane, failure: self._given_up(number, lane, failure))
         fresh = await self._read_triggers()
         # From here to the end of the loop nothing is awaited: what the follower tells comes before or after.
         self._partitions[place] = partition

@@ -18,6 +18,8 @@ from eventing.event import Event
 
 # Base64 makes 1024 characters of it, the most that `knativeerrordata` may have.
 ERROR_DATA_BYTES = 768
+_LOOK_BYTES = 16 * 1024  # of a body, for the line that says why: a traceback's last one is at its end
+_LINE_CHARACTERS = 200
 
 
 def event_of(delivery: Delivery) -> Event:
@@ -55,7 +57,7 @@ def _cause(delivery: Delivery, destination: str, answer: Answer) -> dict[str, by
     said = b"dispatch error: " + answer.body if answer.status == NO_ANSWER else answer.body
     return {
         "attempts": b"%d" % delivery.attempt, "status": b"%d" % answer.status,
-        "destination": destination.encode(), "reason": _reason(delivery, answer).encode(),
+        "destination": destination.encode(), "reason": reason_of(delivery, answer).encode(),
         "body": base64.b64encode(said[:ERROR_DATA_BYTES]),
     }
 
@@ -66,10 +68,24 @@ def _with_path(url: str) -> str:
     return f"{scheme}://{rest}/" if separator and "/" not in rest else url
 
 
-def _reason(delivery: Delivery, answer: Answer) -> str:
+def reason_of(delivery: Delivery, answer: Answer) -> str:
+    """Why an attempt with *answer* failed: a sentence for a person, with a line of what was answered."""
     where = "the dead letter sink" if delivery.ref[0] == "d" else "the subscriber"
     if answer.status == NO_ANSWER:
-        return f"{where} gave no answer: {answer.body.decode(errors='replace')}"
+        return f"{where} gave no answer: {answer.body[:ERROR_DATA_BYTES].decode(errors='replace')}"
     if 200 <= answer.status < 300:  # noqa: PLR2004  HTTP's own classes
         return f"{where} answered {answer.status} with a body that is no event"
-    return f"{where} answered {answer.status}"
+    line = _line(answer.body)
+    return f"{where} answered {answer.status}: {line}" if line else f"{where} answered {answer.status}"
+
+
+def _line(body: bytes) -> str:
+    """What a failure's *body* says in one line: its first, or a traceback's last; "" if it is no text."""
+    text = body[:_LOOK_BYTES].decode(errors="ignore")
+    lines = [line for line in (line.strip() for line in text.splitlines()) if line]
+    if not lines or lines[0].startswith("<"):  # a page for a browser
+        return ""
+    if lines[0][0] in "{[":  # JSON, over several lines or not
+        lines = [" ".join(lines)]
+    line = lines[-1] if "Traceback (most recent call last)" in text else lines[0]
+    return "".join(filter(str.isprintable, line))[:_LINE_CHARACTERS]

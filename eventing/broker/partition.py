@@ -7,6 +7,7 @@ One partition, owned: read each event once, give it to the lanes that want it, w
     keeper    the ledger's page -> a commit; then a draw, and what takes long is parked (keeper.py)
     upkeep    every second: the lease; now and then: retention (upkeep.py)
     held      events that are due: to the end of the stream (held.py)
+    failures  why nothing arrives, for people (failures.py)
 
 When the store is away nothing is lost and nothing is sent past the lease; when it is back, the same
 owner goes on if nobody else has become it. Fenced ends the ownership: what was open is given up, and the
@@ -27,6 +28,7 @@ from eventing import keys
 from eventing.broker import held
 from eventing.broker.courier import Courier, StoreReply
 from eventing.broker.entry import decode_row
+from eventing.broker.failures import Failures, GivenUp
 from eventing.broker.keeper import STORE_AWAY, Keeper
 from eventing.broker.lane import Budget, Delivery, Entry, Lane
 from eventing.broker.lease import Fenced, Lease
@@ -55,7 +57,7 @@ class Partition:
 
     def __init__(
         self, *, store: redis.asyncio.Redis, broker: str, number: int, lease: Lease, sender: Sender,
-        store_reply: StoreReply, budget: Budget,
+        store_reply: StoreReply, budget: Budget, on_given_up: GivenUp,
     ) -> None:
         """*lease* has been acquired."""
         assert lease.grant is not None
@@ -74,7 +76,9 @@ class Partition:
         self._turns = Turns(store, f"{number}/{self._grant.epoch}", self._keeper.busy)
         self._succession = Succession(store, broker, number)
         self._roster = Roster(number, self._keeper, sender, self._turns, self._succession)
-        self.upkeep = Upkeep(store, broker, number, lease, self._keeper.is_due_at)
+        self._failures = Failures(store, keys.failures(broker, number), self._keeper.lanes, on_given_up)
+        self.upkeep = Upkeep(store, broker, number, lease, on_due=self._keeper.is_due_at,
+                             failures=self._failures)
         self._woken: set[Lane] = set()  # got something to send from the page that is being read
         self._over = asyncio.Event()
         self._drain_s = 0.0
@@ -130,7 +134,7 @@ class Partition:
             self._courier = Courier(
                 ledger=self._ledger, sender=self._sender, store_reply=self._store_reply,
                 budget=self._budget, tasks=tasks, may_send=lambda: self._grant.holds,
-                on_decided=self._keeper.wake)
+                on_decided=self._keeper.wake, failures=self._failures)
             reader = tasks.create_task(self._reader.run())
             others = [tasks.create_task(self._until_fenced(self._keeper.run(self._courier.pump))),
                       tasks.create_task(self._until_fenced(

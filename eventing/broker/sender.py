@@ -195,9 +195,9 @@ class Call:
         """Its time is over."""
         if self._task is not None:
             self._task.cancel()
-            self._end(Answer(NO_ANSWER, None, b"timeout: no connection in time"))
+            self._end(Answer(NO_ANSWER, None, b"no connection within %g s" % self.timeout_s))
         elif self._upstream is not None:
-            self._upstream.fail("timeout", "no answer in time")
+            self._upstream.fail("timeout", f"no answer within {self.timeout_s:g} s")
 
     def _end(self, answer: Answer) -> None:
         then, self._then = self._then, None

@@ -16,6 +16,7 @@ import redis.exceptions
 
 from eventing import keys
 from eventing.broker import functions, hand
+from eventing.broker.failures import Failures
 from eventing.broker.hand import HAND_MS, Kept
 from eventing.broker.lane import Lane
 from eventing.broker.lease import LEASE_S, RENEW_S, Lease
@@ -32,10 +33,11 @@ class Upkeep:
     """What is done for a partition at intervals."""
 
     def __init__(
-        self, store: redis.asyncio.Redis, broker: str, partition: int, lease: Lease,
-        on_due: Callable[[float | None], None],
+        self, store: redis.asyncio.Redis, broker: str, partition: int, lease: Lease, *,
+        on_due: Callable[[float | None], None], failures: Failures,
     ) -> None:
         """*on_due* is told when the next retry is due, Unix ms."""
+        self._failures = failures
         self.kept = Kept()  # counted every few seconds
         self.stuck_s = 0.0  # for how long entries have waited while the cursor stood still
         self.settings = Settings()  # of the broker: how much is retained
@@ -58,6 +60,7 @@ class Upkeep:
             with contextlib.suppress(*_STORE_AWAY):
                 await self._renew()
                 await self._tell(hand.told(busy, cursor()))
+                await self._failures.tell()
                 if now - counted_at >= _COUNT_S:
                     counted_at = now
                     await self._count(cursor())

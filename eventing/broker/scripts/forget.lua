@@ -41,7 +41,7 @@ redis.register_function{function_name = 'clarion_erase', flags = {'allow-oom'}, 
     redis.call('UNLINK', tag .. ':backlog:' .. uid, tag .. ':waiting:' .. uid, tag .. ':dead:' .. uid)
   end
   redis.call('UNLINK', tag .. ':events', tag .. ':spared', tag .. ':state', tag .. ':resolved', tag .. ':retries',
-    tag .. ':hand', tag .. ':lanes', tag .. ':records', tag .. ':seen', tag .. ':held', tag .. ':due', tag .. ':lease',
-    tag .. ':epoch')
+    tag .. ':hand', tag .. ':failures', tag .. ':lanes', tag .. ':records', tag .. ':seen', tag .. ':held', tag .. ':due',
+    tag .. ':lease', tag .. ':epoch')
   return 1
 end}

@@ -96,7 +96,7 @@ async def test_waiting_for_a_connection_counts_towards_the_timeout(start, stack,
     async with asyncio.TaskGroup() as group:
         first = group.create_task(client.request("GET", url, [], timeout_s=5, max_answer_bytes=9))
         await until(lambda: exchanges)
-        with pytest.raises(NoAnswer, match="timeout"):
+        with pytest.raises(NoAnswer, match=r"^no connection in time$"):
             await client.request("GET", url, [], timeout_s=0.05, max_answer_bytes=9)
         exchanges[0].respond(204)
     server.handler = lambda exchange: exchange.respond(205)
@@ -132,7 +132,7 @@ async def test_a_fresh_connection_that_is_closed_is_no_answer(start_raw, fetch):
         seen.append(await wire.head())
 
     port = await start_raw(script)
-    with pytest.raises(NoAnswer, match=r"^closed: ") as caught:
+    with pytest.raises(NoAnswer, match=r"^the connection was closed") as caught:
         await fetch("GET", f"http://localhost:{port}/", [])
 
     assert caught.value.reason == "closed"
@@ -152,7 +152,7 @@ async def test_half_an_answer_is_not_sent_for_again(start_raw, fetch):
 
     port = await start_raw(script)
     await fetch("GET", f"http://localhost:{port}/", [])
-    with pytest.raises(NoAnswer, match=r"^closed: "):
+    with pytest.raises(NoAnswer, match=r"^the connection was closed"):
         await fetch("GET", f"http://localhost:{port}/", [])
 
     assert len(seen) == 2
@@ -224,7 +224,7 @@ async def test_a_bad_answer_has_a_reason(start_raw, fetch, answer, reason):
 async def test_an_endless_answer_ends(start_raw, fetch, head, chunk):
     """At bounded memory, whatever it is that does not end."""
     port = await start_raw(endlessly(head, chunk))
-    with pytest.raises(NoAnswer, match=r"^too-large: "):
+    with pytest.raises(NoAnswer, match=r" is larger than \d+ bytes$"):
         await fetch("GET", f"http://localhost:{port}/", [])
 
 
@@ -238,7 +238,7 @@ async def test_a_timeout_closes_the_connection(start, client, until):
         exchanges.append(exchange)
 
     server = await start(handle, **LOOKS_OFTEN)
-    with pytest.raises(NoAnswer, match=r"^timeout: "):
+    with pytest.raises(NoAnswer, match=r"^no answer in time$"):
         await client.request("GET", f"http://localhost:{server.port}/", [], timeout_s=0.05,
                              max_answer_bytes=9)
     assert repr(client).startswith("<Client [1 addresses | 0 busy | 0 idle")
@@ -304,7 +304,7 @@ async def test_dial_leads_elsewhere(start, stack, short_path):
     stack.push_async_callback(client.close)
 
     assert (await client.request("GET", "http://a.b/", [], timeout_s=5, max_answer_bytes=99)).body == b"a.b"
-    with pytest.raises(NoAnswer, match=r"^refused: "):
+    with pytest.raises(NoAnswer, match=r"^nothing listens at 127\.0\.0\.1:1$"):
         await client.request("GET", "http://localhost:1/", [], timeout_s=5, max_answer_bytes=99)
 
 

@@ -196,7 +196,7 @@ async def test_nobody_there_is_502(front):
         wire.send(*GET)
         status, body = await wire.answer()
         assert status == 502
-        assert body.startswith(b"no answer from upstream: refused: ")
+        assert body.startswith(b"no answer from upstream: nothing listens at ")
 
 
 

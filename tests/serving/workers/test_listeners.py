@@ -81,12 +81,12 @@ async def test_what_comes_early_waits(stage):
 async def test_what_waits_learns_of_its_end(stage):
     """A worker that never accepts: who waits at its name is told, and who comes later is refused."""
     worker = await stage.backend.start(NAME, await stage.record("import time; time.sleep(0.3)\nexit(3)\n"))
-    with pytest.raises(NoAnswer, match=r"^closed"):
+    with pytest.raises(NoAnswer, match="closed"):
         await stage.ask(worker, by_name=True)
     with pytest.raises(StartFailed):
         await stage.within(worker.ready)
     await stage.within(worker.exited)
-    with pytest.raises(NoAnswer, match=r"^refused: @[0-9a-f]+: "):
+    with pytest.raises(NoAnswer, match=r"^nothing listens at @[0-9a-f]+$"):
         await stage.ask(worker, by_name=True)
 
 
@@ -100,6 +100,6 @@ async def test_a_program_has_its_port_only(stage):
 async def test_a_full_queue_refuses(crowded):
     """Where the kernel has no room for one more, that is said at once: who asks may come again."""
     client = Client(dial=lambda _host, _port: crowded)
-    with pytest.raises(NoAnswer, match=r"^refused: @"):
+    with pytest.raises(NoAnswer, match=r"^cannot connect to @"):
         await client.request("GET", "http://a.b/", [], timeout_s=10, max_answer_bytes=99)
     await client.close()

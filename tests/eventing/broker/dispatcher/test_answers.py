@@ -58,23 +58,24 @@ def said(*chunks):
 HUNDRED = 100 * 1024 * 1024
 OK = b"HTTP/1.1 200 OK\r\n"
 CASES = [
-    pytest.param(said(b"hello, this is no HTTP\r\n\r\n"), "garbage", id="not HTTP"),
-    pytest.param(said(OK, b"content-length: x\r\n\r\n"), "garbage", id="a length that is none"),
-    pytest.param(said(OK, b"transfer-encoding: chunked\r\n\r\nzz\r\n"), "garbage",
+    pytest.param(said(b"hello, this is no HTTP\r\n\r\n"), "cannot parse the answer: ", id="not HTTP"),
+    pytest.param(said(OK, b"content-length: x\r\n\r\n"), "cannot parse the answer: ",
+                 id="a length that is none"),
+    pytest.param(said(OK, b"transfer-encoding: chunked\r\n\r\nzz\r\n"), "cannot parse the answer: ",
                  id="a chunk without a size"),
-    pytest.param(said(OK, b"content-length: 10\r\n\r\nabc"), "timeout", id="half an answer"),
+    pytest.param(said(OK, b"content-length: 10\r\n\r\nabc"), "no answer within 0.3 s", id="half an answer"),
     pytest.param(said(OK, b"content-length: %d\r\n\r\n" % HUNDRED, *[CHUNK] * (HUNDRED // 65536)),
-                 "too-large: the answer is larger than 2097152 bytes", id="100 MB"),
+                 "the answer is larger than 2097152 bytes", id="100 MB"),
     pytest.param(endless(OK + b"transfer-encoding: chunked\r\n\r\n", b"10000\r\n%b\r\n" % CHUNK),
-                 "too-large: the answer is larger than 2097152 bytes", id="endless chunks"),
-    pytest.param(endless(OK + b"\r\n", CHUNK), "too-large: the answer is larger than 2097152 bytes",
+                 "the answer is larger than 2097152 bytes", id="endless chunks"),
+    pytest.param(endless(OK + b"\r\n", CHUNK), "the answer is larger than 2097152 bytes",
                  id="endless, until it closes"),
     pytest.param(endless(OK, b"x-header: %b\r\n" % CHUNK[:1000]),
-                 "too-large: the answer's head is larger than 65536 bytes", id="endless headers"),
-    pytest.param(endless(OK + b"x: ", CHUNK), "too-large: the answer's head is larger than 65536 bytes",
+                 "the answer's head is larger than 65536 bytes", id="endless headers"),
+    pytest.param(endless(OK + b"x: ", CHUNK), "the answer's head is larger than 65536 bytes",
                  id="one endless header"),
     pytest.param(endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
-                 "too-large: the answer's head is larger than 65536 bytes", id="endless early hints"),
+                 "the answer's head is larger than 65536 bytes", id="endless early hints"),
     pytest.param(said(OK, b"ce-specversion: 1.0\r\ncontent-length: 0\r\n\r\n"),
                  "the subscriber answered 200 with a body that is no event", id="half an event"),
 ]
@@ -94,7 +95,7 @@ async def test_what_is_no_answer(bench, subscriber, eventually, delivery, *, mou
     """It becomes a dead letter with that reason, what is offered is not taken, and others are served."""
     await bench.dispatcher()
     await bench.trigger("mouth", mouth.url,
-                        delivery=delivery(timeout_s=0.3 if reason == "timeout" else 60.0))
+                        delivery=delivery(timeout_s=0.3 if "within" in reason else 60.0))
     await bench.trigger("other", subscriber.url)
 
     await bench.send("1")

@@ -44,7 +44,7 @@ async def test_no_answer_is_a_500(bench, make_subscriber, eventually, delivery):
 
     attributes = sink.received[0][0].attributes
     assert attributes["knativeerrorcode"] == "500"
-    assert b"dispatch error: refused" in base64.b64decode(attributes["knativeerrordata"])
+    assert b"dispatch error: nothing listens at " in base64.b64decode(attributes["knativeerrordata"])
 
 
 @pytest.mark.parametrize(("body", "data"), [
@@ -102,7 +102,7 @@ async def test_the_sink_is_asked_again(bench, subscriber, make_subscriber, event
     await bench.records(4)
 
     (letter,) = await letters.find()
-    assert letter.reason == "the subscriber answered 400; the dead letter sink answered 503"
+    assert letter.reason == "the subscriber answered 400: no stock; the dead letter sink answered 503: full"
     assert (letter.attempts, letter.status, letter.destination, letter.body) == (
         1, 400, subscriber.url, b"no stock")
     assert letter.sink == Sink(3, 503, sink.url, b"full")
@@ -127,7 +127,7 @@ async def test_kept_where_no_sink_is(bench, subscriber, eventually, delivery):
     assert letter == await letters.show(letter.id)
     assert (letter.event.attributes["id"], letter.event.data) == ("1", b"body")
     assert (letter.attempts, letter.status, letter.destination) == (2, 500, subscriber.url)
-    assert (letter.reason, letter.body) == ("the subscriber answered 500", b"no stock")
+    assert (letter.reason, letter.body) == ("the subscriber answered 500: no stock", b"no stock")
 
 
 async def test_redrive(bench, subscriber, eventually, delivery):

@@ -6,6 +6,7 @@ import time
 import uvloop
 
 from eventing.broker.courier import Courier
+from eventing.broker.failures import Failures
 from eventing.broker.flow import ORDER, flow_of
 from eventing.broker.lane import Budget, Delivery, Lane
 from eventing.broker.page import Ledger
@@ -23,7 +24,8 @@ def test_a_time_that_is_all_but_here():
         async with asyncio.TaskGroup() as tasks:
             courier = Courier(
                 ledger=Ledger(), sender=Sender(Config()), store_reply=None, budget=Budget(), tasks=tasks,
-                may_send=lambda: True, on_decided=decided.set)
+                may_send=lambda: True, on_decided=decided.set,
+                failures=Failures(None, "failures", {"u": lane}, None))
             now = time.monotonic()
             for key in range(200):
                 event = Event({"id": "1", "partitionkey": str(key)})
