@@ -1,4 +1,6 @@
-"""Many triggers of which one matches, against one trigger alone: what the others cost."""
+"""Many triggers of which one matches, against one trigger alone: what the others cost, also while idle."""
+
+import time
 
 from benchmarks import instance, resources
 from benchmarks.deliver import counting_sink, drive
@@ -10,6 +12,8 @@ _TRIGGERS = (1_000, 10_000)
 _GOAL = 0.9
 _STEP = 1_000  # applied at once
 _READY_S = 900.0
+_SETTLE_S = 5.0
+_WATCH_S = 10.0
 
 
 def run(runs: int) -> None:
@@ -20,7 +24,9 @@ def run(runs: int) -> None:
         drive(clarion, port, "warm-", _EVENTS // 5, _CONNECTIONS)
         one = Figure(f"1 trigger, {_CONNECTIONS} connections", "/s")
         _measure(one, clarion, port, runs)
-        figures, made = [one], 1
+        idle = Figure("1 trigger, idle, CPU of one core", "%")
+        _watch(idle, clarion, runs)
+        figures, made = [one, idle], 1
         for count in _TRIGGERS:
             for start in range(made, count, _STEP):
                 clarion.apply([_trigger(number, port) for number in range(start, min(start + _STEP, count))])
@@ -29,7 +35,9 @@ def run(runs: int) -> None:
             many = Figure(f"1 of {count:,} triggers matches, {_CONNECTIONS} connections", "/s",
                           floor=one, goal=_GOAL)
             _measure(many, clarion, port, runs)
-            figures.append(many)
+            resting = Figure(f"{count:,} triggers, idle, CPU of one core", "%", floor=idle)
+            _watch(resting, clarion, runs)
+            figures += [many, resting]
     show("Many triggers: POST to subscriber, 1 KiB events", figures)
 
 
@@ -37,6 +45,15 @@ def _measure(figure: Figure, clarion: instance.Instance, port: int, runs: int) -
     for number in range(runs):
         per_s, figure.note = drive(clarion, port, f"{number}-", _EVENTS, _CONNECTIONS)
         figure.samples.append(per_s)
+
+
+def _watch(figure: Figure, clarion: instance.Instance, runs: int) -> None:
+    """CPU of all processes while nothing happens."""
+    time.sleep(_SETTLE_S)
+    for _ in range(runs):
+        before = clarion.cpu_s()
+        time.sleep(_WATCH_S)
+        figure.samples.append((clarion.cpu_s() - before) / _WATCH_S * 100)
 
 
 def _trigger(number: int, port: int) -> dict:
