@@ -168,7 +168,7 @@ class Child:
         if self.worker.takes_early or not self._listens:
             self._ready()
         if self._listens and (self._probes.lasts or not self.worker.ready.done()):
-            asker = Asker(self.worker.address, self.inside, lambda: self.pid)
+            asker = Asker(self.worker.address, self.inside)
             self._vigil = Vigil(self.worker, self._probes, asker, self.note)
             self._probing = self._tasks.create_task(self._vigil.keep(
                 on_ready=self._ready, on_failed=self._never_started, on_dead=self._dead))

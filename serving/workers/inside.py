@@ -55,7 +55,7 @@ class Inside:
                 status = await self._wait(name, ended, limit_s)
                 said = output.last_line()
         except (OSError, ZygoteGone) as error:
-            return f"{command[0]} could not be run: {error or 'its zygote is gone'}"
+            return f"{command[0]} could not be run: {str(error) or 'its zygote is gone'}"
         finally:
             del self._ended[name]
         if status is None:

@@ -15,7 +15,6 @@ worker's (listening.py).
 
 import asyncio
 import os
-from collections.abc import Callable
 from typing import Any
 
 from serving.workers import grpcprobe, httpprobe, listening
@@ -44,11 +43,10 @@ def goes_on(probe: Probe | None) -> bool:
 class Asker:
     """Asks one worker."""
 
-    def __init__(self, address: Address, inside: Inside, pid: Callable[[], int]) -> None:
-        """It serves at *address*; commands are run *inside*; *pid* says which process it is."""
+    def __init__(self, address: Address, inside: Inside) -> None:
+        """It serves at *address*; commands are run *inside*."""
         self._address = address
         self._inside = inside
-        self._pid = pid
 
     async def ask(self, probe: Probe) -> str:
         """Ask once: why *probe* did not pass, in a line, or "" where it did."""
@@ -61,7 +59,7 @@ class Asker:
         try:
             async with asyncio.timeout(timeout_s):
                 if handler.get("port") and not handler.get("host"):
-                    await asyncio.to_thread(listening.demand, self._pid(), port)
+                    await asyncio.to_thread(listening.demand, self._inside.pid, port)
                 if name == "httpGet":
                     return await httpprobe.ask((host, port), handler)
                 if name == "grpc":

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from serving.workers import listening
+from serving.workers.inside import Inside
 from serving.workers.probing import Asker
 
 # grpcio's own server; the health service is written by hand, since its messages are one field each.
@@ -63,7 +64,14 @@ async def serving(*answers, tls=None):
 
 async def ask(address, probe):
     """Ask as of a worker that serves at *address*."""
-    return await Asker(address, None, os.getpid).ask({"timeoutSeconds": 10, **probe})
+    return await asker(address).ask({"timeoutSeconds": 10, **probe})
+
+
+def asker(address, session=0):
+    """Who asks a worker of *session* that serves at *address*; there is no zygote to run a command."""
+    inside = Inside(None)
+    inside.pid = session
+    return Asker(address, inside)
 
 
 def http(status, *lines):
@@ -168,9 +176,9 @@ async def test_another_port_has_to_be_the_workers():
     async with serving(http(200)) as (address, _), serving(http(500)) as (other, _):
         probe = {"httpGet": {"port": other[1]}, "timeoutSeconds": 10}
         session = os.getsid(0)
-        why = await Asker(address, None, lambda: session).ask(probe)
+        why = await asker(address, session).ask(probe)
         assert why == "HTTP probe failed with statuscode: 500"
-        why = await Asker(address, None, lambda: 1 << 22).ask(probe)
+        why = await asker(address, 1 << 22).ask(probe)
         assert why == f"{other[0]}:{other[1]}: on port {other[1]} another process listens, not this worker"
     with pytest.raises(OSError, match=f"nobody listens on port {other[1]}"):
         listening.demand(session, other[1])
