@@ -107,7 +107,7 @@ class Answering(Aside, abc.ABC):
         """The answer starts."""
         self._status = status
         self._last = now = monotonic()
-        cold_s = now - self._asked if self._cold else None
+        told = ((b"clarion-cold-start", b"%.1f" % ((now - self._asked) * 1000)),) if self._cold else ()
         self._activator.answers[status] += 1
         if self._slot is not None:
             self._slot.has_answered = True
@@ -120,12 +120,10 @@ class Answering(Aside, abc.ABC):
         if status == _SWITCHING:
             kept = [header for header in headers if header[0] not in {b"connection", b"upgrade"}]
             offer = wire.find(headers, b"upgrade") or b""
-            kept += [(b"connection", b"upgrade"), (b"upgrade", offer)]
+            kept += [(b"connection", b"upgrade"), (b"upgrade", offer), *told]
             self._exchange.upgrade(kept, Upload(self, self._exchange, upstream))
         else:
-            headers = wire.end_to_end(headers)
-            if cold_s is not None:
-                headers.append((b"clarion-cold-start", b"%.1f" % (cold_s * 1000)))
+            headers = [*wire.end_to_end(headers), *told]
             if self._is_small(headers):
                 self._answer_headers, self._answer_body = headers, []
             else:

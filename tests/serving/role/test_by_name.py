@@ -34,3 +34,12 @@ async def test_no_request_by_tcp(open_house):
             tcp, unix, client = json.loads(answer.body)
             assert (tcp, client) == (0, "192.0.2.7")
             assert unix
+
+
+async def test_nobody_passed_it_on(house):
+    """Who asks by the activator's own socket, as the dispatcher does, is told of only as it says itself."""
+    await house.revision("a")
+    passed_on = ((b"x-forwarded-for", b"192.0.2.7"),)
+    for said, told in (((), None), (passed_on, 'for=192.0.2.7;host="a";proto=http')):
+        headers = json.loads((await house.ask("a", headers=said)).body)["headers"]
+        assert headers.get("forwarded") == told

@@ -208,12 +208,13 @@ async def test_answer_that_breaks_off_is_cut_visibly(house):
 
 
 async def test_upgraded_connection_passes_bytes_both_ways(house):
-    """After a 101 the activator only carries bytes."""
+    """After a 101, which says how long a worker was awaited, the activator only carries bytes."""
     await house.revision("a", code=ECHO, command=[sys.executable], args=["func.py"])
     reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
     writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n")
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
     assert head.startswith(b"HTTP/1.1 101")
+    assert float(head.lower().partition(b"clarion-cold-start: ")[2].split()[0]) > 0
     for text in (b"one", b"two"):
         writer.write(text)
         assert await asyncio.wait_for(reader.readexactly(3), 5) == text
