@@ -46,8 +46,8 @@ def list_letters(
     with Client(server.find(server_url)) as client:
         if trigger is None:
             rows: list[Any] = json.loads(client.request("GET", _path(namespace)))
-            heads = ["TRIGGER", "BACKLOG", "RETRIES", "DEAD"]
-            cells = [[row["trigger"], str(row["backlog"]), str(row["retries"]), str(row["dead"])]
+            heads = ["TRIGGER", "BACKLOG", "RETRIES", "DEAD", "LAST FAILURE"]
+            cells = [[row["trigger"], str(row["backlog"]), str(row["retries"]), str(row["dead"]), _why(row)]
                      for row in rows]
         else:
             rows = list(_letters(client, namespace, trigger))
@@ -133,6 +133,14 @@ def _act(verb: str, done: str, trigger: str, ids: list[str] | None, *, everythin
     if count < len(chosen):
         sys.stderr.write(f"clarion: {len(chosen) - count} of them are no dead letters of {trigger}\n")
         raise typer.Exit(1)
+
+
+def _why(row: dict[str, Any]) -> str:
+    """Reason of the last failure of a Trigger, unless it works again; else that of its last dead letter."""
+    failure, letter = row["failure"], row["letter"]
+    if failure and not failure["is_over"]:
+        return str(failure["reason"])
+    return str(letter["reason"]) if letter else ""
 
 
 def _path(*names: str) -> str:

@@ -1,5 +1,6 @@
-"""One object as a person reads it: what it is, its conditions, what happened to it lately. Pure."""
+"""One object as a person reads it: what it is, its conditions, what happened to it lately. No I/O."""
 
+import time
 from typing import Any
 
 from eventing.cli import output
@@ -47,6 +48,8 @@ def describe(item: Resource, events: list[Resource], waiting: Resource | None = 
         text += f"\n{output.bold('Conditions')}\n{_conditions(conditions)}"
     if waiting:
         text += f"\n{output.bold('Waiting')}\n{_waiting(waiting)}"
+        if failures := failures_of(waiting, time.time()):
+            text += f"\n{output.bold('Failures')}\n{failures}"
     return f"{text}\n{output.bold('Events')}\n{_events(events)}"
 
 
@@ -65,6 +68,35 @@ def _held(counts: Resource) -> str:
         return ""
     others = "; other keys may wait behind them, too" if counts["backlog"] > _KEYED_QUEUE else ""
     return f"   ({counts['held']} failed and hold their key until they are delivered or given up{others})"
+
+
+def failures_of(counts: Resource, now: float) -> str:
+    """Why nothing arrives at a Trigger, as far as it is known *now*, a Unix time; "" if nothing failed."""
+    def ago(what: Resource) -> str:
+        return f"{output.length(now - what['when'])} ago, event {what['event']}"
+
+    text = ""
+    if failure := counts.get("failure"):
+        text += f"  last failure     {ago(failure)}, {reason_of(failure, now)}\n"
+        length = output.length(now - failure["since"])
+        text += "                   events are delivered again since\n" if failure["is_over"] else \
+            f"  failing for      {length}, attempts that failed: {failure['count']}\n"
+    if letter := counts.get("letter"):
+        text += (f"  last dead letter {ago(letter)}, given up after attempt {letter['attempts']}: "
+                 f"{letter['reason']}   (clarion dead show {counts['trigger']} {letter['id']})\n")
+    if drops := counts.get("drops"):
+        text += (f"  replies dropped  {drops['count']}, the last {ago(drops)}: too many hops; "
+                 "does a subscriber reply with what its Trigger wants?\n")
+    return text
+
+
+def reason_of(failure: Resource, now: float) -> str:
+    """Which attempt failed, why, and what comes next, *now* being a Unix time."""
+    of = f" of {failure['attempts']}" if failure["attempts"] else ""
+    next_at = failure["next_at"]
+    then = "given up" if next_at is None else f"next try in {output.length(next_at - now)}" \
+        if next_at > now else "tried again since"
+    return f"attempt {failure['attempt']}{of}: {failure['reason']}; {then}"
 
 
 def _data(item: Resource) -> Resource | None:

@@ -48,6 +48,7 @@ _INJECTION_ELSEWHERE = ("The provided injection annotation is only used for defa
 _NO_OIDC = "authentication-oidc feature disabled"
 _CONDITIONS = ("BrokerReady", "SubscriptionReady", "DependencyReady", "SubscriberResolved",
                "DeadLetterSinkResolved", "OIDCIdentityCreated")
+_NEWS_S = 30.0  # older than that, it was told already
 # What is projected for a filter that means nothing: it matches no event, and what waits already for the
 # Trigger stays. Dropping the record would drop its retries and dead letters with it.
 _NOTHING: dict[str, Any] = {"filter": {}, "filters": [{"cesql": "FALSE"}]}
@@ -197,7 +198,9 @@ async def _subscribe(trigger: Resource, broker: Resource, context: Context) -> N
             f"{problem}; no event is delivered to this Trigger until its filter is corrected",
             now=context.now)
     else:
-        _report_lanes(trigger, broker_partitions.partitions(broker), context)
+        partitions = broker_partitions.partitions(broker)
+        _report_lanes(trigger, partitions, context)
+        await _report_letters(trigger, partitions, context)
 
 
 async def _subscriber(trigger: Resource, context: Context) -> str | None:
@@ -252,6 +255,17 @@ def _report_lanes(trigger: Resource, partitions: int, context: Context) -> None:
     else:
         resource.set_condition(status, "SubscriptionReady", UNKNOWN, "SubscriptionNotConfigured",
                                "Subscription has not yet been reconciled.", now=now)
+
+
+async def _report_letters(trigger: Resource, partitions: int, context: Context) -> None:
+    """Make an Event of what owners of partitions gave up a moment ago: they tell it once a minute."""
+    for index in range(partitions):
+        said = (context.projected("lanes", f"{_member(trigger)}/{index}") or {}).get("given_up")
+        if said and 0 <= context.now - said["when"] < _NEWS_S:
+            await context.event(
+                trigger, "Warning", "EventGivenUp",
+                f"an event was given up after attempt {said['attempts']}: {said['reason']}; "
+                f"clarion dead list {resource.name(trigger)} -n {resource.namespace(trigger)}")
 
 
 async def finalize(trigger: Resource, context: Context) -> None:

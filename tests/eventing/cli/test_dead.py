@@ -73,9 +73,23 @@ def test_list_and_show(instance, letters):
     assert "dead letters     2   (clarion dead list picky)" in described
     assert table[0].split() == ["ID", "EVENT", "TYPE", "AGE", "ATTEMPTS", "REASON"]
     assert "the subscriber answered 422" in table[1]
-    assert counts == ["picky", "0", "0", "2"]
+    assert counts[:4] == ["picky", "0", "0", "2"]
     assert "body: not this one" in shown
     assert "status: 422" in shown
+
+
+def test_why_nothing_arrived(instance, letters, until):
+    """One look at the Trigger tells what fails and why: the last attempt, the last letter, and an Event."""
+    def described():
+        return instance.clarion("describe", "trigger", "picky")
+
+    until(lambda: "Failures" in described() and "EventGivenUp" in described(), what="that it is told")
+    text = " ".join(described().split())
+    assert "event two, attempt 1 of 1: the subscriber answered 422: not this one; given up" in text
+    assert "event two, given up after attempt 1: the subscriber answered 422: not this one" in text
+    assert "Warning EventGivenUp" in text
+    assert "the subscriber answered 422: not this one" in instance.clarion("dead", "list")
+    until(lambda: "event given up" in instance.output(), what="a log line")
 
 
 def test_redrive(instance, letters, subscriber, until):
