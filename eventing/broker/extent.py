@@ -47,6 +47,16 @@ class Size(NamedTuple):
         return min((self._gone_through(self._find(path)) for path in paths),
                    default=self._gone_through(_UNKNOWN))
 
+    def scanned(self, path: Path, longest: int) -> int:
+        """Elements of what is at *path*; where that is not known, no list is longer than *longest*."""
+        found = self._find(path)
+        return len(found) if isinstance(found, list | dict | str) and path else longest
+
+    def read_bytes(self, path: Path) -> int:
+        """Of the text at *path*; of all there is, where that is not known."""
+        found = self._find(path)
+        return len(found) if isinstance(found, str) else self.length_bytes
+
     def converted(self, path: Path) -> int:
         """Steps of a function that goes through the text at *path*, if it is one."""
         found = self._find(path)

@@ -5,9 +5,10 @@ A macro (`all exists exists_one map filter`) evaluates its parentheses once for 
 one inside another multiplies. What that comes to at most is counted in steps, a token being one:
 
     steps of a macro     its tokens, times how often it is reached
-    how often            as often as what it stands in, times the length of the longest list or map; but what
-                         is in a list of the variable around it (`order.lines` in `data.orders.all(order,
-                         ...)`) is reached no more often than the data has elements
+    how often            as many elements as what it is called on has, as often as that is walked: walks.py.
+                         Where that is not known, as often as what it stands in, times the length of the
+                         longest list or map; but what is in a list of the variable around it is reached no
+                         more often than the data has elements
     more than a step     `in`, which looks through a list; `+`, which copies texts and lists, and all that the
                          `+` before it have made; `contains` and `matches`, which read a text (those of the
                          elements of one list of the data are not longer together than the data); `matches`,
@@ -22,9 +23,11 @@ of. What stands under a plain name (`data.n`, `subject`) counts by what the even
 nothing here knows the library.
 """
 
+from eventing.broker import walks
 from eventing.broker.extent import COPIED_BYTES, JOINED, JOINED_BYTES, SCANNED, Size
 from eventing.broker.outline import Join, Macro, Outline
 from eventing.broker.tokens import Tokens, place
+from eventing.broker.walks import Reached, Walk
 
 STEPS_MOST = 100_000
 DEPTH_MOST = 3
@@ -78,7 +81,13 @@ class Macros:
         steps = self._excess(size)
         if not steps or not self.depth:
             return steps and f"{size.length_bytes} bytes: {steps}"
-        return f"{max(size.longest, self._longest)} elements, {steps}"
+        longest = max(size.longest, self._longest)
+        walked = max(longest if each.walk is None else each.walk.longest for each in self._reached(size)[1:])
+        return f"{walked} elements, {steps}"
+
+    def times(self, size: Size) -> list[int]:
+        """How often the parentheses of each macro are evaluated, at most; from left to right."""
+        return [each.times for each in self._reached(size)[1:]]
 
     def _excess(self, size: Size) -> str:
         if self._steps(size) <= STEPS_MOST:
@@ -86,43 +95,78 @@ class Macros:
         deep = f"macros {self.depth} deep: " if self.depth else ""
         return f"{deep}more than {STEPS_MOST} steps"
 
+    def _reached(self, size: Size) -> list[Reached]:
+        """How often each macro is; the first is what stands in none."""
+        longest, elements = max(size.longest, self._longest) * self._growth, size.elements * self._growth
+        found = [Reached(1, 1, None)]
+        for macro in self._macros[1:]:
+            around = found[macro.parent]
+            alone = around.alone if macro.is_owned else around.times
+            walk = _walk(macro, found, size)
+            most = around.times * longest
+            found.append(Reached(
+                walk.times if walk else min(most, alone * elements) if macro.is_owned else most, alone, walk))
+        return found
+
     def _steps(self, size: Size) -> int:
         """How many there are at most; see the module's docstring."""
+        found = self._reached(size)
         if self._growth > 1:
             size = size._replace(length_bytes=size.length_bytes * self._growth)
         longest = max(size.longest, self._longest) * self._growth
         elements = size.elements * self._growth
-        steps = _each(self._macros[0], longest, size)
-        reached, alone = [1], [1]  # how often each macro is; and the first of those whose list it belongs to
-        for macro in self._macros[1:]:
-            times = reached[macro.parent] * longest
-            if macro.is_owned:
-                times = min(times, alone[macro.parent] * elements)
-            reached.append(times)
-            alone.append(alone[macro.parent] if macro.is_owned else reached[macro.parent])
+        steps = 0
+        for macro, (times, alone, walk) in zip(self._macros, found, strict=True):
             steps += times * _each(macro, longest, size)
-            steps += alone[-1] * macro.own_reads * size.length_bytes // _READ_BYTES
+            steps += alone * macro.own_reads * size.length_bytes // _READ_BYTES
             if any(join.is_own for join in macro.joins):
-                steps += alone[-1] * _pairs(macro.joins) * (
+                steps += alone * _pairs(macro.joins) * (
                     elements // JOINED + size.length_bytes // JOINED_BYTES)
+            if macro.makes_list and steps <= STEPS_MOST:
+                steps += times * _copied(macro, walk, longest, size)
         return steps
+
+
+def _walk(macro: Macro, found: list[Reached], size: Size) -> Walk | None:
+    """What *macro* walks, where *found* is what those before it do; None if that is not known."""
+    receiver = macro.receiver
+    if receiver is None:
+        return None
+    if receiver.macro == 0:
+        return walks.of_event(size.variables, receiver.path, found[macro.parent].times)
+    source = found[receiver.macro].walk
+    if source is None:
+        return None
+    if receiver.is_result:
+        return walks.of_result(source, receiver.path)
+    return walks.of_elements(source, receiver.path) if receiver.macro == macro.parent else None
+
 
 def _each(macro: Macro, longest: int, size: Size) -> int:
     """Steps of *macro* for one element of an event of *size*; no list is longer than *longest*."""
-    length_bytes = size.length_bytes
-    steps = macro.steps + macro.pattern_steps + macro.reads * length_bytes // _READ_BYTES
-    steps += macro.scans * longest // SCANNED
+    steps = macro.steps + macro.pattern_steps + sum(map(size.read_bytes, macro.reads)) // _READ_BYTES
+    steps += sum(size.scanned(path, longest) for path in macro.scans) // SCANNED
     if macro.walks or macro.comparisons or macro.copies:
         steps += sum(map(size.converted, macro.walks)) + sum(map(size.compared, macro.comparisons))
         steps += sum(size.compared((path,)) for path in macro.copies)
-    joins = [join for join in macro.joins if not any(map(size.is_number, join.paths))]
+    joins = _joins(macro, size)
     if joins:
         steps += _pairs(joins) * max(
             size.joined(((),) if join.is_unknown else join.paths, longest) for join in joins)
-    if macro.makes_list:
-        made_bytes = length_bytes * (longest * len(joins) or 1)
-        steps += longest // SCANNED + made_bytes // COPIED_BYTES
     return steps
+
+
+def _copied(macro: Macro, walk: Walk | None, longest: int, size: Size) -> int:
+    """Steps for one element of what `map` or `filter` has made before, which is copied with all in it."""
+    if walk is not None:
+        longest = walk.longest if macro.made is None else walks.of_result(walk, macro.made).deepest()
+    made_bytes = size.length_bytes * (longest * len(_joins(macro, size)) or 1)
+    return longest // SCANNED + made_bytes // COPIED_BYTES
+
+
+def _joins(macro: Macro, size: Size) -> list[Join]:
+    """Those of *macro* that join more than numbers."""
+    return [join for join in macro.joins if not any(map(size.is_number, join.paths))]
 
 
 def _pairs(joins: list[Join]) -> int:

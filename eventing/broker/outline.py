@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from eventing.broker import patterns
-from eventing.broker.tokens import Path, Token, Tokens
+from eventing.broker.tokens import Path, Steps, Token, Tokens
 
 _MACROS = frozenset({"all", "exists", "exists_one", "map", "filter"})
 _UNKNOWN_PATTERN_STEPS = 40_000  # of one that the data brings
@@ -27,6 +27,18 @@ class Join(NamedTuple):
     is_unknown: bool
 
 
+class Receiver(NamedTuple):
+    """
+    What a macro is called on: *path* of the variable of *macro*, or (0) of the event's variables.
+
+    Where it is the result of *macro*, *path* is what that has of its own variable for each element.
+    """
+
+    macro: int
+    path: Steps
+    is_result: bool = False
+
+
 @dataclass(slots=True)
 class Macro:
     """What stands in the parentheses of a macro; the first of all is what stands in none."""
@@ -37,14 +49,16 @@ class Macro:
     variable: str = ""
     is_plain: bool = False  # its list is one that the data has, looked through once
     is_owned: bool = False  # its list belongs to the variable of the macro that it stands in
+    receiver: Receiver | None = None  # None: what nobody knows
+    made: Steps | None = None  # of `filter` and `map`: what its result has of its variable, if that is a path
     steps: int = 0
-    scans: int = 0
+    scans: list[Path] = field(default_factory=list)  # paths to what `in` looks through; () is unknown
     comparisons: list[tuple[Path, ...]] = field(default_factory=list)  # paths of which one decides how long
     joins: list[Join] = field(default_factory=list)
     walks: list[Path] = field(default_factory=list)  # paths to texts that are gone through
     copies: list[Path] = field(default_factory=list)  # and to what becomes part of a list or map
-    reads: int = 0  # of texts; and of those that its own list's elements have
-    own_reads: int = 0
+    reads: list[Path] = field(default_factory=list)  # and to texts that are read; () as above
+    own_reads: int = 0  # of texts that its own list's elements have
     pattern_steps: int = 0
     makes_list: bool = False
 
@@ -72,6 +86,7 @@ class Outline:
         self.longest = 0  # list or map that stands in the expression
         self.growth = 1  # times that it makes a list of the data longer
         self.known_patterns: list[str] = []  # of `matches`, as they stand there
+        self._ended: dict[int, int] = {}  # where the parentheses of a macro end -> which one
         self._read(tokens)
 
     def __repr__(self) -> str:
@@ -84,7 +99,6 @@ class Outline:
             group = groups[-1]
             macro = self.macros[group.macro]
             macro.steps += 1
-            macro.scans += text == "in" and tokens.at(index + 1).text != "["
             if kind == "word":
                 self._read_call(tokens, index, macro)
                 continue
@@ -97,6 +111,8 @@ class Outline:
             elif text in "([{":
                 groups.append(self._opened(tokens, index, group.macro))
             elif text in ")]}" and len(groups) > 1:
+                if group.is_macro:
+                    self._ended[index] = group.macro
                 self._closed(groups.pop(), groups[-1], is_receiver=tokens.at(index + 1).text in {".", "["})
             if groups[-1].is_literal and text in "[{,:":
                 self._read_part(tokens, index + 1, macro)
@@ -104,12 +120,17 @@ class Outline:
             group.pluses += text == "+"
 
     def _read_call(self, tokens: Tokens, index: int, macro: Macro) -> None:
-        """Note what the function called at *index* goes through, if it is one that does."""
+        """Note what the word at *index* goes through, if it is `in`, or a function that does."""
         text = tokens[index].text
+        if text == "in" and tokens.at(index + 1).text != "[":
+            path, after = tokens.path_from(index + 1)
+            macro.scans.append(() if after in {"(", "["} else self._of_event(path))
         if text in {"contains", "matches"}:
-            is_own = macro.is_plain and tokens.path_before(index - 1)[:1] == (macro.variable,)
-            macro.own_reads += is_own
-            macro.reads += not is_own
+            path = tokens.path_before(index - 1)
+            if macro.is_plain and path[:1] == (macro.variable,):
+                macro.own_reads += 1
+            else:
+                macro.reads.append(self._of_event(path))
         if text == "matches":
             macro.pattern_steps += self._pattern_steps(tokens[index + 2:index + 4])
         if text in _WALKS and tokens.at(index + 1).text == "(":
@@ -147,6 +168,10 @@ class Outline:
         if path and after != "(" and not self._is_variable(path):
             macro.copies.append(path)
 
+    def _of_event(self, path: Path) -> Path:
+        """*path*, if it is of the event's variables; else ()."""
+        return () if not path or self._is_variable(path) else path
+
     def _is_variable(self, path: Path) -> bool:
         """Whether *path* begins with the variable of a macro."""
         return any(path[0] == macro.variable for macro in self.macros)
@@ -159,13 +184,32 @@ class Outline:
             is_literal = tokens[index].text != "(" and not tokens.is_value(index - 1)
             return _Group(tokens[index].text, inside, is_literal=is_literal)
         parent = self.macros[inside]
-        root, name = (tokens.path_before(index - 2) or ("",))[0], tokens[index - 1]
-        is_owned = parent.is_plain and root == parent.variable
+        name, variable = tokens[index - 1], tokens[index + 1].text
+        receiver = self._receiver(tokens, index - 2, inside)
+        source = self.macros[receiver.macro] if receiver else parent
+        if receiver and receiver.is_result:
+            is_owned, is_plain = source.is_owned, source.is_plain
+        else:
+            is_owned = bool(receiver) and parent.is_plain and source is parent
+            is_plain = is_owned or bool(receiver and receiver.macro == 0 and receiver.path[0] == "data")
         self.macros.append(Macro(
-            inside, parent.depth + 1, name.position, tokens[index + 1].text, is_owned=is_owned,
-            makes_list=name.text in {"map", "filter"},
-            is_plain=is_owned or (root == "data" and all(each.variable != root for each in self.macros))))
+            inside, parent.depth + 1, name.position, variable, is_owned=is_owned, is_plain=is_plain,
+            receiver=receiver, makes_list=name.text in {"map", "filter"},
+            made=() if name.text == "filter" else _mapped(tokens, index) if name.text == "map" else None))
         return _Group("(", len(self.macros) - 1, is_map=name.text == "map", is_macro=True)
+
+    def _receiver(self, tokens: Tokens, index: int, inside: int) -> Receiver | None:
+        """What stands before the dot at *index*, in the parentheses of macro *inside*."""
+        made_by = self._ended.get(index - 1)
+        if made_by is not None:
+            made = self.macros[made_by].made
+            return None if made is None else Receiver(made_by, made, is_result=True)
+        path = tokens.receiver_before(index)
+        if not path:
+            return None
+        while inside and self.macros[inside].variable != path[0]:
+            inside = self.macros[inside].parent
+        return Receiver(inside, path[1:] if inside else path)
 
     def _closed(self, group: _Group, outer: _Group, *, is_receiver: bool) -> None:
         """Note what a group says of the length of lists."""
@@ -190,6 +234,12 @@ class Outline:
         text = text.strip(quote)
         is_raw = "r" in prefix.lower()
         return patterns.steps_of(text if is_raw else re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL))
+
+
+def _mapped(tokens: Tokens, index: int) -> Steps | None:
+    """What a `map`, whose parentheses open at *index*, makes of its variable; None if that is no path."""
+    path, after = tokens.path_from(index + 3)
+    return path[1:] if after == ")" and path[:1] == (tokens[index + 1].text,) else None
 
 
 def _is_plain(token: Token) -> bool:

@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 Path = tuple[str, ...]  # names, as in a.b.c
+Steps = tuple[str | int, ...]  # names and indexes, as in a.b[0]["c"]
 
 _TOKEN = re.compile(r'''
     (?P<space>\s+|//[^\n\r]*)
@@ -20,6 +21,10 @@ _TOKEN = re.compile(r'''
   | (?P<number>\d+(?:\.\d+)?\w*)
   | (?P<sign>&&|\|\||[<>=!]=|.)
 ''', re.VERBOSE | re.DOTALL)
+
+
+# Of an index: a number, or a text without escapes.
+_CONSTANT = re.compile(r"""\d+\Z|"[^"\\]*"\Z|'[^'\\]*'\Z""")
 
 
 class Token(NamedTuple):
@@ -57,6 +62,24 @@ class Tokens(list[Token]):
             names.append(self.at(index - len(names) * 2 - 1))
         return tuple(name.text for name in reversed(names)) if all(
             name.kind == "word" for name in names) else ()
+
+    def receiver_before(self, index: int) -> Steps:
+        """The path (`a.b[0]["c"]`) that ends before *index*; nothing where something else does."""
+        steps: list[str | int] = []
+        at = index - 1
+        while True:
+            inside = self.at(at - 1)
+            if self.at(at).kind == "word":
+                steps.append(self.at(at).text)
+                if inside.text != ".":
+                    return tuple(reversed(steps))
+                at -= 2
+            elif (self.at(at).text == "]" and _CONSTANT.match(inside.text)
+                    and self.at(at - 2).text == "[" and self.is_value(at - 3)):
+                steps.append(int(inside.text) if inside.kind == "number" else inside.text[1:-1])
+                at -= 3
+            else:
+                return ()
 
     def path_from(self, index: int) -> tuple[Path, str]:
         """Names of the path that begins at *index*, none where something else does; and what follows it."""
