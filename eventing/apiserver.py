@@ -18,12 +18,13 @@ from collections.abc import Iterator
 import structlog
 import uvicorn
 
-from eventing import apply, instance
+from eventing import apply, documents, instance
 from eventing.client import Client, Refused
 from eventing.config import Config
 from eventing.control import api, kind, resource
 from eventing.control.plane import Plane
 from eventing.dashboard import bundles, deadletters, feeds, health
+from eventing.documents import Document, Resource
 from eventing.errors import ClarionError
 from eventing.http import client as http
 from eventing.runtime import Runtime
@@ -112,19 +113,19 @@ class Given:
             return
         await self._plane.started.wait()
         try:
-            documents = await asyncio.to_thread(apply.read, self._config.files)
+            given = await asyncio.to_thread(documents.read, self._config.files)
         except ClarionError as error:
             self._missing = {"files": str(error)}
             log.error("files_not_read", error=str(error))  # noqa: TRY400  the line says it all
             return
-        self._missing = {document.label: "not applied yet" for document in documents}
-        for document in documents:
+        self._missing = {document.label: "not applied yet" for document in given}
+        for document in given:
             await self._apply(document)
         while any(not why.startswith(_REFUSED) for why in self._missing.values()):
             await asyncio.sleep(_LOOK_S)
-            self._look(documents)
+            self._look(given)
 
-    async def _apply(self, document: apply.Document) -> None:
+    async def _apply(self, document: Document) -> None:
         """One document; a refusal stays as what is missing, a server that is not there is asked again."""
         while True:
             try:
@@ -141,7 +142,7 @@ class Given:
                 self._missing[document.label] = "not Ready yet"
                 return None
 
-    def _send(self, document: apply.Document) -> tuple[str, apply.Resource]:
+    def _send(self, document: Document) -> tuple[str, Resource]:
         url = f"http://{instance.reachable(self._config.host)}:{self._config.control_port}"
         with Client(url) as client:
             applied = apply.apply(document, client, "default")
@@ -149,12 +150,12 @@ class Given:
                 log.warning("apply_warned", object=document.label, warning=warning)
             return applied
 
-    def _failed(self, document: apply.Document, error: ClarionError) -> None:
+    def _failed(self, document: Document, error: ClarionError) -> None:
         log.error("not_applied", object=document.label, place=document.place, error=str(error))
         self._missing[document.label] = f"{_REFUSED}: {' '.join(str(error).split())} ({document.place})"
 
-    def _look(self, documents: list[apply.Document]) -> None:
-        for document in documents:
+    def _look(self, given: list[Document]) -> None:
+        for document in given:
             if self._missing.get(document.label, _REFUSED).startswith(_REFUSED):
                 continue
             complaint = self._complaint(document)
@@ -163,7 +164,7 @@ class Given:
             else:
                 del self._missing[document.label]
 
-    def _complaint(self, document: apply.Document) -> str:
+    def _complaint(self, document: Document) -> str:
         """Why the object is not Ready; empty when it is, or when its kind has no such condition."""
         wish = document.resource
         its_kind = kind.of(wish["apiVersion"], wish["kind"])

@@ -16,7 +16,7 @@ from eventing.client import Client, Refused, Resource
 from eventing.errors import ClarionError, UsageError
 
 if TYPE_CHECKING:
-    from eventing import apply as applying
+    from eventing import documents
 
 app = typer.Typer()
 
@@ -41,16 +41,16 @@ def apply_files(
 
     Example: clarion apply -f examples/quickstart
     """
-    documents = _documents(files)
-    from eventing import apply as applying  # noqa: PLC0415  imported by now, by _documents
+    from eventing import apply as applying  # noqa: PLC0415  what packs bundles takes a while to import
 
+    found = _documents(files)
     timeout_s = output.duration_s(timeout)
     if validate not in {"strict", "warn", "ignore"}:
         raise UsageError(f"--validate {validate}: choose strict, warn or ignore")
     applied: dict[str, Resource] = {}
     code = 0
     with Client(server.find(server_url)) as client:
-        for document in documents:
+        for document in found:
             try:
                 what, applied[document.label] = applying.apply(document, client, namespace,
                                                                validate.capitalize())
@@ -72,15 +72,15 @@ def apply_files(
         raise typer.Exit(code or 1)
 
 
-def _documents(files: list[Path] | None) -> list["applying.Document"]:
-    from eventing import apply as applying  # noqa: PLC0415  what packs bundles takes a while to import
+def _documents(files: list[Path] | None) -> list["documents.Document"]:
+    from eventing import documents  # noqa: PLC0415  what reads YAML takes a while to import
 
     if not files:
         raise UsageError("say what to read: -f FILE, -f FOLDER or -f -")
-    documents = applying.read(files)
-    if not documents:
+    found = documents.read(files)
+    if not found:
         raise UsageError(f"no object is described in {', '.join(map(str, files))}")
-    return documents
+    return found
 
 
 @app.command()
@@ -148,7 +148,7 @@ def edit(
 
     Example: EDITOR=nano clarion edit trigger audit
     """
-    from eventing import apply as applying  # noqa: PLC0415  its YAML errors name line and column
+    from eventing import documents  # noqa: PLC0415  its YAML errors name line and column
 
     with Client(server.find(server_url)) as client:
         path = client.kinds_named(kind)[0].path(namespace, name)
@@ -163,7 +163,7 @@ def edit(
             sys.stdout.write("unchanged\n")
             return
         try:
-            [document] = applying.parse(after, place)
+            [document] = documents.parse(after, place)
             client.replace(f"{path}?fieldValidation=Strict", document.resource)
         except ValueError as error:
             raise UsageError(f"{place}: keep one object in the file") from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from eventing import apply as applying
 from eventing.cli import output
 from eventing.client import Client, Resource
+from eventing.documents import Document
 from eventing.errors import ClarionError, UsageError
 from serving.functions import funcyaml
 
@@ -63,7 +64,7 @@ class Deployment:
 
     def _apply(self, wanted: Resource) -> tuple[str, Resource]:
         # The document is the folder's own, so that its image, func://., is the folder.
-        document = applying.Document(wanted, self._folder / funcyaml.FILE, self._function.place)
+        document = Document(wanted, self._folder / funcyaml.FILE, self._function.place)
         return applying.apply(document, self._client, self._namespace)
 
     def _subscribe(self, service: Resource) -> None:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eventing.apply import Document
+    from eventing.documents import Document
 
 _HEAD = re.compile(
     r"(.*?(?:validation failed|cannot decode incoming new object|strict decoding error)): (.*)", re.DOTALL)

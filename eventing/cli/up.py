@@ -90,7 +90,7 @@ def up(**values: Any) -> None:
     Example: clarion up -f examples/quickstart --port 8080
     """
     from eventing import app as root  # noqa: PLC0415  only starting needs the roles' surroundings
-    from eventing import apply, supervisor  # noqa: PLC0415
+    from eventing import documents, supervisor  # noqa: PLC0415
 
     config = settings(values)
     if config.gateway_url is not None:
@@ -98,7 +98,7 @@ def up(**values: Any) -> None:
                          "leave it out")
     if Path("-") in config.files:
         raise UsageError("-f -: stdin can be read only once; give a file, or use clarion apply -f - later")
-    count = len(apply.read(config.files))
+    count = len(documents.read(config.files))
     code = supervisor.Supervisor(config, root.run_role, lambda final: _Start(final, count).is_ready).run()
     raise typer.Exit(code)
 

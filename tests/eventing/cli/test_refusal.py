@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventing import apply
+from eventing import documents
 from eventing.cli import refusal
 
 TEXT = """
@@ -26,7 +26,7 @@ HEAD = 'admission webhook "validation.webhook.eventing.knative.dev" denied the r
 @pytest.fixture
 def document():
     """The Trigger of TEXT."""
-    return next(apply.parse(TEXT, Path("t.yaml")))
+    return next(documents.parse(TEXT, Path("t.yaml")))
 
 
 @pytest.mark.parametrize(("path", "place"), [
