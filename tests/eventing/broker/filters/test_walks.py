@@ -103,7 +103,8 @@ def _elements(found):
 
 NAMES = st.sampled_from("ab")
 DATA = st.dictionaries(NAMES, st.recursive(
-    st.integers(0, 3), lambda inner: st.lists(inner, max_size=5) | st.dictionaries(NAMES, inner), max_leaves=40))
+    st.integers(0, 3), lambda inner: st.lists(inner, max_size=5) | st.dictionaries(NAMES, inner),
+    max_leaves=30))
 PATH = st.lists(st.sampled_from(["a", "b", "[0]"]), max_size=2).filter(lambda path: path[:1] != ["[0]"])
 
 
@@ -114,7 +115,7 @@ def _nodes(depth):
 
 @given(_nodes(2), DATA)
 def test_no_count_is_too_low_and_paths_are_counted_exactly(node, data):
-    """Whatever is walked inside of what; exactly, where each macro is on the event's or on its neighbour's."""
+    """Whatever is walked inside of what; exactly, where macros are on the event's or a neighbour's."""
     text = node.text(itertools.count(), ["data"])
     counts = {}
     node.walk({"data": data}, counts)
