@@ -108,6 +108,7 @@ def _spec_causes(spec: Mapping[str, Any]) -> list[Cause]:
 def _pod_causes(spec: Mapping[str, Any]) -> list[Cause]:
     path, pod = "spec.template.spec", (spec.get("template") or {}).get("spec") or {}
     containers = pod.get("containers") or []
+    volumes = {volume.get("name") or "" for volume in pod.get("volumes") or ()}
     if not containers:
         return [(f"{path}.containers", "Required value", "FieldValueRequired")]
     causes = [] if pod["restartPolicy"] == "Always" else [
@@ -118,6 +119,10 @@ def _pod_causes(spec: Mapping[str, Any]) -> list[Cause]:
                    for name in needed if not container.get(name)]
         causes += [_invalid(f"{path}.containers[{index}].resources.{name}", amount, podspec.NEGATIVE)
                    for name, amount in podspec.negatives(container.get("resources") or {})]
+        causes += [(f"{path}.containers[{index}].volumeMounts[{at}].name",
+                    f'Not found: "{mount.get("name") or ""}"', "FieldValueNotFound")
+                   for at, mount in enumerate(container.get("volumeMounts") or ())
+                   if mount.get("name") not in volumes]
     return causes
 
 

@@ -120,7 +120,7 @@ class Volumes:
 
     async def give_back(self, taken: Taken) -> None:
         """A worker has gone: what was its alone goes, too."""
-        self._workers[taken.uid] -= 1
+        self._workers -= Counter((taken.uid,))
         await asyncio.to_thread(_remove, Path(taken.plan.scratch))
         await self.follow(taken.uid)
 
@@ -136,7 +136,7 @@ class Volumes:
         if files is None:
             if not self._workers[uid]:
                 await asyncio.to_thread(_remove, place)
-                del self._laid[uid], self._workers[uid]
+                del self._laid[uid]
             return
         if files != self._laid.get(uid):
             for name, content in files.items():

@@ -29,6 +29,8 @@ def text(pod=POD, replicas=1):
     (text(pod="{containers: [{name: c, command: [a], resources: {limits: {memory: -5Mi}}}]}"),
      ("spec.template.spec.containers[0].resources.limits[memory]: Invalid value: -5Mi: "
       "must be greater than or equal to 0")),
+    (text(pod="{containers: [{name: c, image: a, volumeMounts: [{name: v, mountPath: /m}]}]}"),
+     'spec.template.spec.containers[0].volumeMounts[0].name: Not found: "v"'),
     (text(replicas=-1), "spec.replicas: Invalid value: -1: must be greater than or equal to 0"),
     (text(pod="{}"), "spec.template.spec.containers: Required value"),
     (text(pod="{containers: [{name: c}]}"), "spec.template.spec.containers[0].image: Required value"),
