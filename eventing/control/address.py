@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from eventing.control.kind import Kind, of
-from eventing.control.resource import Resource
+from eventing.control.resource import READY, TRUE, Resource, condition
 from eventing.errors import ClarionError
 
 CLUSTER_DOMAIN = "cluster.local"  # Kubernetes' own default
@@ -91,7 +91,20 @@ def _address(reference: Reference, get: Get) -> str:
     if found is None:
         missing = f'{kind.resource_name} "{reference.name}" not found'
         raise Unresolved("NotFound", f"failed to get object {where}: {missing}")
-    return _reported(reference, found.get("status") or {})
+    try:
+        return _reported(reference, found.get("status") or {})
+    except Unresolved as unresolved:
+        raise Unresolved(unresolved.reason, unresolved.message + _why(reference, found)) from None
+
+
+def _why(reference: Reference, found: Resource) -> str:
+    """What an object says that has no address yet: why it is not Ready; "" where it says nothing."""
+    ready = condition(found.get("status") or {}, READY)
+    if ready is None or ready["status"] == TRUE:
+        return ""
+    said = ": ".join(filter(None, (ready.get("reason"), ready.get("message"))))
+    where = f"{reference.kind} {reference.namespace}/{reference.name}"
+    return f": {where} is not Ready: {said}" if said else f": {where} is not Ready yet"
 
 
 def _reported(reference: Reference, status: Mapping[str, Any]) -> str:

@@ -86,11 +86,24 @@ def validate(trigger: Resource, old: Resource | None, defaults: Defaults) -> lis
     wrong = delivery.validate(spec.get("delivery"), defaults.config(*delivery.FEATURES))
     errors += field.via_field(wrong, "delivery")
     errors = field.via_field(errors, "spec") + _annotation_errors(trigger)
+    if _is_loop(trigger):
+        defaults.warn(f'spec.subscriber: it is the Trigger\'s own Broker "{broker_name(trigger)}", so every '
+                      "event that the Trigger wants comes back to it, without end")
     before = resource.spec(old).get("broker", "") if old else spec.get("broker", "")
     if before != spec.get("broker", ""):
         details = f'{{string}}:\n\t-: "{before}"\n\t+: "{spec.get("broker", "")}"'
         errors.append(FieldError("Immutable fields changed (-old +new)", ("spec", "broker"), details))
     return errors
+
+
+def _is_loop(trigger: Resource) -> bool:
+    """Whether what the Trigger wants is sent to its own Broker."""
+    subscriber = resource.spec(trigger).get("subscriber")
+    namespace = resource.namespace(trigger)
+    target = address.reference_of(subscriber, namespace) if isinstance(subscriber, Mapping) else None
+    return (target is not None and target.kind == "Broker"
+            and target.api_version.startswith("eventing.knative.dev/")
+            and (target.namespace, target.name) == (namespace, broker_name(trigger)))
 
 
 def _broker_errors(spec: Mapping[str, Any]) -> list[FieldError]:
@@ -147,7 +160,8 @@ async def _broker(trigger: Resource, context: Context) -> Resource | None:
     broker = await context.get(brokers.BROKER, resource.namespace(trigger), name)
     if broker is None:
         resource.set_condition(status, "BrokerReady", FALSE, "BrokerDoesNotExist",
-                               f'Broker "{name}" does not exist', now=now)
+                               f'Broker "{name}" does not exist in namespace {resource.namespace(trigger)}',
+                               now=now)
         return None
     ready = resource.condition(broker.get("status") or {}, resource.READY)
     if ready is None:

@@ -325,7 +325,7 @@ def test_apply_waits_and_says_what_is_not_ready(instance, tmp_path):
     instance.clarion("delete", "-f", str(path))
     assert (waited.returncode, waited.stdout) == (1, "trigger/lonely created\n")
     assert waited.stderr == ("clarion: trigger/lonely was applied and is not Ready: "
-                             'BrokerDoesNotExist: Broker "nobody" does not exist\n')
+                             'BrokerDoesNotExist: Broker "nobody" does not exist in namespace default\n')
     assert (again.returncode, again.stdout) == (0, "trigger/lonely unchanged\n")
 
 

@@ -61,7 +61,7 @@ def test_a_trigger_may_come_before_its_broker(api, make_trigger, until):
     """CP-B2, CP-T1: without its Broker a Trigger is not Ready, and says why; it is once there is one."""
     path = api.create(TRIGGERS, "early", {"broker": "late", "subscriber": URL})
     told = api.until_condition(path, "Ready", "False", "BrokerDoesNotExist")
-    assert told["message"] == 'Broker "late" does not exist'
+    assert told["message"].startswith('Broker "late" does not exist')
 
     api.create(BROKERS, "late", {})
     api.until_ready(path)

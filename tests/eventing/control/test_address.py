@@ -41,6 +41,11 @@ def test_resolved(destination, url):
     ({"ref": REF | {"kind": "Box"}}, STATUS, "NotFound",
      'failed to get object here/b: no matches for kind "Box" in version "bins.knative.dev/v1"'),
     ({"ref": REF}, {}, "AddressNotSet", f"address not set for {SHOWN}"),
+    ({"ref": REF},
+     {"conditions": [{"type": "Ready", "status": "False", "reason": "Broken", "message": "no lid"}]},
+     "AddressNotSet", f"address not set for {SHOWN}: Bin here/b is not Ready: Broken: no lid"),
+    ({"ref": REF}, {"conditions": [{"type": "Ready", "status": "True"}]},
+     "AddressNotSet", f"address not set for {SHOWN}"),
     ({"ref": REF}, {"address": {"url": "/x"}}, "AddressNotSet", f"hostname missing in address of {SHOWN}"),
 ])
 def test_unresolved(destination, status, reason, message):

@@ -105,6 +105,21 @@ def test_validation(admit, spec, expected):
         assert errors == expected
 
 
+@pytest.mark.parametrize(("subscriber", "is_warned"), [
+    ("{ref: {apiVersion: eventing.knative.dev/v1, kind: Broker, name: default}}", True),
+    ("{ref: {apiVersion: eventing.knative.dev/v1, kind: Broker, name: default, namespace: default}}", True),
+    ("{ref: {apiVersion: eventing.knative.dev/v1, kind: Broker, name: default, namespace: other}}", False),
+    ("{ref: {apiVersion: eventing.knative.dev/v1, kind: Broker, name: other}}", False),
+    ("{ref: {apiVersion: v1, kind: Service, name: default}}", False),
+])
+def test_a_loop(admit, subscriber, is_warned):
+    """A Trigger that sends a Broker's events back to it is warned of: they come again without end."""
+    _, errors, warnings = admit(trigger(subscriber=subscriber))
+
+    assert errors == ""
+    assert any("without end" in warning for warning in warnings) is is_warned
+
+
 @pytest.mark.parametrize(
     ("subscriber", "expected"),
     [
@@ -290,7 +305,8 @@ async def test_missing_broker(cluster):
     """Without its Broker a Trigger is not Ready; it becomes so when the Broker appears, without an edit."""
     await cluster.apply(trigger())
     failed = await cluster.until_condition(TRIGGER, "t", "Ready", status="False")
-    assert (failed["reason"], failed["message"]) == ("BrokerDoesNotExist", 'Broker "default" does not exist')
+    assert (failed["reason"], failed["message"]) == (
+        "BrokerDoesNotExist", 'Broker "default" does not exist in namespace default')
     assert await cluster.projected("triggers") == {}
 
     await cluster.apply(broker())
