@@ -18,6 +18,7 @@ import gc
 import os
 import socket
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,16 @@ import orjson
 from serving.objects.mounting import REASON
 from serving.workers import listeners, pids, worker
 from serving.workers.mounts import MountFailed
-from serving.workers.process import SPARE_READY, Spec, become, default_signals, detach, in_memory, reserve
+from serving.workers.process import (
+    LIMITED_STACK_BYTES,
+    SPARE_READY,
+    Spec,
+    become,
+    default_signals,
+    detach,
+    in_memory,
+    reserve,
+)
 
 _DESCRIPTORS = 5
 # Not `func`: that may be a module somebody preloads.
@@ -57,7 +67,10 @@ def live(birth: Birth, trouble: str) -> int:
     pids.join(birth.groups)
     runner = worker.loop_runner()
     if birth.is_spare:
+        # The stack of a thread that has ended is kept, and would count in full against a limit of memory.
+        threading.stack_size(LIMITED_STACK_BYTES)
         _rehearse()
+        threading.stack_size(0)
         reserve()
         default_signals()  # a loop of uvloop that was closed still has a hand on SIGTERM
         runner.get_loop()

@@ -59,10 +59,10 @@ _FIRST_FREE = 6
 _ABOVE_ALL = 1 << 20  # descriptors are fewer: Linux's default fs.nr_open
 
 # A thread's stack counts as data in full; 8 MiB (glibc's default) for each of 40 would eat a small limit.
-_LIMITED_STACK_BYTES = 1024 * 1024
+LIMITED_STACK_BYTES = 1024 * 1024
 _MEBIBYTE = 1024 * 1024
-# What a worker that was a spare has, and some; one that was not has less, and which it is is chance.
-_LEAST_BYTES = 36 * _MEBIBYTE
+# What any worker needs, 38 Mi as measured, and some: whether it was a spare, which has more, is chance.
+_LEAST_BYTES = 40 * _MEBIBYTE
 _UMASK = 0o022
 _UMASK_ALONE = 0o077  # of one that is not who the role is: what it writes is for nobody else
 _LEAST_PRIORITY = 19
@@ -137,7 +137,7 @@ def become(spec: Spec, descriptors: Sequence[int]) -> None:
 def limit_memory(limit_bytes: int) -> None:
     """Have no more private writable memory than *limit_bytes* from now on."""
     resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
-    threading.stack_size(_LIMITED_STACK_BYTES)
+    threading.stack_size(LIMITED_STACK_BYTES)
 
 
 def demand_memory(limit_bytes: int, spare_bytes: int) -> None:

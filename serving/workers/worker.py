@@ -58,7 +58,7 @@ _MESSAGE_CHARACTERS = 2000
 _NO_LIMIT_S = 7 * 24 * 3600.0
 # Longer than the activator keeps an idle connection, so that it is never the worker who closes.
 _KEEP_ALIVE_S = 600
-# What a worker with a memory limit needs at least besides what it was born with (about 27 MiB): before its
+# What a worker with a memory limit needs at least besides what it was born with (about 30 MiB): before its
 # function is imported, and after that, for a thread, its stack and an event.
 _TO_IMPORT_BYTES, _TO_SERVE_BYTES = 7 * 1024 * 1024, 4 * 1024 * 1024
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127  # as a shell says it

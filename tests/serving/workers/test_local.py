@@ -324,6 +324,22 @@ async def test_memory_limit(stage):
     assert (await stage.ask(worker, b'{"qty": 8}')).status == 202
 
 
+@pytest.mark.parametrize("is_spare", [True, False])
+async def test_least_memory_limit(stage, is_spare):
+    """What a function needs at least does not depend on where its worker comes from, and is enough."""
+    async def start(mebibytes):
+        record = await stage.record("def handle(event): pass\n", memory_bytes=mebibytes * 1024 * 1024)
+        if is_spare:
+            await stage.spare()
+        return await stage.backend.start(NAME, record)
+
+    few = await start(39)
+    with pytest.raises(StartFailed, match="39Mi is too small: a worker needs about 40Mi"):
+        await stage.within(few.ready)
+    enough = await start(40)
+    assert (await stage.ask(enough)).status == 202
+
+
 async def test_no_thread_left(stage):
     """An event for which no thread can be started is 503, to be sent again; the worker ends, for another."""
     worker = await stage.start(
