@@ -34,7 +34,7 @@ import redis.asyncio
 from eventing import keys
 from eventing.broker import failures, functions, hand
 from eventing.broker.entry import decode
-from eventing.broker.failures import Drops, Failure, Trouble
+from eventing.broker.failures import Drops, Failure, Trouble, Unjudged
 from eventing.broker.page import DEAD_PLACE
 from eventing.errors import NotFound
 from eventing.event import Event
@@ -99,6 +99,7 @@ class Waiting:
     failure: Failure | None = None
     drops: Drops | None = None
     letter: LastLetter | None = None
+    unjudged: Unjudged | None = None
 
 
 class DeadLetters:
@@ -152,7 +153,8 @@ class DeadLetters:
             dead=sum(part.dead for part in parts), held=sum(part.held for part in parts),
             open=sum(part.open for part in parts), lag_s=max(part.lag_s for part in parts),
             failure=_latest(part.failure for part in parts), drops=_latest(part.drops for part in parts),
-            letter=max((part.letter for part in parts if part.letter), key=_when, default=None))
+            letter=max((part.letter for part in parts if part.letter), key=_when, default=None),
+            unjudged=_latest(part.unjudged for part in parts))
 
     async def _waiting(self, partition: int) -> Waiting:
         """Those of one partition."""
@@ -168,7 +170,7 @@ class DeadLetters:
         trouble = await self._trouble(partition)
         letter = await self._last_letter(partition) if waits.dead else None
         return Waiting(waits.backlog, waits.retries, waits.dead, held, mine.open, lag_s,
-                       trouble.failure, trouble.drops, letter)
+                       trouble.failure, trouble.drops, letter, trouble.unjudged)
 
     async def _trouble(self, partition: int) -> Trouble:
         """What its owner told of what fails in one partition."""
@@ -230,7 +232,7 @@ async def of_trigger(store: redis.asyncio.Redis, name: str) -> DeadLetters:
 
 
 _when = operator.attrgetter("when")
-_Told = TypeVar("_Told", Failure, Drops)
+_Told = TypeVar("_Told", Failure, Drops, Unjudged)
 
 
 def _latest(told: Iterable[_Told | None]) -> _Told | None:

@@ -2,6 +2,7 @@
 Why nothing arrives: what fails in one partition, told for people.
 
     courier, of an attempt that failed, or a reply that was dropped    -> note, dropped
+    matcher, of an event that a filter would take too long to judge    -> unjudged
     upkeep, every second, of those triggers   -> {ns/broker/p}:failures, a field a trigger, for `describe`
                                               -> log lines: the first failure, then at most one a minute
                                                  with a count, and when it works again; a dead letter
@@ -69,12 +70,22 @@ class Drops:
     when: float
 
 
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """Events that a filter did not look at: how many, why the last, and its Unix time."""
+
+    count: int
+    reason: str
+    when: float
+
+
 @dataclass(slots=True)
 class Trouble:
     """What is known of one trigger."""
 
     failure: Failure | None = None
     drops: Drops | None = None
+    unjudged: Unjudged | None = None
     delivered: int = 0  # by its lane, when the last attempt failed
     is_new: bool = False  # since it was written
     is_told: bool = False  # in the log: that it works again is told, too
@@ -89,13 +100,16 @@ class Trouble:
     def packed(self) -> bytes:
         """Value of the field; `read` reads it."""
         return orjson.dumps({"failure": self.failure and asdict(self.failure),
-                             "drops": self.drops and asdict(self.drops)})
+                             "drops": self.drops and asdict(self.drops),
+                             "unjudged": self.unjudged and asdict(self.unjudged)})
 
 
 def read(packed: bytes) -> Trouble:
     """What was written of a trigger."""
     said = orjson.loads(packed)
-    return Trouble(said["failure"] and Failure(**said["failure"]), said["drops"] and Drops(**said["drops"]))
+    unjudged = said.get("unjudged")
+    return Trouble(said["failure"] and Failure(**said["failure"]), said["drops"] and Drops(**said["drops"]),
+                   unjudged and Unjudged(**unjudged))
 
 
 class Failures:
@@ -142,6 +156,14 @@ class Failures:
         trouble.drops = Drops(trouble.drops.count + 1 if trouble.drops else 1, _id(event), time.time())
         trouble.is_new = True
 
+    def unjudged(self, lane: Lane, reason: str) -> None:
+        """The filter of *lane* was taken for false, unseen: judging an event would take too long."""
+        lane.counts.unjudged += 1
+        trouble = self._troubles.setdefault(lane.uid, Trouble())
+        count = trouble.unjudged.count if trouble.unjudged else 0
+        trouble.unjudged = Unjudged(count + 1, reason, time.time())
+        trouble.is_new = True
+
     async def tell(self) -> None:
         """Write what is new, and log what is due; once a second. Raises what redis-py raises."""
         if not self._is_loaded:
@@ -173,6 +195,7 @@ class Failures:
                 trouble.failure = replace(now, since=last.since, count=now.count + last.count)
             trouble.failure = trouble.failure or last
             trouble.drops = trouble.drops or told.drops
+            trouble.unjudged = trouble.unjudged or told.unjudged
         self._is_loaded = True
 
     def _end(self, trouble: Trouble, lane: Lane, now: float) -> None:

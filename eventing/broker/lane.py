@@ -109,6 +109,7 @@ class Counts:
     # Attempts by duration: buckets[i] took at most BUCKETS_S[i], and more than the bound before.
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     seconds: float = 0.0
+    unjudged: int = 0  # events that its filter did not look at
 
     def add(self, result: str, seconds: float) -> None:
         """Count one attempt."""

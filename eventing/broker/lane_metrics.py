@@ -46,6 +46,9 @@ class LaneMetrics(Collector):
             "clarion_deliveries", "Attempts by what was decided after them.", labels=(*_LANE, "result"))
         seconds = HistogramMetricFamily(
             "clarion_delivery_seconds", "From the attempt to the decision.", labels=_LANE)
+        unjudged = CounterMetricFamily(
+            "clarion_filter_unjudged", "Events that a filter did not look at: it would take too long.",
+            labels=_LANE)
         opened = GaugeMetricFamily("clarion_deliveries_open", "Attempts under way.", labels=_LANE)
         backlog = GaugeMetricFamily(
             "clarion_backlog", "Entries that wait for a trigger, by reference.", labels=_LANE)
@@ -74,9 +77,11 @@ class LaneMetrics(Collector):
                     held.add_metric(labels, lane.queue.held_keys)
                 for result, count in lane.counts.results.items():
                     results.add_metric((*labels, result), count)
+                if lane.counts.unjudged:
+                    unjudged.add_metric(labels, lane.counts.unjudged)
                 if lane.counts.results:
                     seconds.add_metric(labels, _cumulative(lane), lane.counts.seconds)
-        yield from (results, seconds, opened, backlog, dead, held, retries, lag)
+        yield from (results, seconds, unjudged, opened, backlog, dead, held, retries, lag)
 
 
 def _cumulative(lane: Lane) -> list[tuple[str, float]]:

@@ -75,8 +75,9 @@ class Partition:
         self._keeper = Keeper(f"{broker}/{number}", lease, self._ledger, self._reader.ask)
         self._turns = Turns(store, f"{number}/{self._grant.epoch}", self._keeper.busy)
         self._succession = Succession(store, broker, number)
-        self._roster = Roster(number, self._keeper, sender, self._turns, self._succession)
         self._failures = Failures(store, keys.failures(broker, number), self._keeper.lanes, on_given_up)
+        self._roster = Roster(number, self._keeper, sender, self._turns, self._succession,
+                              on_unjudged=self._failures.unjudged)
         self.upkeep = Upkeep(store, broker, number, lease, on_due=self._keeper.is_due_at,
                              failures=self._failures)
         self._woken: set[Lane] = set()  # got something to send from the page that is being read

@@ -8,7 +8,7 @@ What comes of its events is not known here.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -33,9 +33,10 @@ class Roster:
     """Lanes of one partition by trigger."""
 
     def __init__(self, number: int, keeper: Keeper, sender: Sender, turns: Turns,
-                 succession: Succession) -> None:
-        """*number* is the partition's."""
-        self.matcher: Matcher[Lane] = Matcher(_unjudged)
+                 succession: Succession, *, on_unjudged: Callable[[Lane, str], None]) -> None:
+        """*number* is the partition's; *on_unjudged* hears whose filter did not look at an event, and why."""
+        self.matcher: Matcher[Lane] = Matcher(self._unjudged)
+        self._on_unjudged = on_unjudged
         self._number = number
         self._keeper = keeper
         self._sender = sender
@@ -99,12 +100,12 @@ class Roster:
         lane.letter_route = NOWHERE if sink is None else \
             self._sender.route(sink, lane.namespace, wants_reply=False)
 
-
-def _unjudged(lane: Lane, reason: str) -> None:
-    """An event that the filter of *lane* did not look at, to save time: told once a minute."""
-    lane.unjudged += 1
-    now = time.monotonic()
-    if now >= lane.tell_unjudged_at:
-        log.warning("filter taken for false: it cannot be judged", trigger=lane.name,
-                    reason=reason, events=lane.unjudged)
-        lane.unjudged, lane.tell_unjudged_at = 0, now + _TELL_S
+    def _unjudged(self, lane: Lane, reason: str) -> None:
+        """An event that the filter of *lane* did not look at, to save time: logged once a minute."""
+        self._on_unjudged(lane, reason)
+        lane.unjudged += 1
+        now = time.monotonic()
+        if now >= lane.tell_unjudged_at:
+            log.warning("filter taken for false: it cannot be judged", trigger=lane.name,
+                        reason=reason, events=lane.unjudged)
+            lane.unjudged, lane.tell_unjudged_at = 0, now + _TELL_S

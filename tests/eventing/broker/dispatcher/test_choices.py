@@ -101,14 +101,29 @@ def _reply(exchange, _event):
 
 
 async def test_an_event_that_a_filter_cannot_judge_in_time(bench, subscriber, eventually):
-    """It does not match, what comes after it is delivered, and the log says once which Trigger that was."""
+    """It does not match, what comes after it is delivered; the log, the metrics and the Trigger say so."""
     with structlog.testing.capture_logs() as logs:
-        await bench.dispatcher()
+        dispatcher, _ = await bench.dispatcher()
         await bench.trigger("slow", subscriber.url, filters=[
             {"cel": "data.all(i, data.exists_one(j, j == i))"}])
         await bench.send("big", "bigger", data=orjson.dumps(list(range(3000))))
         await bench.send("small", data=b"[1, 2]")
         await eventually(lambda: subscriber.ids == ["small"])
+
+        letters = await bench.letters("slow")
+
+        async def told_of():
+            waiting = await letters.waiting()
+            return waiting if waiting.unjudged and waiting.unjudged.count > 1 else None
+        waiting = await bench.until(told_of)
+        described = describe(TRIGGER, [], {"trigger": "slow", **asdict(waiting)})
+        assert "filter unjudged  2 events did not match unseen, the last " in described
+        assert f" ago: 3000 elements, macros 2 deep: more than {STEPS_MOST} steps\n" in described
+        registry = CollectorRegistry()
+        registry.register(LaneMetrics(lambda: dispatcher.partitions))
+        found = registry.get_sample_value(
+            "clarion_filter_unjudged_total", {"trigger": "shop/slow", "partition": "0"})
+        assert found == 2
 
     told = [(line["trigger"], line["reason"]) for line in logs if "cannot be judged" in line["event"]]
     assert told == [("shop/slow", f"3000 elements, macros 2 deep: more than {STEPS_MOST} steps")]
