@@ -111,7 +111,7 @@ async def test_a_retry_does_not_keep_what_came_after(bench, subscriber, eventual
 
 
 async def test_a_trigger_that_waits_for_nothing_is_not_asked_for(bench, subscriber, eventually, delivery):
-    """It is among those that have something waiting while it has, and no longer: counting takes the store time."""
+    """It is among those that have something waiting while it has: to count them takes the store time."""
     answers = [500, 500, 202]
     subscriber.answer = lambda exchange, _event: exchange.respond(answers.pop(0), ())
     await bench.dispatcher()
