@@ -108,7 +108,8 @@ def join(pid: int) -> None:
         if os.geteuid() != 0:
             _give_up_capabilities()
     except OSError as error:
-        raise MountFailed(f"cannot see the volumes of process {pid}: {error.strerror}") from error
+        why = os.strerror(error.errno or 0)
+        raise MountFailed(f"cannot see the volumes of process {pid}: {why}") from error
 
 
 def covered(needed: Iterable[str], targets: Iterable[str]) -> list[str]:
