@@ -20,6 +20,7 @@ from serving.workers.process import KNATIVE_ENV, Spec, environment, program_envi
 
 # Threads for plain functions where containerConcurrency sets no limit: Starlette's number.
 _THREADS = 40
+_UNBUFFERED = "PYTHONUNBUFFERED"  # images for Python set it
 
 
 def zygote(record: Mapping[str, Any], own: Environment | None) -> tuple[str, tuple[str, ...]]:
@@ -49,6 +50,8 @@ def spec(name: str, record: Mapping[str, Any], worker: Worker, folder: Path, own
                       configuration=record.get("configuration") or "", revision=revision, own=inherited)
     if not record.get("listens", True):
         env = program_environment(asked, inherited)
+    if record.get("command"):  # else what Python holds back is lost with a program that is killed
+        env = {_UNBUFFERED: "1", **env}
     # What a container would know by name: neither PATH nor what else is ours.
     known = {name: env[name] for name in {*asked, *KNATIVE_ENV} if name in env}
     command = [expand(text, known) for text in record.get("command") or ()]

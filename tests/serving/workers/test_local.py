@@ -465,6 +465,15 @@ async def test_progress_deadline(stage):
     assert failure.value.message == "it was not ready after 0.3 s; does it listen on $PORT?"
 
 
+async def test_what_a_program_has_printed(stage):
+    """A program in Python is logged as it prints, not when it ends, as images for Python have it."""
+    code = "import time; print('up'); time.sleep(99)"
+    record = {"uid": "1", "command": [sys.executable, "-c", code]}
+    worker = await stage.backend.start(NAME, record)
+    await stage.printed("up")
+    await stage.backend.stop(worker, 0)
+
+
 async def test_readiness_probe(stage):
     """A worker with an HTTP readiness probe is ready when the function says so, not before."""
     worker = await stage.backend.start(
