@@ -23,7 +23,7 @@ import secrets
 import shutil
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from serving.workers.mounts import Plan
 _NAME_BYTES = 8
 _DIGITS = 16  # of a version's name
 _FOLDER_MODE, _SCRATCH_MODE = 0o755, 0o777  # Kubernetes'
+_OWNER_MODE = 0o700
 
 _log = structlog.get_logger(__name__)
 
@@ -125,7 +126,7 @@ class Volumes:
         await self.follow(taken.uid)
 
     def _make(self, scratch: Path, names: Mapping[str, Any]) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=_OWNER_MODE, parents=True, exist_ok=True)
         (self._folder / "stage").mkdir(exist_ok=True)
         for name in names:
             (scratch / name).mkdir(parents=True)
@@ -191,14 +192,14 @@ def _folder(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove *path* and all below it, also what somebody has made inaccessible to itself."""
-    def open_up(_function: Callable[..., Any], name: str, _info: Any) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(name), 0o700)  # noqa: PTH101, PTH120  it is a text here
-            os.chmod(name, 0o700)  # noqa: PTH101
-            shutil.rmtree(name) if os.path.isdir(name) else os.unlink(name)  # noqa: PTH108, PTH112
-
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, onerror=open_up)
-    else:
+    """Remove *path* and all below it, also what a worker of ours has made inaccessible to itself."""
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    if os.geteuid() != 0:  # root needs no mode
+        for folder, names, _ in os.walk(path):
+            for below in (Path(folder, name) for name in names):
+                with contextlib.suppress(OSError):  # who was left behind by a worker may be at it, too
+                    if not below.is_symlink():
+                        below.chmod(_OWNER_MODE)
+    shutil.rmtree(path, ignore_errors=True)

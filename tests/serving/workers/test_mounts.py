@@ -86,6 +86,8 @@ async def test_empty_directories(stage):
     assert await shown(stage, first, "pathlib.Path('/clarion-disk/deep/y').write_text('mine')") == 4
     assert await shown(stage, first, "os.listdir('/clarion-memory/sub')") == ["y"]
     assert await shown(stage, second, "os.listdir('/clarion-disk')") == ["deep"]
+    await shown(stage, second, "os.makedirs('/clarion-disk/a/b') or os.chmod('/clarion-disk/a/b', 0)")
+    await shown(stage, second, "os.symlink('/etc', '/clarion-disk/a/etc') or os.chmod('/clarion-disk/a', 0)")
     size = "os.statvfs('/clarion-memory').f_blocks * os.statvfs('/clarion-memory').f_frsize"
     assert await shown(stage, first, size) == 1 << 20
 
