@@ -23,7 +23,7 @@ from eventing.client import Client, Refused
 from eventing.config import Config
 from eventing.control import api, kind, resource
 from eventing.control.plane import Plane
-from eventing.dashboard import bundles, deadletters, feeds, health
+from eventing.dashboard import bundles, deadletters, fates, feeds, health
 from eventing.documents import Document, Resource
 from eventing.errors import ClarionError
 from eventing.http import client as http
@@ -63,6 +63,7 @@ async def run(runtime: Runtime) -> None:
     app.include_router(bundles.routes(runtime.store))
     app.include_router(feeds.routes(config, runtime.store, runtime.stopping))
     app.include_router(deadletters.routes(runtime.store))
+    app.include_router(fates.routes(runtime.store))
     server = _Uvicorn(uvicorn.Config(
         app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
         server_header=False, timeout_keep_alive=_KEEP_ALIVE_S,

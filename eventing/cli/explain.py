@@ -1,8 +1,9 @@
 """
 `clarion explain`: whether a Trigger wants an event, and which part of its filter says so, and why.
 
-The filter is evaluated here, as the dispatcher does it; nothing is sent, and what was delivered is not looked
-at. The exit code is 0 if the event would be delivered, 1 if it would not, and 2 if that cannot be said.
+The filter is evaluated here, as the dispatcher does it; nothing is sent. What became of an event that came by
+is looked for by its id (explain_event.py). The exit code is 0 if the event would be delivered, 1 if it would
+not, and 2 if that cannot be said.
 """
 
 import json
@@ -15,7 +16,7 @@ from urllib.parse import quote
 import typer
 
 from eventing import binding, client
-from eventing.cli import output, server
+from eventing.cli import explain_event, output, server
 from eventing.errors import ClarionError, NotACloudEvent, UsageError
 from eventing.event import Event
 
@@ -24,27 +25,40 @@ app = typer.Typer()
 
 @app.command()
 def explain(
-    what: Annotated[str, typer.Argument(help="trigger, or trigger/NAME.")],
-    name: Annotated[str | None, typer.Argument(help="Name of the Trigger.", show_default=False)] = None,
+    what: Annotated[str, typer.Argument(help="trigger, trigger/NAME, or event.")],
+    name: Annotated[str | None, typer.Argument(help="Name of the Trigger, or id of the event.",
+                                               show_default=False)] = None,
     *,
-    event: Annotated[str, typer.Option(help="File with the event as JSON, - for stdin.")],
+    event: Annotated[str | None, typer.Option(help="File with the event as JSON, - for stdin.",
+                                              show_default=False)] = None,
+    broker: Annotated[str, typer.Option("--broker", "-b", help="Where the event came.")] = "default",
+    since: Annotated[str, typer.Option(help="How far to look back for it: 30s, 5m, 2h, 1d.")] = "1h",
     form: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
     namespace: server.Namespace = "default",
     server_url: server.Server = None,
 ) -> None:
     """
-    Say why a Trigger wants an event, or why not.
+    Say why a Trigger wants an event, or why not; or what became of an event that came.
+
+    With the id of an event: each Trigger of the broker, whether it wants the event, which part of its filter
+    says no, and as far as that is known whether it was delivered, is retried, given up or waits, and why.
 
     Every part of its filter is judged, with a reason. An event is JSON as `clarion tail -o json` prints it.
-    Exit code 0: the Trigger wants it; 1: it does not; 2: there is no such Trigger, nobody to ask, or its
-    filter does not compile.
+    Exit code 0: the Trigger wants it; 1: it does not (with an id: no Trigger does); 2: there is no such
+    Trigger or event, nobody to ask, or its filter does not compile.
 
     Example: clarion explain trigger price --event order.json
+
+    What became of one: clarion explain event 4711 --broker default --since 1d
 
     Or of what just came by: clarion tail --since 10m -c 1 -o json | clarion explain trigger price --event -
     """
     if form not in {"text", "json"}:
         raise UsageError(f"-o {form}: choose text or json")
+    if what in {"event", "events"} and name and event is None:
+        place = explain_event.Place(namespace, broker, output.duration_s(since), server_url)
+        explain_event.tell(name, place, form, _verdicts, _lines)
+        return
     chosen, given = _named(what, name), _load(event)
     trigger = _trigger(chosen, namespace, server_url)
     verdicts = _verdicts(trigger, given)
@@ -63,7 +77,8 @@ def _named(what: str, name: str | None) -> str:
     kind, _, after = what.partition("/")
     chosen = name or after
     if kind.lower() not in {"trigger", "triggers"} or not chosen or (name and after):
-        raise UsageError("say which Trigger: clarion explain trigger NAME --event FILE")
+        raise UsageError("say which Trigger: clarion explain trigger NAME --event FILE, "
+                         "or which event: clarion explain event ID")
     return chosen
 
 
@@ -79,7 +94,9 @@ def _trigger(name: str, namespace: str, server_url: str | None) -> dict[str, Any
     return found
 
 
-def _load(path: str) -> Event:
+def _load(path: str | None) -> Event:
+    if path is None:
+        raise UsageError("say which event: --event FILE, - for stdin")
     try:
         text = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
         return binding.from_json(text)
