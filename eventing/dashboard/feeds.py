@@ -4,7 +4,8 @@ What happens, as lines that go on: events of a broker, what Services and Deploym
     GET /feeds/events?broker=ns/name[&since=UNIX_TIME][&follow=false]
                                                             {"id", "partition", "event": {..}} a line
     GET /feeds/logs/NAMESPACE/NAME[?follow=true]            the log lines of a Service's revisions, of a
-                                                            Deployment, of a ContainerSource's program
+                                                            Deployment, of a ContainerSource's program; of
+                                                            one that was deleted, while its log is kept
 
 Events come from the archive, so a feed disturbs no delivery and starts in the past where it is asked to;
 its first line is empty and comes at once. JSON data stands as `data`, text as a string, anything else as
@@ -14,6 +15,7 @@ leaves, or within about a second when the role is to stop.
 
 import asyncio
 import base64
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -130,9 +132,16 @@ class Writers:
         return {name.partition("/")[2] for name in found if name.startswith(f"{self._namespace}/")}
 
     async def files(self, folder: Path) -> list[Path]:
-        """Log files that exist, oldest revision first."""
-        found = (folder / f"{name}.log" for name in sorted(await self.names()))
-        return [path for path in found if path.is_file()]
+        """Log files that exist, oldest revision first; where nobody writes any more, those that are left."""
+        found = [folder / f"{name}.log" for name in sorted(await self.names())]
+        return [path for path in found if path.is_file()] if found else _left(folder, self._name)
+
+
+def _left(folder: Path, name: str) -> list[Path]:
+    """Logs of what was called *name*, by the names that revisions and programs have by default."""
+    known = re.compile(rf"{re.escape(name)}(-\d{{5,}})?\.log")
+    return sorted(path for path in folder.parent.glob("*/*.log")
+                  if path.parent == folder and known.fullmatch(path.name))  # a namespace may say `..`
 
 
 async def _now(store: "redis.asyncio.Redis") -> float:
@@ -162,11 +171,11 @@ def routes(config: Config, store: "redis.asyncio.Redis", stopping: asyncio.Event
     @router.get("/logs/{namespace}/{name}", include_in_schema=False)
     async def logs(namespace: str, name: str, follow: bool = False) -> Response:
         writers = Writers(store, namespace, name)
-        if not await writers.names():
+        folder = config.data_dir / "logs" / namespace
+        if not (await writers.names() or await writers.files(folder)):
             why = (f"there is no Service {namespace}/{name} with a revision, nor a Deployment of that name; "
                    "clarion get services,deployments -A lists them\n")
             return PlainTextResponse(why, 404)
-        folder = config.data_dir / "logs" / namespace
         return StreamingResponse(_logs(folder, writers, stopping if follow else None), media_type=_TEXT)
 
     return router

@@ -4,6 +4,8 @@ import json
 import os
 import threading
 
+import pytest
+
 HOST = "runtime.default.localhost"
 
 
@@ -98,6 +100,9 @@ def test_sigterm_then_sigkill(instance, apply, data, until):
     log = instance.data_dir / "logs" / "default" / "stubborn-00001.log"
     until(lambda: "heard SIGTERM" in log.read_text(), what="SIGTERM")
     until(lambda: "it did not end within 1 s and is killed" in log.read_text(), what="SIGKILL")
+    assert "it did not end within 1 s and is killed" in instance.clarion("logs", "stubborn")  # for an hour
+    with pytest.raises(AssertionError, match="there is no Service default/stub "):
+        instance.clarion("logs", "stub")
     line = next(line for line in log.read_text().splitlines() if "heard SIGTERM" in line)
     pid = int(line.split()[-1])
     until(lambda: not os.path.exists(f"/proc/{pid}"), what="end")  # noqa: PTH110  no disk is behind it
