@@ -37,7 +37,7 @@ retries, and to whom | commit, retention, draw | with the broker |
 | `{ns/broker/p}:backlog:UID` | sorted set | REF and attempt (`REF n`): to be sent now; `REF n MS` of an ordered trigger: not before that Unix ms; scored by PLACE | commit, draw | settled, or with its trigger |
 | `{ns/broker/p}:retries` | sorted set | `UID n REF`, scored by the Unix ms at which attempt n is due | commit, redrive | due, or with its trigger |
 | `{ns/broker/p}:waiting:UID` | sorted set | `n REF` of each of them, scored by PLACE: how many there are, and the oldest, which retention needs | commit, redrive | likewise |
-| `{ns/broker/p}:hand` | hash | what its owner has in hand: UID -> `N WHEN`, events being sent and the Unix time of the oldest; `cursor` -> id of the last entry read | owner | 5 s after it was told, every second while there is something |
+| `{ns/broker/p}:hand` | hash | what its owner has in hand: UID -> `N WHEN PARKED ASKED`, events being sent, the Unix time of the oldest, how many of them are in the backlog, and when the oldest request was begun; `cursor` -> id of the last entry read | owner | 5 s after it was told, every second while there is something |
 | `{ns/broker/p}:failures` | hash | UID -> JSON: the last attempt that failed, replies that were dropped \
 (eventing/broker/failures.py) | owner, within a second | with its trigger |
 | `{ns/broker/p}:dead:UID` | stream | dead letters of a trigger: eventing/broker/deadletters.py has the fields | commit | sent to the sink, redriven, purged, or with its trigger |
@@ -73,7 +73,8 @@ or {"service", "alias": host}: a domain that stands for that host | serving/obje
 secrets and state are where those of sources are | sources/kafka/sink |
 | `source-secrets` | Kind/ns/name | {name: text}: the secrets that a source refers to, in a table of their own so that no \
 listing of sources shows them | sources/* kinds |
-| `source-states` | Kind/ns/name | {"uid", "generation", "ready", "reason", "message"} and perhaps "status": {..}, fields of the object's | sources role |
+| `source-states` | Kind/ns/name | {"uid", "generation", "ready", "reason", "message"} and perhaps "status": {..}, fields of the object's, \
+and "sink": why that takes no events | sources role |
 | `configs` | ns/name | data of a ConfigMap | control/core |
 | `event-types` | ns/EventType | {"type", "source", "schema", "kind", "name"}: seen at that Broker or Trigger; the \
 control plane takes it away again | ingress, dispatcher |

@@ -85,7 +85,7 @@ class Waiting:
     How many events wait for a trigger, and where.
 
     `held` of the backlog failed, and hold their key; `open` are being sent, as dispatchers said within the
-    last second or so, and may be in the backlog, too; `lag_s` is how old the oldest event is that is neither
+    last second or so, the oldest request for `open_s`; `lag_s` is how old the oldest event is that is neither
     delivered, nor given up, nor known not to match. `failure`, `drops` and `letter` are the latest of all
     partitions, `failure.count` and `drops.count` sums.
     """
@@ -100,6 +100,7 @@ class Waiting:
     drops: Drops | None = None
     letter: LastLetter | None = None
     unjudged: Unjudged | None = None
+    open_s: float = 0.0
 
 
 class DeadLetters:
@@ -154,7 +155,7 @@ class DeadLetters:
             open=sum(part.open for part in parts), lag_s=max(part.lag_s for part in parts),
             failure=_latest(part.failure for part in parts), drops=_latest(part.drops for part in parts),
             letter=max((part.letter for part in parts if part.letter), key=_when, default=None),
-            unjudged=_latest(part.unjudged for part in parts))
+            unjudged=_latest(part.unjudged for part in parts), open_s=max(part.open_s for part in parts))
 
     async def _waiting(self, partition: int) -> Waiting:
         """Those of one partition."""
@@ -169,8 +170,9 @@ class DeadLetters:
         waits, lag_s = kept.lanes[self._uid], max(kept.lag_of(self._uid), hand.lag_s(time.time(), mine.since))
         trouble = await self._trouble(partition)
         letter = await self._last_letter(partition) if waits.dead else None
-        return Waiting(waits.backlog, waits.retries, waits.dead, held, mine.open, lag_s,
-                       trouble.failure, trouble.drops, letter, trouble.unjudged)
+        return Waiting(max(0, waits.backlog - mine.parked), waits.retries, waits.dead, held, mine.open, lag_s,
+                       trouble.failure, trouble.drops, letter, trouble.unjudged,
+                       hand.lag_s(time.time(), mine.asked_at))
 
     async def _trouble(self, partition: int) -> Trouble:
         """What its owner told of what fails in one partition."""

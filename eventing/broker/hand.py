@@ -42,10 +42,17 @@ class Kept(NamedTuple):
 
 
 class Hand(NamedTuple):
-    """What an owner said of one trigger: events being sent, and when the oldest was accepted (Unix time)."""
+    """
+    What an owner said of one trigger; Unix times.
+
+    `open` are events being sent, `parked` those of them that are in the backlog, too. `since`: when the
+    oldest was accepted; `asked_at`: when the oldest request was begun.
+    """
 
     open: int = 0
     since: float | None = None
+    parked: int = 0
+    asked_at: float | None = None
 
 
 def kept_of(answer: list[Any], cursor: str, now: float) -> Kept:
@@ -65,12 +72,13 @@ def oldest(lane: Lane) -> float | None:
     return min((accepted_at(ref) for ref in refs if ref[0] not in "dr"), default=None)
 
 
-def told(lanes: Iterable[Lane], cursor: str) -> list[str]:
-    """Fields and values of {ns/broker/p}:hand; empty if nothing is in hand."""
+def told(lanes: Iterable[Lane], cursor: str, now: float, monotonic: float) -> list[str]:
+    """Fields and values of {ns/broker/p}:hand; empty if nothing is in hand. *now* by both clocks."""
     fields: list[str] = []
     for lane in lanes:
         if lane.open_requests or lane.queue_units:
-            fields += (lane.uid, f"{len(lane.open)} {oldest(lane) or ''}")
+            asked_at = now - monotonic + next(iter(lane.open.values())) if lane.open else ""
+            fields += (lane.uid, f"{len(lane.open)} {oldest(lane) or ''} {lane.open_parked} {asked_at}")
     return [_CURSOR, cursor, *fields] if fields else []
 
 
@@ -81,8 +89,9 @@ def cursor_of(hand: Mapping[bytes, bytes]) -> str:
 
 def hand_of(hand: Mapping[bytes, bytes], uid: str) -> Hand:
     """What was told of the trigger *uid*."""
-    opened, _, since = hand.get(uid.encode(), b"0 ").decode().partition(" ")
-    return Hand(int(opened), float(since) if since else None)
+    opened, since, parked, asked_at = hand.get(uid.encode(), b"0  0 ").decode().split(" ")
+    return Hand(int(opened), float(since) if since else None, int(parked),
+                float(asked_at) if asked_at else None)
 
 
 def lag_s(now: float, *since: float | None) -> float:

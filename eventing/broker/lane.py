@@ -138,7 +138,7 @@ class Lane:
         self.flow = flows.PLAIN
         self.queue: Queue = Fifo()
         self.queue_units = 0
-        self.open: set[Delivery] = set()
+        self.open: dict[Delivery, float] = {}  # and since when, `time.monotonic()`: the oldest is the first
         self.open_units = 0
         self.open_requests = 0
         self.behind = False  # what matches goes to the backlog
@@ -156,6 +156,11 @@ class Lane:
         """Counts of deliveries."""
         behind = " | behind" if self.behind else ""
         return f"<Lane {self.name} [{len(self.queue)} queued | {len(self.open)} open{behind}]>"
+
+    @property
+    def open_parked(self) -> int:
+        """Deliveries that are open, and in the backlog, too."""
+        return sum(delivery.member is not None for delivery in self.open)
 
     @property
     def limit(self) -> int:
@@ -208,7 +213,7 @@ class Lane:
         taken = self.queue.pop(now)
         for delivery in taken:
             self.queue_units -= delivery.units
-            self.open.add(delivery)
+            self.open[delivery] = now
         if taken:
             units = _units(taken)
             self.open_units += units
@@ -239,7 +244,7 @@ class Lane:
         budget.open -= units
         self.open_requests -= 1
         for delivery in deliveries:
-            self.open.discard(delivery)
+            self.open.pop(delivery, None)
             self.queue.closed(delivery)
 
     def empty(self) -> list[Delivery]:

@@ -51,7 +51,7 @@ class LaneMetrics(Collector):
             labels=_LANE)
         opened = GaugeMetricFamily("clarion_deliveries_open", "Attempts under way.", labels=_LANE)
         backlog = GaugeMetricFamily(
-            "clarion_backlog", "Entries that wait for a trigger, by reference.", labels=_LANE)
+            "clarion_backlog", "Entries that wait for a trigger, and are not being sent.", labels=_LANE)
         dead = GaugeMetricFamily(
             "clarion_dead_letters", "Dead letters that are kept.", labels=_LANE)
         held = GaugeMetricFamily(
@@ -68,7 +68,7 @@ class LaneMetrics(Collector):
                 labels = (lane.name, str(partition.number))
                 opened.add_metric(labels, len(lane.open))
                 waits = kept.lanes.get(lane.uid, Waits())
-                backlog.add_metric(labels, waits.backlog)
+                backlog.add_metric(labels, max(0, waits.backlog - lane.open_parked))
                 retries.add_metric(labels, waits.retries)
                 dead.add_metric(labels, waits.dead)
                 # What the store holds was counted some seconds ago, and may be gone: its lag does not grow.

@@ -59,7 +59,7 @@ class Upkeep:
             now = time.monotonic()
             with contextlib.suppress(*_STORE_AWAY):
                 await self._renew()
-                await self._tell(hand.told(busy, cursor()))
+                await self._tell(hand.told(busy, cursor(), time.time(), now))
                 await self._failures.tell()
                 if now - counted_at >= _COUNT_S:
                     counted_at = now

@@ -56,10 +56,16 @@ def describe(item: Resource, events: list[Resource], waiting: Resource | None = 
 def _waiting(counts: Resource) -> str:
     hint = f"   (clarion dead list {counts['trigger']})" if counts["dead"] else ""
     return (f"  lag              {output.length(counts['lag_s'])}\n"
-            f"  being sent       {counts['open']}\n"
+            f"  being sent       {counts['open']}{_open(counts)}\n"
             f"  in the backlog   {counts['backlog']}{_held(counts)}\n"
             f"  to be retried    {counts['retries']}\n"
             f"  dead letters     {counts['dead']}{hint}\n")
+
+
+def _open(counts: Resource) -> str:
+    """For how long the oldest request has been open, where that is worth a word."""
+    since = counts.get("open_s", 0.0)
+    return f"   (the oldest request has been open for {output.length(since)})" if since >= 1.0 else ""
 
 
 def _held(counts: Resource) -> str:

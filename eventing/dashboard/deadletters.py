@@ -7,8 +7,8 @@ What waits for Triggers and what was given up, for commands.
     GET  /dead/NAMESPACE/TRIGGER/ID                letter
     POST /dead/NAMESPACE/TRIGGER/redrive|purge     {"ids": [..]} -> {"count"}
 
-What waits is {"trigger", "backlog", "retries", "dead", "held", "open", "lag_s"} and "failure", "drops",
-"letter" and "unjudged", each an object or null, as Waiting has them.
+What waits is {"trigger", "backlog", "retries", "dead", "held", "open", "open_s", "lag_s"} and "failure",
+"drops", "letter" and "unjudged", each an object or null, as Waiting has them.
 A letter is {"id", "when", "attempts", "status", "destination", "reason", "body", "event"}: `when` in RFC
 3339, `status` 0 where there was no answer, `event` in CloudEvents' JSON form. One that the dead letter sink
 did not take either has "sink": {"attempts", "status", "destination", "body"}, too.

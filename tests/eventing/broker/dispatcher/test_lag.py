@@ -1,9 +1,14 @@
 """What waits for a trigger, and since when: as metrics, and for `describe`."""
 
+from dataclasses import asdict
+
 import pytest
 from prometheus_client import CollectorRegistry
 
 from eventing.broker.lane_metrics import LaneMetrics
+from eventing.cli.description import describe
+
+TRIGGER = {"apiVersion": "eventing.knative.dev/v1", "kind": "Trigger", "metadata": {"name": "mine"}}
 
 
 @pytest.fixture
@@ -38,6 +43,33 @@ async def test_what_is_being_sent(bench, subscriber, eventually, value):
         return (found.open, found.backlog, found.lag_s) == (0, 0, 0.0)
     await bench.until(none_is)
     await eventually(lambda: value(dispatcher, "clarion_trigger_lag_seconds") == 0)
+
+
+@pytest.mark.usefixtures("counting")
+async def test_what_is_sent_for_long_counts_once(bench, subscriber, eventually, value):
+    """An event that is being sent does not count in the backlog, where it is parked, too; and how long."""
+    subscriber.answer = subscriber.hold
+    dispatcher, _ = await bench.dispatcher()
+    uid = (await bench.trigger("mine", subscriber.url))["uid"]
+    letters = await bench.letters("mine")
+    await bench.send("1", "2", "3")
+    await bench.until(lambda: bench.has(f"{{shop/default/0}}:backlog:{uid}", 3))
+
+    async def is_told():
+        found = await letters.waiting()
+        return found if found.open == 3 and not found.backlog and found.open_s > 1 else None
+    found = await bench.until(is_told)
+
+    said = describe(TRIGGER, [], {"trigger": "mine", **asdict(found)})
+    assert "being sent       3   (the oldest request has been open for " in said
+    assert "in the backlog   0\n" in said
+    await eventually(lambda: value(dispatcher, "clarion_backlog") == 0)
+    subscriber.release()
+
+    async def none_is():
+        found = await letters.waiting()
+        return (found.open, found.backlog, found.open_s) == (0, 0, 0.0)
+    await bench.until(none_is)
 
 
 @pytest.fixture
