@@ -28,6 +28,7 @@ from sources import eventtypes
 from sources.source import CeAttributes
 
 _GROUP = "sources.knative.dev"
+SINK_ACCEPTING = "SinkAccepting"  # ours: there while the sink takes no events
 _EXTENSION_NAME = re.compile(r"[a-zA-Z0-9]+")
 
 # Knative's SourceSpec: what every source has, and what binds a sink to a program.
@@ -161,6 +162,7 @@ async def _reconcile(source: Resource, context: Context, adapter: _Adapter) -> N
     if sink is None:
         await context.project("sources", record_name(source), None)
         resource.set_condition(status, adapter.running, UNKNOWN, now=context.now)
+        resource.remove_condition(status, SINK_ACCEPTING)
     else:
         await _hand_over(source, context, adapter, sink)
     _set_own(status, adapter, context.now)
@@ -253,6 +255,12 @@ def set_running(source: Resource, context: Context, condition: str) -> None:
     else:
         resource.set_condition(status, condition, FALSE, report["reason"], report["message"],
                                now=context.now)
+    if problem := report.get("sink"):
+        # Ready as on Knative, whose sources do not say it at all: the source works, and goes on trying.
+        resource.set_condition(status, SINK_ACCEPTING, FALSE, "SinkRefuses", problem, now=context.now,
+                               severity="Info")
+    else:
+        resource.remove_condition(status, SINK_ACCEPTING)
 
 
 def _set_own(status: dict[str, Any], adapter: _Adapter, now: float) -> None:

@@ -50,9 +50,13 @@ log = structlog.get_logger(__name__)
 class OnState(Protocol):
     """Hears of a source's state."""
 
-    def __call__(self, reason: str = "", message: str = "",
-                 status: Mapping[str, Any] | None = None) -> None:
-        """Without a *reason* it is well, and may know fields of its object's status."""
+    def __call__(self, reason: str = "", message: str = "", status: Mapping[str, Any] | None = None,
+                 *, sink: str = "") -> None:
+        """
+        Without a *reason* it is well, and may know fields of its object's status.
+
+        *sink* is why its sink takes no events, for a person; "" if it does.
+        """
 
 
 class Emitter:
@@ -82,6 +86,8 @@ class Emitter:
         self._patience = _Patience(record.get("delivery"))
         self._count = count
         self._on_state = on_state
+        self._state: tuple[str, str, Mapping[str, Any] | None] | None = None  # what was said last
+        self._sink_problem = ""
         self._unwell: set[str] = set()  # sinks that did not take the last event: said once, not for each
         self._log = log.bind(source=name)
         self._on_place = on_place
@@ -90,11 +96,15 @@ class Emitter:
     def ready(self, status: Mapping[str, Any] | None = None) -> None:
         """Say that the source is connected, and what its object's status gets."""
         self.was_ready = True
-        self._on_state(status=status)
+        self._say("", "", status)
 
     def not_ready(self, reason: str, message: str) -> None:
         """Say that the source has lost its connection."""
-        self._on_state(reason, message)
+        self._say(reason, message, None)
+
+    def _say(self, reason: str, message: str, status: Mapping[str, Any] | None) -> None:
+        self._state = reason, message, status
+        self._on_state(reason, message, status, sink=self._sink_problem)
 
     def remember(self, place: str) -> None:
         """Say where the source is."""
@@ -104,7 +114,9 @@ class Emitter:
         """Return once the sink has accepted *event*; raise Refused if it never will."""
         if self._extensions:
             event = Event({**event.attributes, **self._extensions}, event.data)
-        if self._batches is None or not await self._batches.send(event):
+        if self._batches is not None and await self._batches.send(event):
+            self._is_well(self._sink)
+        else:
             await self._send(self._sink, event)
         self._count[tally.ACCEPTED] += 1
 
@@ -115,6 +127,8 @@ class Emitter:
         if self._extensions:
             events = [Event({**event.attributes, **self._extensions}, event.data) for event in events]
         accepted = await self._batches.send_in_order(events)
+        if accepted:
+            self._is_well(self._sink)
         self._count[tally.ACCEPTED] += accepted
         return accepted
 
@@ -160,6 +174,7 @@ class Emitter:
             if url not in self._unwell:
                 self._unwell.add(url)
                 self._log.warning("sink did not accept", sink=url, id=event.attributes["id"], problem=problem)
+                self._tell_sink(url, f"{url}: {problem}")
             await asyncio.sleep(wait_s)
             attempt += 1
 
@@ -167,6 +182,14 @@ class Emitter:
         if url in self._unwell:
             self._unwell.discard(url)
             self._log.info("sink accepts again", sink=url)
+            self._tell_sink(url, "")
+
+    def _tell_sink(self, url: str, problem: str) -> None:
+        """Say what is wrong with the sink, if *url* is the sink's; "": nothing any more."""
+        if url == self._sink:
+            self._sink_problem = problem
+            if self._state is not None:
+                self._say(*self._state)
 
     async def _attempt(self, url: str, headers: list[tuple[bytes, bytes]],
                        body: bytes) -> tuple[str, int, float]:
@@ -179,10 +202,11 @@ class Emitter:
             return str(error), 0, 0.0
         if answer.status // 100 == _ACCEPTED:
             return "", answer.status, 0.0
+        reason = " ".join(answer.body[:200].decode(errors="replace").split())
         if answer.status not in _REPEATED:
-            reason = answer.body[:200].decode(errors="replace").strip()
             raise Refused(f"{url} answered {answer.status}: {reason}", answer.status, answer.body)
-        return f"HTTP {answer.status}", answer.status, _seconds(answer.header(b"retry-after"))
+        problem = f"HTTP {answer.status}: {reason}" if reason else f"HTTP {answer.status}"
+        return problem, answer.status, _seconds(answer.header(b"retry-after"))
 
 
 def batches_to(client: Client, url: str) -> Batches:

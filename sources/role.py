@@ -144,10 +144,11 @@ class Sources:
         return await projection.read_one(self._store, "source-secrets", name) or {}
 
     def _set_state(self, name: str, record: Record, reason: str = "", message: str = "",
-                   status: Mapping[str, Any] | None = None) -> None:
-        """Report the state of one source; no *reason* means that it is well."""
+                   status: Mapping[str, Any] | None = None, *, sink: str = "") -> None:
+        """Report the state of one source; no *reason*: it is well; *sink*: why its sink is not."""
         state = {"uid": record["uid"], "generation": record["generation"], "ready": not reason,
-                 "reason": reason, "message": message, **({"status": status} if status else {})}
+                 "reason": reason, "message": message, **({"status": status} if status else {}),
+                 **({"sink": sink} if sink else {})}
         if self._written.get(name) == state:
             self._states.pop(name, None)
             return

@@ -70,7 +70,7 @@ def list_sources(
     if everywhere:
         heads.insert(0, "NAMESPACE")
         rows = [[item["metadata"]["namespace"], *row] for item, row in zip(found, rows, strict=True)]
-    sys.stdout.write(output.table(heads, rows))
+    sys.stdout.write(output.table(*output.fitting(heads, rows)))
     return None
 
 
@@ -117,7 +117,7 @@ def list_types(*, form: Form = "table", server_url: server.Server = None) -> Non
         names = [head.lower() for head in heads]
         _print([dict(zip(names, row, strict=True)) for row in rows], form)
     else:
-        sys.stdout.write(output.table(heads, rows))
+        sys.stdout.write(output.table(*output.fitting(heads, rows)))
 
 
 def _kinds(client: Client) -> list[KindName]:
@@ -148,9 +148,10 @@ def _row(item: Resource) -> list[str]:
     status = item.get("status") or {}
     conditions: list[Resource] = status.get("conditions") or []
     ready = next((each for each in conditions if each["type"] == "Ready"), {})
+    accepting = next((each for each in conditions if each["type"] == "SinkAccepting"), {})
     return [item["metadata"]["name"], item["kind"], _sink(item),
             output.age(item["metadata"].get("creationTimestamp")), ready.get("status", "Unknown"),
-            ready.get("reason", "")]
+            ready.get("reason") or accepting.get("reason", "")]
 
 
 def _sink(item: Resource) -> str:

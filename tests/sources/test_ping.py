@@ -98,6 +98,14 @@ async def test_way_to_ready(plane, store):
     await projection.write(store, "source-states", "PingSource/default/tick", state)
     await settled(plane, lambda status: resource.condition_status(status, "Ready") == "True")
 
+    await projection.write(store, "source-states", "PingSource/default/tick", {**state, "sink": "it is full"})
+    found = await settled(plane, lambda status: resource.condition_status(status, "SinkAccepting") == "False")
+    accepting = resource.condition(found["status"], "SinkAccepting")
+    assert (accepting["severity"], accepting["message"]) == ("Info", "it is full")
+    assert resource.condition_status(found["status"], "Ready") == "True"
+    await projection.write(store, "source-states", "PingSource/default/tick", state)
+    await settled(plane, lambda status: resource.condition(status, "SinkAccepting") is None)
+
     await plane.objects.delete(KIND, "default", "tick")
     async with asyncio.timeout(10):
         while await projection.read(store, "sources") or await projection.read(store, "source-states"):

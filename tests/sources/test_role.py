@@ -107,6 +107,18 @@ async def test_sink_that_is_not_there_yet(store, sources, sink):
     assert sink.asked[:4] == [sink.events[0].attributes["id"]] * 4
 
 
+async def test_a_sink_that_takes_nothing(store, sources, sink):
+    """The source stays ready, and says what its sink answers until that takes events again."""
+    sink.answers = [503] * 4
+    await projection.write(store, "sources", NAME, record(sink))
+
+    state = await state_of(store, NAME, lambda state: state.get("sink"))
+    assert (state["ready"], state["sink"]) == (True, f"{sink.url}: HTTP 503")
+
+    state = await state_of(store, NAME, lambda state: "sink" not in state)
+    assert state["ready"]
+
+
 async def test_edit_and_delete(store, sources, sink):
     """An edited source goes on as edited; a deleted one emits nothing more."""
     await projection.write(store, "sources", NAME, record(sink, data="old"))
