@@ -23,8 +23,9 @@ FEATURES = ("knative-eventing", "config-features")
 _RETRY_AFTER = "delivery-retryafter"
 
 _RETRY_LIMIT = 2**31 - 1  # an int32 in Knative
-_POLICIES = {"linear", "exponential"}
-_FORMATS = {"json", "binary"}
+_POLICIES = ("linear", "exponential")
+_FORMATS = ("json", "binary")
+_PERIOD = "as ISO 8601 writes it: PT5S, PT0.5S, PT2M"
 
 
 def default(delivery: Any, namespace: str) -> None:
@@ -49,16 +50,16 @@ def validate(delivery: Any, features: Mapping[str, str] = MappingProxyType({})) 
     retry = delivery.get("retry")
     if retry is not None and (isinstance(retry, bool) or not isinstance(retry, int)
                               or not 0 <= retry <= _RETRY_LIMIT):
-        errors.append(invalid_value(retry, "retry"))
+        errors.append(invalid_value(retry, "retry", f"expected a whole number from 0 to {_RETRY_LIMIT}"))
     timeout = delivery.get("timeout")
     if timeout is not None and (_seconds_or_none(timeout) or 0) <= 0:
-        errors.append(invalid_value(timeout, "timeout"))
+        errors.append(invalid_value(timeout, "timeout", f"expected more than no time, {_PERIOD}"))
     for field, allowed in (("backoffPolicy", _POLICIES), ("format", _FORMATS)):
         if delivery.get(field) is not None and delivery[field] not in allowed:
-            errors.append(invalid_value(delivery[field], field))
+            errors.append(invalid_value(delivery[field], field, f"expected {' or '.join(allowed)}"))
     delay = delivery.get("backoffDelay")
     if delay is not None and (_seconds_or_none(delay) is None):
-        errors.append(invalid_value(delay, "backoffDelay"))
+        errors.append(invalid_value(delay, "backoffDelay", f"expected a period {_PERIOD}"))
     if delivery.get("retryAfterMax") is not None:
         errors += _retry_after_errors(delivery["retryAfterMax"], features)
     return errors
@@ -68,7 +69,8 @@ def _retry_after_errors(longest: Any, features: Mapping[str, str]) -> list[Field
     if features.get(_RETRY_AFTER, "").strip().lower() != "enabled":
         return [disallowed_fields("retryAfterMax")]
     length_s = _seconds_or_none(longest)
-    return [invalid_value(longest, "retryAfterMax")] if length_s is None or length_s < 0 else []
+    return [invalid_value(longest, "retryAfterMax", f"expected a period {_PERIOD}")] \
+        if length_s is None or length_s < 0 else []
 
 
 def _seconds_or_none(period: Any) -> float | None:

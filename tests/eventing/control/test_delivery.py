@@ -5,6 +5,8 @@ import pytest
 from eventing.control import delivery
 from eventing.control.field import render
 
+PERIOD = "as ISO 8601 writes it: PT5S, PT0.5S, PT2M"
+
 
 @pytest.mark.parametrize(
     ("spec", "expected"),
@@ -21,15 +23,15 @@ from eventing.control.field import render
             },
             "",
         ),
-        ({"retry": -1}, "invalid value: -1: retry"),
-        ({"retry": True}, "invalid value: true: retry"),
+        ({"retry": -1}, "invalid value: -1: retry\nexpected a whole number from 0 to 2147483647"),
+        ({"retry": True}, "invalid value: true: retry\nexpected a whole number from 0 to 2147483647"),
         ({"retry": 2**31 - 1}, ""),
-        ({"retry": 2**31}, "invalid value: 2147483648: retry"),
-        ({"backoffPolicy": "random"}, "invalid value: random: backoffPolicy"),
-        ({"backoffDelay": "3s"}, "invalid value: 3s: backoffDelay"),
-        ({"timeout": "PT0S"}, "invalid value: PT0S: timeout"),
-        ({"timeout": "soon"}, "invalid value: soon: timeout"),
-        ({"format": "xml"}, "invalid value: xml: format"),
+        ({"retry": 2**31}, "invalid value: 2147483648: retry\nexpected a whole number from 0 to 2147483647"),
+        ({"backoffPolicy": "random"}, "invalid value: random: backoffPolicy\nexpected linear or exponential"),
+        ({"backoffDelay": "3s"}, f"invalid value: 3s: backoffDelay\nexpected a period {PERIOD}"),
+        ({"timeout": "PT0S"}, f"invalid value: PT0S: timeout\nexpected more than no time, {PERIOD}"),
+        ({"timeout": "soon"}, f"invalid value: soon: timeout\nexpected more than no time, {PERIOD}"),
+        ({"format": "xml"}, "invalid value: xml: format\nexpected json or binary"),
         ({"retryAfterMax": "PT5S"}, "must not set the field(s): retryAfterMax"),
         (
             {"deadLetterSink": {"uri": "/path"}},
@@ -42,7 +44,7 @@ from eventing.control.field import render
     ],
 )
 def test_validate(spec, expected):
-    """Every field is judged in Knative's words."""
+    """Every field is judged in Knative's words, and a line more names what is expected."""
     assert render(delivery.validate(spec)) == expected
 
 
@@ -94,8 +96,8 @@ ENABLED = {"delivery-retryafter": "Enabled"}
     ("PT10S", {"delivery-retryafter": "disabled"}, "must not set the field(s): retryAfterMax"),
     ("PT10S", ENABLED, ""),
     ("PT0S", ENABLED, ""),
-    ("-PT1S", ENABLED, "invalid value: -PT1S: retryAfterMax"),
-    ("soon", ENABLED, "invalid value: soon: retryAfterMax"),
+    ("-PT1S", ENABLED, f"invalid value: -PT1S: retryAfterMax\nexpected a period {PERIOD}"),
+    ("soon", ENABLED, f"invalid value: soon: retryAfterMax\nexpected a period {PERIOD}"),
 ])
 def test_retry_after_needs_its_feature(given, features, expected):
     """`retryAfterMax` is refused unless its feature is on, as in Knative."""

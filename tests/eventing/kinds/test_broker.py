@@ -94,7 +94,8 @@ def test_unreadable_defaults(admit):
     ("spec", "annotations", "expected"),
     [
         ("{config: {kind: ConfigMap}}", "{}", "missing field(s): spec.config.apiVersion, spec.config.name"),
-        ("{delivery: {retry: -1}}", "{}", "invalid value: -1: spec.delivery.retry"),
+        ("{delivery: {retry: -1}}", "{}", ("invalid value: -1: spec.delivery.retry\n"
+         "expected a whole number from 0 to 2147483647")),
         (
             "{delivery: {deadLetterSink: {}}}",
             "{}",

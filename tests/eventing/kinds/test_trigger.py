@@ -90,7 +90,8 @@ def test_defaults(admit):
             "broker: default, filters: [{cel: 'true', cesql: 'TRUE'}]",
             "multiple dialects found, filters can have only one dialect set: spec.filters[0]",
         ),
-        ("broker: default, delivery: {retry: -1}", "invalid value: -1: spec.delivery.retry"),
+        ("broker: default, delivery: {retry: -1}", ("invalid value: -1: spec.delivery.retry\n"
+         "expected a whole number from 0 to 2147483647")),
         ("broker: default, delivery: {format: json}", ""),
     ],
 )

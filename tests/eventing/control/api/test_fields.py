@@ -248,6 +248,7 @@ async def test_annotations(api, kind, spec, place, annotation, told):  # noqa: P
     ("eventing/config-br-defaults",
      {"default-br-config": "clusterDefault: {delivery: {retry: -1, retri: 2}}"},
      ("failed to parse default-br-config: invalid value: -1: clusterDefault.delivery.retry\n"
+      "expected a whole number from 0 to 2147483647\n"
       'unknown field "retri": clusterDefault.delivery.retri')),
     ("eventing/config-br-defaults", {"default-br-config": "clusterDefault: ["},
      "config-br-defaults: default-br-config is no YAML: "),
