@@ -31,7 +31,8 @@ def source(spec, **metadata):
     ({"ordering": "random"}, "invalid value: random: spec.ordering"),
     ({"consumers": -1}, "invalid value: -1: spec.consumers"),
     ({"sink": None}, "expected at least one, got none: spec.sink.ref, spec.sink.uri"),
-    ({"delivery": {"retry": -1}}, "invalid value: -1: spec.delivery.retry"),
+    ({"delivery": {"retry": -1}}, ("invalid value: -1: spec.delivery.retry\n"
+                                  "expected a whole number from 0 to 2147483647")),
     ({"net": {"sasl": {"enable": True, "user": {"secretKeyRef": {"name": "s"}}}}},
      "missing field(s): spec.net.sasl.user.secretKeyRef.key"),
     ({"net": {"tls": {"caCert": "text"}}}, "invalid value: text: spec.net.tls.caCert.secretKeyRef"),

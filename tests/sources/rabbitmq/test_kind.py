@@ -46,7 +46,8 @@ def source(**spec):
     ({"queueConfig": {"name": "other"}},
      "expected exactly one, got both: spec.queueConfig.name, spec.rabbitmqResourcesConfig.queueName"),
     ({"delivery": {"retry": 5, "backoffPolicy": "linear", "backoffDelay": "PT1S"}}, ""),
-    ({"delivery": {"backoffDelay": "1s"}}, "invalid value: 1s: spec.delivery.backoffDelay"),
+    ({"delivery": {"backoffDelay": "1s"}}, ("invalid value: 1s: spec.delivery.backoffDelay\n"
+                                           "expected a period as ISO 8601 writes it: PT5S, PT0.5S, PT2M")),
     ({"sink": None}, "expected at least one, got none: spec.sink.ref, spec.sink.uri"),
 ])
 def test_admission(admit, spec, message):

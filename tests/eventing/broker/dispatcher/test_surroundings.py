@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from eventing import binding
@@ -68,6 +69,18 @@ async def test_trace_context_travels_both_ways_of_speaking(tmp_path, subscriber)
 
     event, headers = subscriber.received[0]
     assert event.attributes["traceparent"] == headers[b"traceparent"].decode() == "00-1-2-03"
+
+
+@pytest.mark.parametrize(("size_bytes", "is_taken"), [(1024, True), (2048, True), (2049, False)])
+async def test_a_reply_may_be_twice_as_large_as_what_is_posted(tmp_path, subscriber, size_bytes, is_taken):
+    """A larger one is no answer, whose reason names the limit."""
+    head = [(b"ce-specversion", b"1.0"), (b"ce-id", b"r"), (b"ce-source", b"/s"), (b"ce-type", b"reply")]
+    subscriber.answer = lambda exchange, event: exchange.respond(200, head, b"x" * size_bytes)
+
+    answer = await attempt(Config(data_dir=tmp_path, body_limit_bytes=1024), subscriber.url)
+
+    assert (answer.event is not None) is is_taken
+    assert (b"larger than 2048 bytes" in answer.body) is not is_taken
 
 
 async def test_what_is_no_answer(tmp_path, subscriber):
