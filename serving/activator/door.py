@@ -213,7 +213,8 @@ class Activator:
             _set_mark(headers, route.mark)
         name = route.choose() if route is not None else None
         if name is None:
-            self.refuse(exchange, 404, f"no Service answers at host {host.decode('latin-1')!r}")
+            self.refuse(exchange, 404, (route.why if route is not None else "")
+                        or f"no Service answers at host {host.decode('latin-1')!r}")
         return name
 
     def _spell(self, host: bytes) -> Route | None:

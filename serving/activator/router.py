@@ -31,12 +31,13 @@ _BY_DEFAULT = (DEFAULT_ROUTE, b"true")
 class Route:
     """One host's targets and whose turn it is."""
 
-    __slots__ = ("_by_tag", "_cycle", "_next", "mark", "service")
+    __slots__ = ("_by_tag", "_cycle", "_next", "mark", "service", "why")
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         """Lay out the targets of a *record* of table `routes`: eventing/keys.py has its fields."""
         self.service: str = record.get("service") or ""
         self._cycle = _mixed((target["revision"], int(target["percent"])) for target in record["targets"])
+        self.why: str = record.get("why") or ""  # nobody answers there yet
         self._next = 0
         tags: Mapping[str, Any] | None = record.get("tags")
         self.mark: Header | None = None if tags is None else _mark(record["targets"])

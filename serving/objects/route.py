@@ -9,7 +9,8 @@ in the status is the inner name, which those roles know; the URL is for everybod
 
 Where a duration is set, a new latest revision gets its share little by little (`rollout.py`); the Route is
 not Ready while it does, and its state stands in the status. A host only ever points at Revisions that are
-Ready: while a target is not, the projection `routes` stays as it is, and the old Revision serves. Revisions
+Ready: while a target is not, the projection `routes` stays as it is, and the old Revision serves; while none
+was ever served, its host says why nobody answers. Revisions
 are told (label routingState) whether anybody routes to them.
 Sources: Knative Serving's `pkg/reconciler/{route,labeler}`.
 """
@@ -31,6 +32,7 @@ from serving.objects.revision import REVISION
 
 _CONDITIONS = ("AllTrafficAssigned", "IngressReady", "CertificateProvisioned")
 _INNER = {"visibility": names.CLUSTER_LOCAL}  # of a host that the data port does not serve
+_WHY_CHARACTERS = 500
 _ROLLING = (UNKNOWN, "RolloutInProgress", "A gradual rollout of the latest revision(s) is in progress.")
 
 
@@ -76,12 +78,28 @@ async def reconcile(route: Resource, context: Context) -> None:
     except traffic.Unassigned as wrong:
         resource.set_condition(status, "AllTrafficAssigned", wrong.status, wrong.reason, wrong.message,
                                now=now)
+        await _excuse(route, configurations, named, context)
     else:
         resource.set_condition(status, "AllTrafficAssigned", TRUE, now=now)
         ingress = await _serve(route, assigned, named, context)
         resource.set_condition(status, "IngressReady", *ingress, now=now)
     await _tell_revisions(route, configurations, context)
     resource.compute_ready(status, _CONDITIONS, now=now)
+
+
+async def _excuse(route: Resource, configurations: Mapping[str, Resource], named: Naming,
+                  context: Context) -> None:
+    """Have a host that was never served say why; one that was is served as before."""
+    if "address" in resource.status(route) or _taken(route, context):
+        return
+    unready = (resource.condition(found.get("status") or {}, resource.READY)
+               for found in configurations.values())
+    said = next((ready.get("message", "") for ready in unready if ready and ready["status"] == FALSE), "")
+    lines = said.splitlines()  # of a traceback, what it says of itself and what it ends in
+    why = ": ".join(filter(None, [f"Service {_service_of(route)} has no revision that is ready",
+                                  *dict.fromkeys([*lines[:1], *lines[-1:]])]))
+    record = _record(route, "", [], is_local=named.is_local(route))
+    await context.project("routes", named.host(route, ""), record | {"why": why[:_WHY_CHARACTERS]})
 
 
 async def _serve(route: Resource, assigned: list[traffic.Assignment], named: Naming,

@@ -196,6 +196,10 @@ def test_code_that_fails(func, tmp_path):
 
     assert done.returncode == 1
     assert "ModuleNotFoundError: No module named 'nowhere'" in done.stderr.splitlines()[-1]
+    called = func("invoke", "broken")
+    assert called.returncode == 1
+    assert "answered 404: Service default/broken has no revision that is ready" in called.stderr
+    assert "ModuleNotFoundError: No module named 'nowhere'" in called.stderr
 
 
 def test_a_folder_without_a_function(func, tmp_path):
