@@ -26,7 +26,7 @@ import redis.exceptions
 import structlog
 
 from eventing import projection
-from eventing.broker import wellbeing
+from eventing.broker import gateway, wellbeing
 from eventing.broker.acknowledgements import Acknowledgements
 from eventing.broker.entry import partition_of
 from eventing.broker.eventtypes import EventTypes
@@ -100,6 +100,8 @@ class Dispatcher:
             services = [tasks.create_task(service) for service in (
                 self._stream.run(), self._follower.run(), self._types.run(), self._acks.run(),
                 self._watch())]
+            if (gateway_url := self._runtime.config.gateway_url) is not None:
+                services.append(tasks.create_task(gateway.check(self._sender.client, gateway_url)))
             await self._follower.loaded.wait()
             await self._stream.connected.wait()
             sharing = tasks.create_task(self._share())

@@ -203,7 +203,7 @@ async def _connected(record: Record, on_deliveries: "OnDeliveries") -> AsyncIter
             super().__init__(*arguments, **options)
             self.kwargs["transport_factory"] = Sieved(is_tls=at.ssl, on_deliveries=on_deliveries)
 
-    with _failing("ConnectionFailed"):
+    with _failing("ConnectionFailed", f"{at.host}:{at.port}"):
         connection = await aio_pika.connect(
             connection_class=Connection,
             host=at.host, port=at.port, login=at.login, password=at.password, virtualhost=at.virtualhost,
@@ -240,15 +240,15 @@ async def _declared(channel: "AbstractChannel", wanted: Topology) -> "AbstractQu
 
 
 @contextlib.contextmanager
-def _failing(reason: str) -> Iterator[None]:
-    """Errors of the library and the network become NotReady with that reason."""
+def _failing(reason: str, where: str = "") -> Iterator[None]:
+    """Errors of the library and the network become NotReady with that reason; *where*: of a server."""
     try:
         yield
     except _errors() as error:
-        raise _explained(error, reason) from error
+        raise _explained(error, reason, where) from error
 
 
-def _explained(error: Exception, reason: str) -> NotReady:
+def _explained(error: Exception, reason: str, where: str) -> NotReady:
     from aio_pika import exceptions  # noqa: PLC0415  imported by now
 
     if isinstance(error, exceptions.ProbableAuthenticationError | exceptions.AuthenticationError):
@@ -256,7 +256,7 @@ def _explained(error: Exception, reason: str) -> NotReady:
     if isinstance(error, exceptions.InvalidFrameError):  # a Close where the virtual host should open
         return NotReady(reason, "RabbitMQ closed the connection: is there such a virtual host, and may the "
                                 "user enter it?")
-    return NotReady(reason, _said(error))
+    return NotReady(reason, f"{where}: {_said(error)}" if where else _said(error))
 
 
 def _errors() -> tuple[type[Exception], ...]:

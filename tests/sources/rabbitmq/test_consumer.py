@@ -169,6 +169,19 @@ async def test_not_ready(flow, publisher, capfd, reason):
     assert "s3cret" not in json.dumps(state) + "".join(capfd.readouterr())
 
 
+@pytest.mark.usefixtures("sources")
+async def test_nobody_there(flow):
+    """Where nobody listens the reason names the place."""
+    flow.secrets.update({"uri": "amqp://u:s3cret@127.0.0.1:1"})
+
+    await flow.project()
+    state = await flow.until(lambda state: not state["ready"])
+
+    assert state["reason"] == "ConnectionFailed"
+    assert state["message"].startswith("127.0.0.1:1: ")
+    assert "s3cret" not in json.dumps(state)
+
+
 async def test_missing_extra(flow, sources, monkeypatch):
     """Without aio-pika the object says what to install."""
     monkeypatch.setitem(sys.modules, "aio_pika", None)
