@@ -78,7 +78,7 @@ async def reconcile(route: Resource, context: Context) -> None:
     except traffic.Unassigned as wrong:
         resource.set_condition(status, "AllTrafficAssigned", wrong.status, wrong.reason, wrong.message,
                                now=now)
-        await _excuse(route, configurations, named, context)
+        await _excuse(route, wrong, configurations, named, context)
     else:
         resource.set_condition(status, "AllTrafficAssigned", TRUE, now=now)
         ingress = await _serve(route, assigned, named, context)
@@ -87,15 +87,15 @@ async def reconcile(route: Resource, context: Context) -> None:
     resource.compute_ready(status, _CONDITIONS, now=now)
 
 
-async def _excuse(route: Resource, configurations: Mapping[str, Resource], named: Naming,
-                  context: Context) -> None:
-    """Have a host that was never served say why; one that was is served as before."""
+async def _excuse(route: Resource, wrong: traffic.Unassigned, configurations: Mapping[str, Resource],
+                  named: Naming, context: Context) -> None:
+    """Have a host that was never served say what is *wrong*; one that was is served as before."""
     if "address" in resource.status(route) or _taken(route, context):
         return
     unready = (resource.condition(found.get("status") or {}, resource.READY)
                for found in configurations.values())
     said = next((ready.get("message", "") for ready in unready if ready and ready["status"] == FALSE), "")
-    lines = said.splitlines()  # of a traceback, what it says of itself and what it ends in
+    lines = (said or wrong.message).splitlines()  # of a traceback, what it says of itself and what it ends in
     why = ": ".join(filter(None, [f"Service {_service_of(route)} has no revision that is ready",
                                   *dict.fromkeys([*lines[:1], *lines[-1:]])]))
     record = _record(route, "", [], is_local=named.is_local(route))

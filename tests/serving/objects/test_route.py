@@ -24,9 +24,9 @@ async def test_route_by_itself(cluster, configuration, healthy):
     await cluster.apply(configuration())
     waiting = await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="Unknown")
     assert waiting["message"] == 'Configuration "c" is waiting for a Revision to become ready.'
-    (told,) = (await cluster.projected("routes")).items()  # the host says why nobody answers there
-    assert told == ("r.default.localhost", {
-        "service": "default/r", "targets": [], "why": "Service default/r has no revision that is ready"})
+    why = f"Service default/r has no revision that is ready: {waiting['message']}"
+    record = {"service": "default/r", "targets": [], "why": why}  # the host says why nobody answers there
+    assert await cluster.projected("routes") == {"r.default.localhost": record}
     await healthy("c-00001")
     await cluster.until_condition(f"Route.{GROUP}", "r", "Ready", status="True")
     certificate = await cluster.until_condition(

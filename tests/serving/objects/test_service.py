@@ -245,7 +245,9 @@ async def test_missing_target(cluster):
 
     assert missing["reason"] == "RevisionMissing"
     assert missing["message"] == 'Revision "hello-00009" referenced in traffic not found.'
-    assert await cluster.projected("routes") == {}
+    told = (await cluster.projected("routes"))["hello.default.localhost"]
+    assert (told["targets"], told["why"]) == (
+        [], f"Service default/hello has no revision that is ready: {missing['message']}")
 
 
 async def test_drift_is_overwritten(cluster, report):
