@@ -139,7 +139,8 @@ class Given:
             except ClarionError as error:
                 return self._failed(document, error)
             else:
-                log.info("applied", object=document.label, what=what)
+                tell = log.debug if what == "unchanged" else log.info  # it is not news at every start
+                tell("applied", object=document.label, what=what)
                 self._missing[document.label] = "not Ready yet"
                 return None
 

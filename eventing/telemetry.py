@@ -3,16 +3,20 @@ What a role says about itself: log lines with fields on stderr, and metrics in P
 
 Knows nothing of roles' work. One vocabulary of fields: `role`, `index`, `broker`, `trigger`, `source`,
 `revision`, `event_id`, `status`, `attempt`, `error`, and durations ending in `_s` or `_ms`.
-A log line is one line whatever is in it: JSON for machines, aligned and coloured for a terminal.
+A log line is one line whatever is in it: JSON for machines, aligned and coloured for a terminal, which folds
+it between words where it is too narrow.
 """
 
 import logging
+import os
+import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -51,6 +55,9 @@ def configure_logging(log_format: str, log_level: str, role: str, index: int) ->
         processors.append(structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), pad_event_to=24,
             exception_formatter=structlog.dev.plain_traceback))
+        if sys.stderr.isatty():
+            processors.append(lambda _logger, _method, line: folded(
+                str(line), os.get_terminal_size(sys.stderr.fileno()).columns))
     else:
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     structlog.configure(
@@ -62,6 +69,26 @@ def configure_logging(log_format: str, log_level: str, role: str, index: int) ->
     # Libraries speak up only when something is wrong: their `info` is not news to whoever runs Clarion.
     logging.basicConfig(handlers=[_ToStructlog()], level=max(_LEVELS[log_level], logging.WARNING), force=True)
     logging.captureWarnings(capture=True)
+
+
+def folded(text: str, width: int) -> str:
+    """*text*, its first line without padding and on several lines if it has more than *width* characters."""
+    first, end, rest = text.partition("\n")  # the rest is a traceback, which has lines of its own
+    if not width or _length(first) <= width:
+        return text
+    line, *words = first.split()
+    lines = []
+    for word in words:
+        if _length(f"{line} {word}") > width:
+            lines.append(line)
+            line = f"    {word}"
+        else:
+            line = f"{line} {word}"
+    return "\n".join([*lines, line]) + end + rest
+
+
+def _length(text: str) -> int:
+    return len(_COLOUR.sub("", text))
 
 
 def merge_metrics(texts: Mapping[tuple[str, int], str]) -> str:

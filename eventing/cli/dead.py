@@ -57,7 +57,7 @@ def list_letters(
     if form == "json":
         sys.stdout.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     elif rows:
-        sys.stdout.write(output.table(heads, cells))
+        sys.stdout.write(output.table(*output.fitting(heads, cells, spare={"EVENT"})))
     else:
         what = f"Triggers in namespace {namespace}" if trigger is None else "dead letters"
         sys.stderr.write(f"no {what}\n")
@@ -83,56 +83,36 @@ def show(
     sys.stdout.write(output.as_yaml(found))
 
 
-@dead.command()
-def redrive(
-    trigger: Trigger,
-    ids: Ids = None,
-    *,
-    everything: All = False,
-    namespace: server.Namespace = "default",
-    server_url: server.Server = None,
-) -> None:
-    """
-    Send dead letters to the subscriber again, with all their retries anew.
-
-    Example: clarion dead redrive price-orders --all
-    """
-    _act("redrive", "sent again", trigger, ids, everything=everything,
-         namespace=namespace, server_url=server_url)
-
-
-@dead.command()
-def purge(
-    trigger: Trigger,
-    ids: Ids = None,
-    *,
-    everything: All = False,
-    namespace: server.Namespace = "default",
-    server_url: server.Server = None,
-) -> None:
-    """
-    Throw dead letters away, for good.
-
-    Example: clarion dead purge price-orders 0.1795400000000-0
-    """
-    _act("purge", "thrown away", trigger, ids, everything=everything,
-         namespace=namespace, server_url=server_url)
+def _command(verb: str, done: str, explanation: str) -> None:
+    """Add the command *verb*, which does something with chosen dead letters: they are then *done*."""
+    @dead.command(verb, help=explanation)
+    def command(
+        trigger: Trigger,
+        ids: Ids = None,
+        *,
+        everything: All = False,
+        namespace: server.Namespace = "default",
+        server_url: server.Server = None,
+    ) -> None:
+        if bool(ids) == everything:
+            raise UsageError("say which: ids as `clarion dead list` prints them, or --all")
+        count = 0
+        with Client(server.find(server_url)) as client:
+            chosen = [row["id"] for row in _letters(client, namespace, trigger)] if everything else ids or []
+            path = _path(namespace, trigger, verb)
+            for start in range(0, len(chosen), _PAGE):
+                count += client.create(path, {"ids": chosen[start:start + _PAGE]})["count"]
+        sys.stdout.write(f"{count} {done}\n")
+        if count < len(chosen):
+            sys.stderr.write(f"clarion: {len(chosen) - count} of them are no dead letters of {trigger}\n")
+            raise typer.Exit(1)
 
 
-def _act(verb: str, done: str, trigger: str, ids: list[str] | None, *, everything: bool,
-         namespace: str, server_url: str | None) -> None:
-    if bool(ids) == everything:
-        raise UsageError("say which: ids as `clarion dead list` prints them, or --all")
-    count = 0
-    with Client(server.find(server_url)) as client:
-        chosen = [row["id"] for row in _letters(client, namespace, trigger)] if everything else ids or []
-        path = _path(namespace, trigger, verb)
-        for start in range(0, len(chosen), _PAGE):
-            count += client.create(path, {"ids": chosen[start:start + _PAGE]})["count"]
-    sys.stdout.write(f"{count} {done}\n")
-    if count < len(chosen):
-        sys.stderr.write(f"clarion: {len(chosen) - count} of them are no dead letters of {trigger}\n")
-        raise typer.Exit(1)
+_command("redrive", "sent again",
+         "Send dead letters to the subscriber again, with all their retries anew.\n\n"
+         "Example: clarion dead redrive price-orders --all")
+_command("purge", "thrown away",
+         "Throw dead letters away, for good.\n\nExample: clarion dead purge price-orders 0.1795400000000-0")
 
 
 def _why(row: dict[str, Any]) -> str:

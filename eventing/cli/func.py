@@ -149,7 +149,7 @@ def list_(
         sys.stderr.write(f"No functions found in {where}.\n")
     elif form == "human":
         rows = [[str(cell) for cell in row.values()] for row in found]
-        sys.stdout.write(output.table([head.upper() for head in found[0]], rows))
+        sys.stdout.write(output.table(*output.fitting([head.upper() for head in found[0]], rows)))
     else:
         sys.stdout.write(json.dumps(found, indent=4) + "\n" if form == "json" else output.as_yaml(found))
 

@@ -31,7 +31,7 @@ def get(
     server_url: server.Server = None,
 ) -> None:
     """
-    List objects as a table, JSON or YAML.
+    List objects as a table, JSON or YAML. A table is cut to the terminal's width; what is piped is whole.
 
     Example: clarion get brokers,triggers,services -A
     """
@@ -96,7 +96,7 @@ def _print_tables(client: Client, kinds: list[KindName], names: list[str], place
         shows_kind = len(kinds) > 1
         heads, cells = _cells(answers[0], rows, kind if shows_kind else None,
                               shows_place=place is None and kind.is_namespaced, is_wide=is_wide)
-        sys.stdout.write(("\n" if printed else "") + output.table(heads, cells))
+        sys.stdout.write(("\n" if printed else "") + output.table(*output.fitting(heads, cells)))
         printed += 1
     if not printed:
         where = f" in namespace {place}" if place else " in any namespace"

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import sys
+from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ from eventing.errors import UsageError
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _GOOD, _BAD = "32", "31"
+_GAP = "   "  # between columns, as kubectl has it
+_LEAST = 8  # characters of a cell that is cut; of a column that has fewer nothing is cut
 # Colours; and what a terminal obeys or what turns the order of letters, instead of being shown.
 _OBEYED = re.compile(
     r"(\x1b\[[0-9;]*m)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
@@ -106,6 +109,56 @@ def as_yaml(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=False)
 
 
+def fitting(heads: list[str], rows: list[list[str]],
+            spare: Container[str] = ()) -> tuple[list[str], list[list[str]]]:
+    """
+    Heads and rows of a table, made to fit the terminal if stdout is one; all of them if not.
+
+    Args:
+        heads: of all columns.
+        rows: of as many cells each.
+        spare: heads of columns that are left out before anything is cut.
+    """
+    width = os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0
+    if not width:  # no terminal, or one that does not say
+        return heads, rows
+    columns = narrowed([list(column) for column in zip(heads, *rows, strict=True)], width, spare)
+    heads, *rows = [list(row) for row in zip(*columns, strict=True)]
+    return heads, rows
+
+
+def narrowed(columns: list[list[str]], width: int, spare: Container[str] = ()) -> list[list[str]]:
+    """
+    Columns, each with its head, of a table of at most *width* characters, if that can be.
+
+    First those go that are empty, then the *spare* ones; then long cells are cut, and last the longest
+    columns go. Names, and the namespaces before them, are what a person types again: they stay whole.
+    """
+    if _width(columns) > width:
+        columns = [column for column in columns if any(column[1:])]
+    if _width(columns) > width:
+        columns = [column for column in columns if column[0] not in spare]
+    kept = 2 if columns[0][0] == "NAMESPACE" else 1
+    while _width(columns) > width:
+        for most in range(width, _LEAST - 1, -1):
+            cut = columns[:kept] + [[_cut(cell, most) for cell in column] for column in columns[kept:]]
+            if _width(cut) <= width:
+                return cut
+        longest = max(columns[kept:], key=lambda column: max(map(len, column)), default=[""])
+        if max(map(len, longest)) <= _LEAST:
+            break
+        columns.remove(longest)
+    return columns
+
+
+def _width(columns: list[list[str]]) -> int:
+    return sum(max(map(len, column)) for column in columns) + len(_GAP) * (len(columns) - 1)
+
+
+def _cut(cell: str, most: int) -> str:
+    return cell if len(cell) <= most else f"{cell[:most - 1]}…"
+
+
 def table(heads: list[str], rows: list[list[str]]) -> str:
     """Columns three spaces apart, as kubectl prints them."""
     widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
@@ -114,5 +167,5 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         cells[-1] = cells[-1].rstrip()  # inside of its colours, if it has any
         cells = [(verdict if number else bold)(cell) for cell in cells]
-        lines.append("   ".join(cells).rstrip())
+        lines.append(_GAP.join(cells).rstrip())
     return "".join(f"{line}\n" for line in lines)

@@ -22,7 +22,7 @@ _CATEGORY = "sources"
 # What a person types for a sink, as kn has it.
 _SINKS = {"Broker": "broker", "Service": "ksvc", "Channel": "channel"}
 _DESCRIPTIONS = {
-    "ApiServerSource": "Objects of a Kubernetes API, as they are added, changed and deleted",
+    "ApiServerSource": "Objects of a Kubernetes API, as they change",
     "ContainerSource": "Whatever a program of yours sends to K_SINK",
     "KafkaSource": "Records of Kafka topics",
     "PingSource": "An event whenever a cron line says so",
@@ -117,7 +117,7 @@ def list_types(*, form: Form = "table", server_url: server.Server = None) -> Non
         names = [head.lower() for head in heads]
         _print([dict(zip(names, row, strict=True)) for row in rows], form)
     else:
-        sys.stdout.write(output.table(*output.fitting(heads, rows)))
+        sys.stdout.write(output.table(*output.fitting(heads, rows, spare={"NAME"})))
 
 
 def _kinds(client: Client) -> list[KindName]:

@@ -25,6 +25,16 @@ except ZeroDivisionError:
 """
 
 
+def test_a_log_line_is_folded_between_words():
+    """On a narrow terminal; colours take no room, and what fits, or a traceback, stays as it is."""
+    line = "12:00 [\x1b[32minfo \x1b[0m] applied    object=service/a role=control\nTraceback (most recent)"
+
+    assert telemetry.folded(line, 60) == telemetry.folded(line, 0) == line
+    assert telemetry.folded(line, 28) == (
+        "12:00 [\x1b[32minfo \x1b[0m] applied\n    object=service/a\n    role=control\n"
+        "Traceback (most recent)")
+
+
 def test_merged_metrics_parse():
     """The merged text has each family once, and each sample with its role and index."""
     text = telemetry.merge_metrics({("ingress", 0): ONE, ("dispatcher", 1): TWO})

@@ -44,6 +44,30 @@ def test_table():
         "NAME          READY\na-long-name   True\nb\n")
 
 
+COLUMNS = [["NAME", "orders-of-the-shop"], ["ID", "0123456789"], ["URI", "http://orders.shop/"],
+           ["AGE", "3d"], ["REASON", ""]]
+
+
+@pytest.mark.parametrize(("width", "row"), [
+    (80, ["orders-of-the-shop", "0123456789", "http://orders.shop/", "3d", ""]),
+    (61, ["orders-of-the-shop", "0123456789", "http://orders.shop/", "3d"]),
+    (50, ["orders-of-the-shop", "http://orders.shop/", "3d"]),
+    (40, ["orders-of-the-shop", "http://order…", "3d"]),
+    (30, ["orders-of-the-shop", "3d"]),
+    (10, ["orders-of-the-shop", "3d"]),
+])
+def test_a_table_on_a_narrow_terminal(width, row):
+    """What is empty goes, then what is spare; then cells are cut, then columns go; the name stays whole."""
+    assert [cell for _, cell in output.narrowed(COLUMNS, width, spare={"ID"})] == row
+
+
+def test_names_and_their_namespaces_stay_whole():
+    """A person types both again."""
+    columns = [["NAMESPACE", "a-long-namespace"], *COLUMNS]
+
+    assert output.narrowed(columns, 20)[:2] == columns[:2]
+
+
 def test_describe():
     """Ready first, messages below their condition with all their lines, events oldest first."""
     item = {"apiVersion": "v1", "kind": "Thing", "metadata": {"name": "a", "uid": "u"}, "spec": {"x": 1},
