@@ -12,7 +12,7 @@ _KEYED_QUEUE = 1024  # eventing/broker/lane.py: events of an ordered Trigger tha
 # Facts for machines; `get -o yaml` has them.
 _QUIET_ANNOTATIONS = (
     "kubectl.kubernetes.io/", "serving.knative.dev/creator", "serving.knative.dev/lastModifier",
-    "eventing.knative.dev/creator", "eventing.knative.dev/lastModifier")
+    "eventing.knative.dev/creator", "eventing.knative.dev/lastModifier", "clarion.dev/partitions-since")
 
 
 def describe(item: Resource, events: list[Resource], waiting: Resource | None = None) -> str:
@@ -27,8 +27,8 @@ def describe(item: Resource, events: list[Resource], waiting: Resource | None = 
     metadata = item["metadata"]
     status = dict(item.get("status") or {})
     conditions = status.pop("conditions", [])
-    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items()
-                   if not key.startswith(_QUIET_ANNOTATIONS)}
+    if told := _loud(status.pop("annotations", {})):
+        status["annotations"] = told
     owners = metadata.get("ownerReferences") or []
     facts = {
         "Name": metadata["name"],
@@ -36,7 +36,7 @@ def describe(item: Resource, events: list[Resource], waiting: Resource | None = 
         "Kind": f"{item['kind']} ({item['apiVersion']})",
         "Age": output.age(metadata.get("creationTimestamp")),
         "Labels": _pairs(metadata.get("labels") or {}),
-        "Annotations": _pairs(annotations),
+        "Annotations": _pairs(_loud(metadata.get("annotations") or {})),
         "Owner": ", ".join(f"{owner['kind']}/{owner['name']}" for owner in owners),
         "Deleted": metadata.get("deletionTimestamp", ""),
     }
@@ -118,6 +118,10 @@ def _data(item: Resource) -> Resource | None:
 
 def _decoded_bytes(base64: str) -> int:
     return len("".join(base64.split()).rstrip("=")) * 3 // 4
+
+
+def _loud(annotations: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in annotations.items() if not key.startswith(_QUIET_ANNOTATIONS)}
 
 
 def _pairs(pairs: dict[str, str]) -> str:

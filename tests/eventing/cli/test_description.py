@@ -21,6 +21,20 @@ def test_a_long_message_stands_once():
     assert "waits" in lines
 
 
+def test_what_only_machines_read_is_left_out():
+    """Annotations of kubectl and of Clarion's own book-keeping, in metadata and status."""
+    item = {"kind": "Broker", "apiVersion": "v1", "metadata": {"name": "a", "annotations": {
+                "eventing.knative.dev/creator": "c", "shop": "a"}},
+            "status": {"annotations": {"clarion.dev/partitions-since": "2:0"}, "observedGeneration": 1}}
+
+    text = description.describe(item, [])
+
+    assert "partitions-since" not in text
+    assert "creator" not in text
+    assert "shop=a" in text
+    assert "observedGeneration" in text
+
+
 def test_a_secret_is_not_shown():
     """Of a Secret only the lengths of its values are shown; a ConfigMap's values are."""
     values = [b"", b"a", b"ab", b"abc", b"wonder-land"]
