@@ -60,7 +60,8 @@ class KindName:
     def names(self) -> set[str]:
         """Everything a person may call it."""
         short = {self.plural, self.singular, self.kind.lower(), *self.short_names}
-        return short | {f"{name}.{self.group}" for name in short if self.group}
+        longer = (self.group, f"{self.version}.{self.group}") if self.group else ()
+        return short | {f"{name}.{end}" for name in short for end in longer}
 
     def path(self, namespace: str | None, name: str | None = None) -> str:
         """Path of one object, of a namespace's (None: of all) collection; UsageError: it cannot be a name."""

@@ -16,6 +16,7 @@ that the sink refuses for good is given up: it goes to `delivery.deadLetterSink`
 import asyncio
 import base64
 import binascii
+import dataclasses
 import json
 import re
 import time
@@ -26,7 +27,7 @@ from typing import Any
 
 from eventing.control import field, resource, settings
 from eventing.control.field import FieldError
-from eventing.control.kind import Column, Defaults
+from eventing.control.kind import Column, Defaults, View, register
 from eventing.control.resource import Resource
 from eventing.event import Event
 from eventing.projection import Record
@@ -38,6 +39,10 @@ _CONFIG = ("knative-eventing", "config-ping-defaults")
 _DATA_LIMIT = "data-max-size"
 
 EVENT_TYPE = "dev.knative.sources.ping"
+
+_DEPRECATED = ("sources.knative.dev/v1beta2 PingSource is deprecated; see "
+               "https://knative.dev/docs/eventing/sources/ping-source/ for instructions to migrate to "
+               "sources.knative.dev/v1 PingSource")
 
 MISSED = "clarion.dev/missed"
 # How many missed ticks are made up for. Kubernetes gives a CronJob up that missed more than a hundred.
@@ -192,3 +197,16 @@ KIND = source_kind(
     fields={"schedule": str, "timezone": str, "contentType": str, "data": str, "dataBase64": str},
     ce_attributes=_ce_attributes, details=_details, annotations=(MISSED,),
 )
+
+
+def _show(pingsource: Resource, _config: object) -> Resource:
+    return {**pingsource, "apiVersion": OLDER.api_version}
+
+
+def _take(pingsource: Resource, admission: Defaults) -> Resource:
+    admission.warn(_DEPRECATED)
+    return {**pingsource, "apiVersion": KIND.api_version}
+
+
+# Knative serves it still; it has the same fields.
+OLDER = register(dataclasses.replace(KIND, version="v1beta2", view=View(KIND, _show, _take)))

@@ -9,7 +9,7 @@ EventType v1beta3: the same EventTypes as a list of attributes that their events
     schemaData                   not shown
 
 Only v1beta2 is stored, as by Knative: of what is written the attributes `type`, `source` and `schemadata` are
-kept, others are lost, with a warning.
+kept, others are lost, with a warning; that of `specversion` is "1.0" in every event, and is no loss.
 
 Source: knative.dev/eventing `pkg/apis/eventing/v1beta3`, and `v1beta2/eventtype_conversion.go`.
 """
@@ -26,6 +26,7 @@ from eventing.kinds.eventtype import EVENT_TYPE
 
 _API_VERSION = "eventing.knative.dev/v1beta3"
 _ALWAYS = ("type", "source", "specversion", "id")
+_SPECVERSION = ("specversion", "1.0")
 _KEPT = {"type": "type", "source": "source", "schemadata": "schema"}  # attribute -> field of v1beta2
 _REFERENCE = {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker"}
 
@@ -66,7 +67,7 @@ def take(eventtype: Resource, admission: Defaults) -> Resource:
         name, value = attribute.get("name"), attribute.get("value")
         if name in _KEPT and value:
             kept[_KEPT[name]] = value
-        elif name not in (*_ALWAYS, *_KEPT) or value:
+        elif name not in (*_ALWAYS, *_KEPT) or (value and (name, value) != _SPECVERSION):
             admission.warn(f'attribute "{name}" is not kept: EventTypes are stored as v1beta2, which knows '
                            "the values of type, source and schemadata")
     return {**eventtype, "apiVersion": EVENT_TYPE.api_version, "spec": kept}

@@ -8,7 +8,7 @@ from eventing import projection
 from eventing.control import resource
 from eventing.control.field import render
 from eventing.control.kind import Defaults
-from sources.ping import KIND
+from sources.ping import KIND, OLDER
 
 SINK = {"uri": "http://sink.example/"}
 PARTS = "[apiVersion, kind, name]"
@@ -66,6 +66,19 @@ def test_size_limit():
     """Data over config-ping-defaults' limit is refused."""
     assert refusal({"data": "12345"}, {"data-max-size": "4"}) == (
         "invalid value: the data length of 5 bytes exceeds limit set at 4.: spec.data")
+
+
+async def test_v1beta2_is_taken_with_a_warning(plane):
+    """Knative serves it still: what is written as one version is read as either."""
+    admission = Defaults(config=lambda *_: {}, now=0.0)
+    await plane.objects.create(OLDER, "default", {
+        "apiVersion": "sources.knative.dev/v1beta2", "kind": "PingSource", "metadata": {"name": "tick"},
+        "spec": {"sink": SINK}}, admission)
+
+    assert "migrate to sources.knative.dev/v1 PingSource" in admission.warnings[0]
+    for kind in (KIND, OLDER):
+        found = plane.store.get(kind, "default", "tick")
+        assert (found["apiVersion"], found["spec"]["schedule"]) == (kind.api_version, "* * * * *")
 
 
 async def settled(plane, condition):

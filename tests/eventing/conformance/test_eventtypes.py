@@ -35,6 +35,8 @@ def test_types_at_a_broker(api, instance, see, broker, post):
 
     lines = instance.clarion("get", "eventtypes").splitlines()
     assert lines[0].split()[:5] == ["NAME", "TYPE", "SOURCE", "REFERENCE", "NAME"]  # of v1beta3, the newest
+    older = instance.clarion("get", "eventtypes.v1beta2.eventing.knative.dev").splitlines()
+    assert older[0].split()[3] == "SCHEMA"
     (line,) = [each for each in lines if found["metadata"]["name"] in each]
     assert "com.example.first" in line
     assert broker in line
@@ -114,6 +116,7 @@ def test_one_of_v1beta3_is_applied(api, instance):
     assert made.returncode == 0, made.stderr
     assert 'attribute "subject" is not kept' in made.stderr
     assert 'attribute "specversion" is not kept' in made.stderr
+    assert "specversion" not in instance.run("apply", "-f", "-", stdin=V1BETA3.replace("v1}", "'1.0'}")).stderr
     wanted = {"type": "order.placed", "source": "/shop", "schema": "http://example.com/s",
               "description": "an order"}
     assert api.until_ready(f"{TYPES}/placed")["spec"] == wanted
