@@ -69,7 +69,7 @@ class Sender:
     def route(self, url: str, namespace: str, *, wants_reply: bool) -> Route:
         """Take *url* apart, once for all messages that go there; "" is an address that is not known yet."""
         if not url:
-            return Route("", b"", "its address is not known: clarion describe trigger says why")
+            return Route("", b"", "its address is not known: the Trigger's conditions say why")
         try:
             place = parse(url)
         except NoAnswer as error:
