@@ -1,8 +1,7 @@
 """
 The backend on this machine: bundles, environments, zygotes, and the workers that these forked.
 
-    start(name, record)  bundle on disk? else fetch and unpack -> its environment there? else build it
-                         -> listening sockets, pipes -> fork
+    start(name, record)  bundle and environment (ground.py), volumes -> listening sockets, pipes -> fork
     zygote dies          the kernel kills its workers, we kill what they started; all are reported as exited
     close                every zygote loses its socket, kills its workers and ends
 
@@ -19,30 +18,26 @@ import secrets
 import signal
 import time
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 import redis.asyncio
-import redis.exceptions
 import structlog
 
 from eventing.config import Config
-from eventing.errors import NotFound, Rejected
-from serving.functions import bundle
 from serving.objects.settings import PROGRESS_DEADLINE_S
 from serving.workers import listeners, logs, order, ports, usage, users
 from serving.workers.backend import Progress, StartFailed, Usage, Worker, silent
 from serving.workers.child import Child
-from serving.workers.environment import REASON, Environment, Environments
+from serving.workers.environment import Environment, Environments
+from serving.workers.ground import Ground
 from serving.workers.process import in_memory
 from serving.workers.spawn import Zygote, ZygoteGone
 from serving.workers.vigil import Probes
 from serving.workers.volumes import Files, Taken, Volumes
 from serving.workers.zygotes import Zygotes
 
-_PROGRESS_CHARACTERS = 200  # of a line of pip's; some name all versions there ever were
 # Bundles that are unpacked at once before they are needed: starts that somebody waits for come first.
 _AHEAD = 2
 _SINK = "K_SINK"  # where a program sends its events, by a SinkBinding or a ContainerSource
@@ -61,12 +56,10 @@ class LocalBackend:
         """Nothing is started before `run`."""
         self._data_dir = config.data_dir.absolute()
         self._outer_url = config.outer_url
-        self._store = store
         self._children: dict[str, Child] = {}
         self._zygotes = Zygotes(self._report, self._lose, self._busy)
-        self._environments = Environments(self._data_dir)
+        self._ground = Ground(self._data_dir, store)
         self._volumes = Volumes(self._data_dir)
-        self._unpacking: dict[str, asyncio.Lock] = {}
         self._ahead = asyncio.Semaphore(_AHEAD)
         self._tasks: asyncio.TaskGroup | None = None
         self._closing = asyncio.Event()
@@ -108,7 +101,7 @@ class LocalBackend:
     @property
     def environments(self) -> Environments:
         """Those of its data directory."""
-        return self._environments
+        return self._ground.environments
 
     def retire(self, gone: Environment) -> None:
         """Let go of what runs in an environment that is no more."""
@@ -123,8 +116,8 @@ class LocalBackend:
         """See Backend.prepare: its bundle is unpacked, its environment built, and its zygote warm."""
         with contextlib.suppress(StartFailed, OSError):
             async with self._ahead:
-                folder = await self._folder(record)
-            own = await self._environment(name, record, folder, silent)
+                folder = await self._ground.folder(record)
+            own = await self._ground.environment(name, record, folder, silent)
             await self._running.wait()
             if self._zygotes.has_room and not self._closing.is_set():
                 self._zygotes.of(*order.zygote(record, own))
@@ -144,8 +137,8 @@ class LocalBackend:
         logs.Output(logs.path(self._data_dir, namespace, revision), revision).note(text)
 
     async def _start(self, name: str, record: Mapping[str, Any], progress: Progress) -> Worker:
-        folder = await self._folder(record)
-        own = await self._environment(name, record, folder, progress)
+        folder = await self._ground.folder(record)
+        own = await self._ground.environment(name, record, folder, progress)
         await self._running.wait()
         taken = await self._volumes.take(record) if record.get("volumes") else None
         try:
@@ -265,49 +258,6 @@ class LocalBackend:
                      start_limit_s=record.get("progress_deadline_s") or PROGRESS_DEADLINE_S,
                      listens=record.get("listens", True))
 
-    async def _folder(self, record: Mapping[str, Any]) -> Path:
-        """Where the bundle of *record* is, or `/` for a command without one."""
-        name = record.get("bundle")
-        if not name:
-            if record.get("command"):
-                return Path("/")
-            raise StartFailed("BundleMissing", f"image {record.get('image')!r} stands for no bundle here")
-        place = self._data_dir / "bundles" / str(name)
-        if not place.is_dir():
-            async with self._unpacking.setdefault(name, asyncio.Lock()):
-                await self._fetch(name, place)
-            self._unpacking.pop(name, None)
-        return place
-
-    async def _fetch(self, name: str, place: Path) -> None:
-        try:
-            data = await bundle.get(self._store, name)
-            await asyncio.to_thread(bundle.unpack, data, place)
-        except NotFound as error:
-            raise StartFailed("BundleMissing", str(error)) from error
-        except Rejected as error:
-            raise StartFailed("BundleInvalid", str(error)) from error
-        except redis.exceptions.RedisError as error:
-            raise StartFailed("StoreAway", f"the bundle could not be fetched: {error}") from error
-        except OSError as error:
-            raise StartFailed("DiskFailed", f"the bundle could not be unpacked: {error}") from error
-
-    async def _environment(self, name: str, record: Mapping[str, Any], folder: Path,
-                           progress: Progress) -> Environment | None:
-        """The environment of a bundle, which is built if it has to be; what that prints is in the log."""
-        identity = record.get("bundle")
-        if not identity:
-            return None
-        if self._environments.knows(identity):
-            return await self._environments.of(folder, identity, _unheard)
-        namespace, _, revision = name.partition("/")
-        output = logs.Output(logs.path(self._data_dir, namespace, revision), f"{revision}-environment")
-        try:
-            return await self._environments.of(folder, identity, partial(_tell, output, progress))
-        finally:
-            output.close()
-            progress("", "")
-
     def _busy(self) -> set[Zygote]:
         """Zygotes that have workers."""
         return {child.zygote for child in self._children.values()}
@@ -339,16 +289,3 @@ class LocalBackend:
         else:
             child.exited(report["status"])
             _log.debug("worker ended", worker=child.worker.id, status=report["status"])
-
-
-def _unheard(_chunk: bytes) -> None:
-    """Nothing is printed where nothing is built."""
-
-
-def _tell(output: logs.Output, progress: Progress, chunk: bytes) -> None:
-    """What a build prints goes to the log; its last line says how far it is."""
-    output.feed(chunk)
-    lines = chunk.decode(errors="replace").split("\n")
-    said = [line.strip() for line in lines if line.strip()]
-    if said:
-        progress(REASON, said[-1][:_PROGRESS_CHARACTERS])
