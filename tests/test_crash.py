@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.listener import listening
+from tests.objects import BROKER
 
 FUNCTION = """
 import urllib.request
@@ -18,11 +19,7 @@ def handle(event):
     urllib.request.urlopen("SINK/function", event.get_id().encode(), timeout=10).close()
 """
 
-OBJECTS = """
-apiVersion: eventing.knative.dev/v1
-kind: Broker
-metadata: {name: default}
----
+OBJECTS = BROKER + """---
 apiVersion: eventing.knative.dev/v1
 kind: Trigger
 metadata: {name: plain}

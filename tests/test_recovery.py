@@ -2,11 +2,7 @@
 
 import json
 
-BROKER = """
-apiVersion: eventing.knative.dev/v1
-kind: Broker
-metadata: {name: default}
-"""
+from tests.objects import BROKER
 
 TRIGGER = """
 apiVersion: eventing.knative.dev/v1

@@ -6,12 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.listener import listening
+from tests.objects import BROKER
 
-OBJECTS = """
-apiVersion: eventing.knative.dev/v1
-kind: Broker
-metadata: {name: default}
----
+OBJECTS = BROKER + """---
 apiVersion: eventing.knative.dev/v1
 kind: Trigger
 metadata: {name: picky}

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.objects import BROKER
+
 CLARION = Path(sys.executable).with_name("clarion")
-OBJECTS = """
-apiVersion: eventing.knative.dev/v1
-kind: Broker
-metadata: {name: default}
----
+OBJECTS = BROKER + """---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: beat}

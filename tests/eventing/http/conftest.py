@@ -5,6 +5,7 @@ import contextlib
 import functools
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import uvloop
@@ -49,6 +50,19 @@ def connect(stack):
         return Wire(reader, writer)
 
     return connect
+
+
+@pytest.fixture
+def silent():
+    """A handler that answers nothing: `exchanges` are those that it got, `left` those whose client went."""
+    found = SimpleNamespace(exchanges=[], left=[])
+
+    def handle(exchange):
+        exchange.on_disconnect = lambda: found.left.append(exchange)
+        found.exchanges.append(exchange)
+
+    found.handle = handle
+    return found
 
 
 @pytest.fixture

@@ -228,39 +228,25 @@ async def test_an_endless_answer_ends(start_raw, fetch, head, chunk):
         await fetch("GET", f"http://localhost:{port}/", [])
 
 
-async def test_a_timeout_closes_the_connection(start, client, until):
+async def test_a_timeout_closes_the_connection(start, client, until, silent):
     """A late answer can never be taken for another request's."""
-    exchanges = []
-    left = []
-
-    def handle(exchange):
-        exchange.on_disconnect = lambda: left.append(exchange)
-        exchanges.append(exchange)
-
-    server = await start(handle, **LOOKS_OFTEN)
+    server = await start(silent.handle, **LOOKS_OFTEN)
     with pytest.raises(NoAnswer, match=r"^no answer in time$"):
         await client.request("GET", f"http://localhost:{server.port}/", [], timeout_s=0.05,
                              max_answer_bytes=9)
     assert repr(client).startswith("<Client [1 addresses | 0 busy | 0 idle")
-    await until(lambda: left)
+    await until(lambda: silent.left)
 
 
-async def test_a_cancelled_request_closes_the_connection(start, client, until):
+async def test_a_cancelled_request_closes_the_connection(start, client, until, silent):
     """As a timeout does."""
-    left = []
-    exchanges = []
-
-    def handle(exchange):
-        exchange.on_disconnect = lambda: left.append(exchange)
-        exchanges.append(exchange)
-
-    server = await start(handle, **LOOKS_OFTEN)
+    server = await start(silent.handle, **LOOKS_OFTEN)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(client.request("GET", f"http://localhost:{server.port}/", [], timeout_s=5,
                                                 max_answer_bytes=9))
-        await until(lambda: exchanges)
+        await until(lambda: silent.exchanges)
         task.cancel()
-    await until(lambda: left)
+    await until(lambda: silent.left)
 
     assert task.cancelled()
 

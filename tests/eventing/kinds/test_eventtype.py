@@ -7,14 +7,10 @@ from eventing.control import resource
 from eventing.control.api.table import table
 from eventing.kinds import eventtype
 from eventing.kinds.eventtype import EVENT_TYPE
+from tests.objects import BROKER
 
 KIND = "EventType.eventing.knative.dev"
 EVENT = "Event"
-BROKER = """
-apiVersion: eventing.knative.dev/v1
-kind: Broker
-metadata: {name: default}
-"""
 TRIGGER = """
 apiVersion: eventing.knative.dev/v1
 kind: Trigger

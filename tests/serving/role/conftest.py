@@ -89,6 +89,15 @@ class House:
                    for name, percent in percents.items()]
         await projection.write(self.store, "routes", host, {"service": f"default/{host}", "targets": targets})
 
+    async def answer_at(self, host, percents):
+        """Write a route, and wait until its host answers."""
+        await self.route(host, percents)
+
+        async def is_known():
+            return (await self.ask(host)).status == 200
+
+        await self.until(is_known)
+
     async def zero_allowed(self, **data):
         """Let revisions begin at zero workers, so that nothing is started to see whether they can."""
         await projection.write(self.store, "configs", "knative-serving/config-autoscaler",

@@ -49,12 +49,7 @@ async def test_split_is_exact(house):
     """Of 20 requests at 75/25 percent, 15 and 5 arrive."""
     await house.revision("a")
     await house.revision("b")
-    await house.route("split", {"a": 75, "b": 25})
-
-    async def is_known():
-        return (await house.ask("split")).status == 200
-
-    await house.until(is_known)
+    await house.answer_at("split", {"a": 75, "b": 25})
     answers = [json.loads((await house.ask("split")).body)["revision"] for _ in range(20)]
     assert (answers.count("a"), answers.count("b")) == (15, 5)
 

@@ -233,12 +233,7 @@ async def given(house, asked):
 
 async def test_data_port_connections_say_where_they_come_from(house, warm):
     """A connection that the ingress gave away: its client's address is told; only hosts there are answer."""
-    await house.route("b.default.localhost", {"a": 100})
-
-    async def is_known():
-        return (await house.ask("b.default.localhost")).status == 200
-
-    await house.until(is_known)
+    await house.answer_at("b.default.localhost", {"a": 100})
     asked = b"GET /asked HTTP/1.1\r\nhost: b.default.localhost\r\n\r\n"
     async with given(house, asked) as (reader, writer, _):
         async with asyncio.timeout(10):
@@ -252,12 +247,7 @@ async def test_data_port_connections_say_where_they_come_from(house, warm):
 
 async def test_scheme_and_host_of_a_proxy_before_us(house, warm):
     """X-Forwarded-Proto and -Host alone reach the worker, each once, and Forwarded says the same."""
-    await house.route("b.default.localhost", {"a": 100})
-
-    async def is_known():
-        return (await house.ask("b.default.localhost")).status == 200
-
-    await house.until(is_known)
+    await house.answer_at("b.default.localhost", {"a": 100})
     asked = (b"GET /asked HTTP/1.1\r\nhost: b.default.localhost\r\nx-forwarded-proto: https\r\n"
              b"x-forwarded-host: shop.example\r\n\r\n")
     async with given(house, asked) as (reader, writer, _):
@@ -272,12 +262,7 @@ async def test_data_port_connections_that_send_no_more(house, warm):
     """A client that half-closes right behind its request is answered, warm or while it waits for a worker."""
     await house.revision("slow")
     for host, query in (("a", b"asked"), ("slow", b"?sleep=1.2")):
-        await house.route(f"{host}.default.localhost", {host: 100})
-
-        async def is_known(name=f"{host}.default.localhost"):
-            return (await house.ask(name)).status == 200
-
-        await house.until(is_known)
+        await house.answer_at(f"{host}.default.localhost", {host: 100})
         asked = b"GET /%b HTTP/1.1\r\nhost: %b.default.localhost\r\n\r\n" % (query, host.encode())
         async with given(house, asked) as (reader, writer, _):
             writer.write_eof()
@@ -288,12 +273,7 @@ async def test_data_port_connections_that_send_no_more(house, warm):
 
 async def test_what_is_for_others_behind_a_request(house, warm):
     """What came in one read behind a request for a Service goes back to the ingress, whole and in order."""
-    await house.route("b.default.localhost", {"a": 100})
-
-    async def is_known():
-        return (await house.ask("b.default.localhost")).status == 200
-
-    await house.until(is_known)
+    await house.answer_at("b.default.localhost", {"a": 100})
     asked = b"GET /asked HTTP/1.1\r\nhost: b.default.localhost\r\n\r\n"
     event = b"POST /default/default HTTP/1.1\r\nHost: localhost\r\nCe-Id: 1\r\ncontent-length: 2\r\n\r\n{}"
     chunked = (b"POST / HTTP/1.1\r\nhost: b2\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -312,12 +292,7 @@ async def test_what_is_for_others_behind_a_request(house, warm):
 
 async def test_half_a_request_for_others(house, warm):
     """One that is for the ingress, and of which a part is still to come, is to be sent again elsewhere."""
-    await house.route("b.default.localhost", {"a": 100})
-
-    async def is_known():
-        return (await house.ask("b.default.localhost")).status == 200
-
-    await house.until(is_known)
+    await house.answer_at("b.default.localhost", {"a": 100})
     event = b"POST /default/default HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{"
     asked = b"GET /asked HTTP/1.1\r\nhost: b.default.localhost\r\n\r\n"
     async with given(house, asked + event) as (reader, *_), asyncio.timeout(10):

@@ -7,12 +7,9 @@ import redis
 
 from eventing import keys
 from eventing.broker.entry import decode
+from tests.objects import BROKER
 
-OBJECTS = """
-apiVersion: eventing.knative.dev/v1
-kind: Broker
-metadata: {name: default}
----
+OBJECTS = BROKER + """---
 apiVersion: sources.knative.dev/v1beta1
 kind: KafkaSource
 metadata: {name: TOPIC}

@@ -6,11 +6,9 @@ import signal
 import pytest
 import redis
 
-BROKER_AND_TRIGGER = """
-apiVersion: eventing.knative.dev/v1
-kind: Broker
-metadata: {name: default}
----
+from tests.objects import BROKER
+
+BROKER_AND_TRIGGER = BROKER + """---
 apiVersion: eventing.knative.dev/v1
 kind: Trigger
 metadata: {name: mine}

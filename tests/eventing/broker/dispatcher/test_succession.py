@@ -56,6 +56,15 @@ def delivered(subscriber):
     return [name for at, name in enumerate(subscriber.ids) if name not in subscriber.ids[max(0, at - 1):at]]
 
 
+async def all_wait_for_the_first(subscriber, eventually):
+    """Nothing but the first of 8 events was sent; once that is taken all are, in their order."""
+    assert set(subscriber.ids) == {"0"}
+    subscriber.answer = lambda exchange, event: exchange.respond(200)
+
+    await eventually(lambda: len(set(subscriber.ids)) == 8)
+    assert delivered(subscriber) == [str(number) for number in range(8)]
+
+
 async def send(bench, numbers, partitions):
     """Send events of the key, one after the other."""
     for number in numbers:
@@ -92,11 +101,7 @@ async def test_a_key_keeps_its_order(bench, subscriber, make_subscriber, grow, e
     await send(bench, range(6, 8), 4)
     await queued(dispatcher, eventually, 3, 2)
     await eventually(lambda: len(other.received) == 8)
-    assert set(subscriber.ids) == {"0"}
-    subscriber.answer = lambda exchange, event: exchange.respond(200)
-
-    await eventually(lambda: len(set(subscriber.ids)) == 8)
-    assert delivered(subscriber) == [str(number) for number in range(8)]
+    await all_wait_for_the_first(subscriber, eventually)
 
 
 async def test_a_new_owner_waits_as_well(bench, subscriber, grow, eventually):
@@ -114,11 +119,7 @@ async def test_a_new_owner_waits_as_well(bench, subscriber, grow, eventually):
     dispatcher, _ = await bench.dispatcher()
     await queued(dispatcher, eventually, 3, 4)
     await eventually(lambda: subscriber.received)
-    assert set(subscriber.ids) == {"0"}
-    subscriber.answer = lambda exchange, event: exchange.respond(200)
-
-    await eventually(lambda: len(set(subscriber.ids)) == 8)
-    assert delivered(subscriber) == [str(number) for number in range(8)]
+    await all_wait_for_the_first(subscriber, eventually)
 
 
 async def test_without_an_order_nothing_waits(bench, subscriber, grow, eventually):

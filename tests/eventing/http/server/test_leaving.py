@@ -5,29 +5,22 @@ import pytest
 from tests.eventing.http.wire import GET
 
 
-async def test_a_client_that_says_it_sends_no_more_is_still_answered(start, connect, until):
+async def test_a_client_that_says_it_sends_no_more_is_still_answered(start, connect, until, silent):
     """A half-closed connection: all that was asked is answered, whole or streamed, and then it is closed."""
-    left = []
-    exchanges = []
-
-    def handle(exchange):
-        exchange.on_disconnect = lambda: left.append(exchange)
-        exchanges.append(exchange)
-
-    wire = await connect(await start(handle))
+    wire = await connect(await start(silent.handle))
     wire.send(*GET, body=b"GET /2 HTTP/1.1\r\nhost: x\r\n\r\n")
     wire.writer.write_eof()
-    await until(lambda: exchanges)
-    exchanges[0].start(200, [(b"content-length", b"2")])
-    exchanges[0].write(b"ok")
-    exchanges[0].end()
-    await until(lambda: len(exchanges) > 1)
-    exchanges[1].respond(200, (), b"two")
+    await until(lambda: silent.exchanges)
+    silent.exchanges[0].start(200, [(b"content-length", b"2")])
+    silent.exchanges[0].write(b"ok")
+    silent.exchanges[0].end()
+    await until(lambda: len(silent.exchanges) > 1)
+    silent.exchanges[1].respond(200, (), b"two")
 
     assert await wire.answer() == (200, b"ok")
     assert await wire.answer() == (200, b"two")
     assert await wire.rest() == b""
-    assert left == []
+    assert silent.left == []
 
 
 async def test_a_client_that_leaves_a_stream_is_noticed_at_once(start, connect, until):
@@ -50,27 +43,20 @@ async def test_a_client_that_leaves_a_stream_is_noticed_at_once(start, connect, 
     assert left == exchanges
 
 
-async def test_a_client_that_sends_no_more_is_sounded(start, connect, until):
+async def test_a_client_that_sends_no_more_is_sounded(start, connect, until, silent):
     """Where the answer takes a while: one that waits gets a 100 before it, one that is gone is noticed."""
-    left = []
-    exchanges = []
-
-    def handle(exchange):
-        exchange.on_disconnect = lambda: left.append(exchange)
-        exchanges.append(exchange)
-
-    server = await start(handle, linger_s=0.2)  # it looks four times as often
+    server = await start(silent.handle, linger_s=0.2)  # it looks four times as often
     waiting, gone = await connect(server), await connect(server)
     waiting.send(*GET)
     waiting.writer.write_eof()
-    await until(lambda: exchanges)
+    await until(lambda: silent.exchanges)
     gone.send(*GET)
     gone.writer.close()
-    await until(lambda: left)
+    await until(lambda: silent.left)
 
-    assert left == exchanges[1:]
+    assert silent.left == silent.exchanges[1:]
     assert await waiting.head() == [b"HTTP/1.1 100 Continue"]
-    exchanges[0].respond(200, (), b"ok")
+    silent.exchanges[0].respond(200, (), b"ok")
     assert await waiting.answer() == (200, b"ok")
 
 
