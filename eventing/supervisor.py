@@ -159,7 +159,11 @@ class Supervisor:
         child = process.Child("valkey", 0, lambda: os.execv(arguments[0], arguments))  # noqa: S606
         self._children.append(child)
         child.start()
-        valkey.wait_until_ready(self._config, lambda: self._status_of(child))
+        try:
+            valkey.wait_until_ready(self._config, lambda: self._status_of(child))
+        except _Stopped:
+            child.signal(signal.SIGKILL)  # it may miss a SIGTERM as it starts; nobody has written to it yet
+            raise
 
     def _status_of(self, child: process.Child) -> int | None:
         if self._signals:

@@ -202,6 +202,19 @@ def test_killed_supervisor_leaves_nobody(instances, until):
     assert made.stop() == 0
 
 
+def test_a_signal_as_it_starts(instances, until):
+    """Whoever stops it before its store answers waits for nothing: nobody has written anything yet."""
+    made = instances()
+    made.begin()
+    until(made.state_file.exists, what="the first sign of it")
+
+    assert made.stop() == 0
+
+    assert "killed" not in made.output()
+    made.start()  # it finds a directory that it can use
+    made.begin_to_stop()
+
+
 def test_drained_at_a_signal(instances):
     """SIGTERM ends everything with status 0; nothing is left, also no announcement."""
     made = instances()
