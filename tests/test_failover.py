@@ -76,10 +76,9 @@ class Address:
                         far = opened.enter_context(socket.create_connection(("127.0.0.1", self.leads_to)))
                         ready.register(near, selectors.EVENT_READ, far)
                         ready.register(far, selectors.EVENT_READ, near)
-                    elif not self._carried(key):
+                    elif key.fileobj.fileno() >= 0 and not self._carried(key):  # else closed a moment ago
                         for end in (key.fileobj, key.data):
-                            with contextlib.suppress(KeyError):
-                                ready.unregister(end)
+                            ready.unregister(end)
                             end.close()
 
     def _carried(self, key):
