@@ -6,7 +6,7 @@ Durations are ISO 8601 (eventing/duration.py). Pure. Whose DeliverySpec counts i
 `pkg/apis/duck/v1/delivery_types.go`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -63,6 +63,14 @@ def validate(delivery: Any, features: Mapping[str, str] = MappingProxyType({})) 
     if delivery.get("retryAfterMax") is not None:
         errors += _retry_after_errors(delivery["retryAfterMax"], features)
     return errors
+
+
+def doubts(delivery: Any) -> Iterator[str]:
+    """A sentence for what is valid, and hardly meant: retries without a pause between them."""
+    if isinstance(delivery, Mapping) and delivery.get("retry") \
+            and not (delivery.get("backoffPolicy") and delivery.get("backoffDelay")):
+        yield ("without both backoffPolicy and backoffDelay retries follow one another at once; "
+               "a Broker by itself has exponential and PT0.2S")
 
 
 def _retry_after_errors(longest: Any, features: Mapping[str, str]) -> list[FieldError]:

@@ -72,6 +72,8 @@ def validate(broker: Resource, old: Resource | None, defaults: Defaults) -> list
         errors += field.via_field(wrong, "spec", "config")
     wrong = delivery.validate(spec.get("delivery"), defaults.config(*delivery.FEATURES))
     errors += field.via_field(wrong, "spec", "delivery")
+    for doubt in delivery.doubts(spec.get("delivery")):
+        defaults.warn(f"spec.delivery: {doubt}")
     errors += broker_partitions.validate(broker, old)
     errors += broker_keeping.validate(resource.annotations(broker))
     return errors + (_immutable(broker, old) if old else [])

@@ -86,6 +86,8 @@ def validate(trigger: Resource, old: Resource | None, defaults: Defaults) -> lis
     wrong = delivery.validate(spec.get("delivery"), defaults.config(*delivery.FEATURES))
     errors += field.via_field(wrong, "delivery")
     errors = field.via_field(errors, "spec") + _annotation_errors(trigger)
+    for doubt in delivery.doubts(spec.get("delivery")):
+        defaults.warn(f"spec.delivery: {doubt}")
     if _is_loop(trigger):
         defaults.warn(f'spec.subscriber: it is the Trigger\'s own Broker "{broker_name(trigger)}", so every '
                       "event that the Trigger wants comes back to it, without end")

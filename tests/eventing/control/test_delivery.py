@@ -88,6 +88,19 @@ def test_record(spec, expected):
     assert delivery.record(spec, "http://d/") == {**expected, "dead_letter_url": "http://d/"}
 
 
+@pytest.mark.parametrize(("spec", "is_told"), [
+    (None, False),
+    ({"retry": 0, "backoffDelay": "PT2S"}, False),
+    ({"retry": 3}, True),
+    ({"retry": 3, "backoffDelay": "PT2S"}, True),
+    ({"retry": 3, "backoffPolicy": "linear"}, True),
+    ({"retry": 3, "backoffPolicy": "linear", "backoffDelay": "PT2S"}, False),
+])
+def test_retries_without_a_pause_are_told(spec, is_told):
+    """Half of a back-off is none, as on Knative: whoever writes it hears so."""
+    assert ["one another at once" in doubt for doubt in delivery.doubts(spec)] == [True] * is_told
+
+
 ENABLED = {"delivery-retryafter": "Enabled"}
 
 

@@ -106,6 +106,14 @@ def test_validation(admit, spec, expected):
         assert errors == expected
 
 
+def test_retries_without_a_pause(admit):
+    """A Trigger whose retries do not wait is taken, with a warning."""
+    _, errors, warnings = admit(trigger("broker: default, delivery: {retry: 3, backoffDelay: PT2S}"))
+
+    assert errors == ""
+    assert any(warning.startswith("spec.delivery: without both") for warning in warnings)
+
+
 @pytest.mark.parametrize(("subscriber", "is_warned"), [
     ("{ref: {apiVersion: eventing.knative.dev/v1, kind: Broker, name: default}}", True),
     ("{ref: {apiVersion: eventing.knative.dev/v1, kind: Broker, name: default, namespace: default}}", True),
