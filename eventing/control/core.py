@@ -7,6 +7,9 @@ back, and nothing here ever prints one.
 """
 
 import base64
+import json
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +20,13 @@ from eventing.control.kind import AGE, NAME, Column, Defaults, Kind, every, regi
 from eventing.control.resource import Resource
 
 SYSTEM_NAMESPACES = frozenset({"knative-serving", "knative-eventing"})
+
+# A key may become the name of a file, so it is checked as Kubernetes' `validation.IsConfigMapKey` does.
+_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+_KEY_BYTES = 253
+_KEY_WRONG = ("a valid config key must consist of alphanumeric characters, '-', '_' or '.' "
+              "(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', "
+              f"regex used for validation is '{_KEY.pattern}')")
 
 # Between two looks at a namespace that is being emptied; each look deletes all that is there.
 _EMPTYING_S = 0.1
@@ -48,6 +58,7 @@ def _default_config_map(new: Resource, _old: Resource | None, _defaults: Default
 
 def _validate_config_map(new: Resource, _old: Resource | None, defaults: Defaults) -> list[FieldError]:
     """Settings that cannot be used are refused as Knative's config webhook does it."""
+    _check_keys(new, CONFIG_MAP, "data", "binaryData")
     where = resource.namespace(new), resource.name(new)
     data = new.get("data") or {}
     if wrong := settings.problem(*where, data):
@@ -66,6 +77,31 @@ def _default_secret(new: Resource, _old: Resource | None, _defaults: Defaults) -
     if encoded:
         new["data"] = {**(new.get("data") or {}), **encoded}
     new.setdefault("type", "Opaque")
+
+
+def _validate_secret(new: Resource, _old: Resource | None, _defaults: Defaults) -> list[FieldError]:
+    _check_keys(new, SECRET, "data")
+    return []
+
+
+def _check_keys(new: Resource, kind: Kind, *fields: str) -> None:
+    """Failure 422, in Kubernetes' words, for keys that no file could be called."""
+    causes = [(f"{field}[{key}]", f"Invalid value: {json.dumps(key, ensure_ascii=False)}: {wrong}",
+               "FieldValueInvalid")
+              for field in fields for key in sorted(new.get(field) or {}) for wrong in _wrong_with_key(key)]
+    if causes:
+        raise failure.invalid(kind, resource.name(new), causes)
+
+
+def _wrong_with_key(key: str) -> Iterator[str]:
+    if len(key.encode()) > _KEY_BYTES:
+        yield f"must be no more than {_KEY_BYTES} characters"
+    if not _KEY.fullmatch(key):
+        yield _KEY_WRONG
+    if key in {".", ".."}:
+        yield f"must not be '{key}'"
+    elif key.startswith(".."):
+        yield "must not start with '..'"
 
 
 def _check_texts(new: Resource, kind: str, *fields: str) -> None:
@@ -119,6 +155,7 @@ CONFIG_MAP = register(Kind(
 SECRET = register(Kind(
     group="", version="v1", kind="Secret", plural="secrets", singular="secret", has_status=False,
     columns=(Column("Type", ".type"), Column("Data", _count_data, "integer"), AGE), default=_default_secret,
+    validate=_validate_secret,
     fields={"data": {"*": str}, "stringData": {"*": str}, "type": str, "immutable": bool}))
 
 EVENT = register(Kind(
