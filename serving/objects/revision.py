@@ -165,7 +165,10 @@ async def _volumes(revision: Resource, container: Mapping[str, Any],
     about = downward.About(namespace, uid, resource.meta(revision))
     try:
         found = mounting.of(spec, container, about, await holders.files(spec, container, namespace, context))
-    except workload.Missing as missing:  # what runs keeps what it has
+    except workload.Missing as missing:
+        if (context.projected("scales", _member(revision)) or {}).get("actual"):
+            message = f"{missing.message}; the workers that run keep the files that they have"
+            await context.event(revision, "Warning", missing.reason, message)
         return {"lacks": missing.message}
     await context.project("volumes", uid, found.files or None)
     return found.record

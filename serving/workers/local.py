@@ -192,7 +192,13 @@ class LocalBackend:
         """Table `volumes` has changed: *files* of the Revision or Deployment *uid*, or none any more."""
         if self._volumes.told(uid, files) and not self._closing.is_set():
             assert self._tasks is not None
-            self._tasks.create_task(self._volumes.follow(uid))
+            self._tasks.create_task(self._follow(uid))
+
+    async def _follow(self, uid: str) -> None:
+        why = await self._volumes.follow(uid)
+        for child in self._children.values() if why else ():
+            if child.worker.uid == uid:
+                child.note(f"its volumes have changed, and it keeps the files that it has: {why}")
 
     def _give_back(self, taken: Taken) -> None:
         if not self._closing.is_set():  # then all of it goes

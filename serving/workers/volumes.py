@@ -81,14 +81,16 @@ class Volumes:
             self._files[uid] = files
         return uid in self._laid
 
-    async def follow(self, uid: str) -> None:
-        """Bring what is on disk for *uid* up to date."""
+    async def follow(self, uid: str) -> str:
+        """Bring what is on disk for *uid* up to date; why it could not be, or ""."""
         async with self._turn:
             try:
                 if uid in self._laid:
                     await self._bring(uid)
             except OSError as error:
                 _log.warning("volumes not updated", uid=uid, error=str(error))
+                return str(error)
+        return ""
 
     async def take(self, record: Mapping[str, Any]) -> Taken:
         """

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from eventing.control import resource
+from eventing.control.kind import named
 from serving.objects import mounting, workload
 from serving.objects.downward import About
 
@@ -140,6 +141,22 @@ async def test_what_is_reported(cluster):
     found = await cluster.until_condition(REVISION, "r", "ResourcesAvailable", status="False",
                                           reason="FailedMount")
     assert message in str(found)
+
+
+async def test_what_was_there_and_is_missing(cluster):
+    """Workers that run keep what they have: an Event of the Revision says that, and why."""
+    await cluster.apply(CONFIG.format("1"))
+    uid = resource.uid(await cluster.apply(WITH_VOLUME))
+    await cluster.until_projected("volumes", lambda table: uid in table)
+    await cluster.report("scales", "default/r", {
+        "uid": uid, "healthy": True, "reason": "", "message": "", "desired": 1, "actual": 1,
+        "active": "True", "active_reason": "", "active_message": "", "initialized": True})
+    await cluster.until_condition(REVISION, "r", "Ready", status="True")
+    await cluster.delete("ConfigMap", "later")
+    message = f'{SETUP}configmap "later" not found; the workers that run keep the files that they have'
+    await cluster.until(lambda: message in [
+        event["message"] for event in cluster.plane.store.list(named("Event"), "default")
+        if (event["type"], event["reason"]) == ("Warning", "FailedMount")])
 
 
 async def test_deployment(cluster):

@@ -75,6 +75,19 @@ async def test_change(stage):
     assert await shown(stage, worker, "open('/clarion-one').read()") == "1"
 
 
+async def test_a_change_that_the_disk_refuses(stage):
+    """A worker's log says that it has the files of before, and why; the next change is followed."""
+    stage.backend.volumes("1", {"v": files(a="1")})
+    worker = await stage.start(LOOK, volumes=volumes(at("/clarion-test")))
+    stage.backend.volumes("1", {"v": files(**{"a": "2", "a/b": "2"})})
+    said = "its volumes have changed, and it keeps the files that it has: "
+    await stage.until(lambda: any(line.startswith(said) for line in stage.log()))
+    assert await shown(stage, worker, "open('/clarion-test/a').read()") == "1"
+    stage.backend.volumes("1", {"v": files(a="3", b="3")})
+    await stage.until((stage.data_dir / "volumes/1/v/b").exists)
+    assert await shown(stage, worker, "open('/clarion-test/a').read()") == "3"
+
+
 async def test_empty_directories(stage):
     """An emptyDir is each worker's own, in memory as big as it says, and goes with its worker."""
     mounted = volumes(at("/clarion-disk", "d", read_only=False), at("/clarion-memory", "m", read_only=False),
