@@ -20,7 +20,7 @@ from serving.workers.process import Spec, in_memory
 from serving.workers.spawn import Zygote, ZygoteGone
 
 _KEPT_BYTES = 10 * 1024  # kubelet reads as much
-_READ_BYTES, _MOST_BYTES = 64 * 1024, 1024 * 1024
+_READ_BYTES = 64 * 1024
 _MESSAGE_CHARACTERS = 200
 
 
@@ -89,14 +89,13 @@ class Inside:
 
 
 class _Output:
-    """What a command prints: the beginning is kept. One that prints without end has to wait."""
+    """What a command prints: the beginning is kept, the rest is read and forgotten, or it would wait."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._read, self.descriptor = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._read, False)
         self._kept = b""
-        self._read_bytes = 0
 
     def __enter__(self) -> Self:
         self._loop.add_reader(self._read, self._take)
@@ -109,7 +108,7 @@ class _Output:
 
     def last_line(self) -> str:
         """Of what was kept."""
-        while self._take():
+        while len(self._kept) < _KEPT_BYTES and self._take():
             pass
         lines = [line.strip() for line in self._kept.decode(errors="replace").splitlines() if line.strip()]
         return lines[-1][:_MESSAGE_CHARACTERS] if lines else ""
@@ -118,8 +117,5 @@ class _Output:
         with contextlib.suppress(BlockingIOError):
             chunk = os.read(self._read, _READ_BYTES)
             self._kept += chunk[:_KEPT_BYTES - len(self._kept)]
-            self._read_bytes += len(chunk)
-            if self._read_bytes < _MOST_BYTES:
-                return True
-            self._loop.remove_reader(self._read)
+            return True
         return False

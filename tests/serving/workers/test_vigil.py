@@ -179,6 +179,18 @@ async def test_command(stage, said):
     await stage.until(lambda: not worker.unready)
 
 
+async def test_command_that_prints_a_lot(stage, said):
+    """What is not kept is read all the same: it passes or fails as its status says."""
+    command = ["sh", "-c", 'head -c 3000000 /dev/zero; test ! -e "$SAID/ready"']
+    readiness = {"exec": {"command": command}, "periodSeconds": 0.1, "failureThreshold": 1,
+                 "timeoutSeconds": 10}
+    worker = await started(stage, said, readiness=readiness)
+    await stage.within(worker.ready)
+    (said / "ready").touch()
+    await stage.until(lambda: worker.unready)
+    assert "timed out" not in worker.unready
+
+
 @pytest.mark.parametrize(("command", "timeout_s", "why"), [
     ([], 10, "exec names no command"),
     (["false"], 10, 'command "false" ended with status 1'),
