@@ -19,6 +19,8 @@ One that has answered and dies by itself all the same is a relapse. From the sec
 waits, too, but `HELD_S` at most and not where it ran for `STABLE_S`, and the revision stays healthy; it is
 told as trouble. Relapses are forgotten when a worker has run for `CALM_S`, as Kubernetes forgets crashes, or
 is stopped after `STABLE_S`, since it is not needed any more.
+
+One whose liveness fails is told as trouble, too, for `TOLD_S`: what takes its place may be ready at once.
 """
 
 from collections.abc import Mapping
@@ -34,6 +36,7 @@ from serving.objects.autoscaling import Settings
 STABLE_S = 10.0  # a worker that was ready this long did not fail to start, even if nobody has asked it
 CALM_S = 600.0  # a worker that was ready this long is not one of those that die again and again
 HELD_S = 2.0  # a request may wait for a worker as long as this and more: a cold start takes it, too
+TOLD_S = 5.0  # whoever reads table `scales` has seen by then what was there
 _FIRST_PAUSE_S = 0.5
 _MANY = 2  # failures in a row that are no accident
 # Reasons for which a worker may not start and that are our own: they say nothing of the revision.
@@ -48,7 +51,8 @@ class Pool:
 
     __slots__ = ("autoscaler", "breaker", "decision", "durations", "failures", "has_run", "healthy",
                  "idle_timeout_s", "message", "meter", "name", "reason", "record", "relapse", "relapses",
-                 "reported", "retry_at", "slots", "start_timeout_s", "starting", "timeout_s", "uid")
+                 "reported", "retry_at", "sick", "sick_until", "slots", "start_timeout_s", "starting",
+                 "timeout_s", "uid")
 
     def __init__(self, name: str, record: Record, settings: Settings, now: float, *, healthy: bool) -> None:
         """Begin at zero workers; *healthy*: this revision has shown before that it can start."""
@@ -66,6 +70,8 @@ class Pool:
         self.failures = 0
         self.relapses = 0
         self.relapse = ""  # why a worker died that had answered, once that happens again and again
+        self.sick = ""  # why a worker's liveness failed, a short while ago
+        self.sick_until = now
         self.has_run = False  # the worker that failed last, before it did
         self.retry_at = now
         self.decision: Decision | None = None
@@ -129,6 +135,8 @@ class Pool:
             self.recovered()
         if lasting_s >= CALM_S:
             self.calmed()
+        if now >= self.sick_until:
+            self.sick = ""
         return self.decision
 
     @property
@@ -158,6 +166,8 @@ class Pool:
         if self.healthy is None and reason not in _OUR_OWN:
             self.healthy = False
         self.reason, self.message = reason, message
+        if reason == "LivenessFailed":
+            self.sick, self.sick_until = message, now + TOLD_S
 
     def relapsed(self, reason: str, message: str, now: float, lasted_s: float) -> None:
         """A worker died by itself that had answered, or been ready for long."""
@@ -189,10 +199,10 @@ class Pool:
     @property
     def trouble(self) -> tuple[str, str] | None:
         """Kubernetes' reason, and a message: what goes wrong with workers, though the revision is healthy."""
+        if self.healthy and self.sick:
+            return "Unhealthy", self.sick
         if self.unready:
             return "Unhealthy", self.unready
-        if self.healthy and self.reason == "LivenessFailed":
-            return "Unhealthy", self.message
         return ("BackOff", self.relapse) if self.relapse else None
 
     def report(self) -> Mapping[str, Any]:
