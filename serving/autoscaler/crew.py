@@ -161,7 +161,10 @@ class Crew:
             if self._is_ours(pool):
                 assert worker.cause is not None
                 self._failed(pool, worker.cause, has_run=True)
-            await asyncio.wait([worker.exited], timeout=pool.liveness_grace_s)
+            grace_s = pool.liveness_grace_s
+            await asyncio.wait([worker.exited], timeout=grace_s)
+            if not worker.exited.done():
+                self._backend.note(pool.name, worker, f"it did not end within {grace_s:g} s")
             await self._backend.stop(worker, 0.0)
         await asyncio.wait([worker.exited])
 

@@ -211,18 +211,18 @@ class LocalBackend:
         if child is None:
             return
         child.stopping()
-        why = f"it did not end within {grace_s:g} s"
+        why = f"it did not end within {grace_s:g} s and" if grace_s else "it"
         if grace_s > 0:
             child.signal(signal.SIGTERM)
             heeding_s = min(grace_s, _HEEDING_S)
             await asyncio.wait([worker.exited], timeout=heeding_s)
             if not worker.exited.done() and heeding_s < grace_s:
                 if await child.still_listens():
-                    why = f"it took no notice of SIGTERM for {heeding_s:g} s, so its event loop is stuck,"
+                    why = f"it took no notice of SIGTERM for {heeding_s:g} s, so its event loop is stuck, and"
                 else:
                     await asyncio.wait([worker.exited], timeout=grace_s - heeding_s)
         if not worker.exited.done():
-            child.note(f"{why} and is killed")
+            child.note(f"{why} is killed")
             child.signal(signal.SIGKILL, group=True)
             await asyncio.shield(worker.exited)
 

@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+from serving.workers import logs
+
 # Says that it is not alive once it was told so; a request may take its time meanwhile.
 FUNCTION = """
 import asyncio, json, os
@@ -77,6 +79,9 @@ async def test_one_that_does_not_end(house):
         assert await other_than(house, first)
     assert hanging.result().status == 502
     await house.until(lambda: house.is_gone(first))
+    lines = logs.read(logs.path(house.config.data_dir, "default", "a"), 100)
+    said = [line.split(b" ", 2)[2].decode() for line in lines]
+    assert said[-2:] == ["it did not end within 1 s", "it is killed"], said
 
 
 async def test_one_that_is_never_alive(house):
