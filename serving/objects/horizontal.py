@@ -80,7 +80,15 @@ def trouble(annotations: Mapping[str, str], container: Mapping[str, Any],
     """Kubernetes' reason, and a sentence, if what a revision of class HPA asks for cannot be measured."""
     name = goal(annotations, settings).metric
     if name == CPU and not cpu_request(container):
-        return "FailedGetResourceMetric", _NO_REQUEST
+        return "FailedGetResourceMetric", _instead(metric(annotations, settings)) + _NO_REQUEST
     if name not in {CPU, MEMORY}:
         return "FailedGetPodsMetric", _NO_METRIC.format(name)
     return None
+
+
+def _instead(asked: str) -> str:
+    """Why cpu counts where metric *asked* was asked for."""
+    if asked == CPU:
+        return ""
+    wrong = "has no target" if asked == MEMORY else "is not measured here, and has no target"
+    return f"metric {asked} {wrong}, so that cpu counts, as on Knative: "

@@ -194,7 +194,7 @@ class Child:
 
     def _too_late(self) -> None:
         hint = "does it listen on $PORT?"
-        if not self._probes.are_content_with_a_socket:
+        if not self._probes.are_content_with_a_socket or self._probes.ask_elsewhere:
             hint = (self._vigil and self._vigil.trouble) or "no probe has passed"
         self._kill("ProgressDeadlineExceeded", f"it was not ready after {self._start_limit_s:g} s; {hint}")
 

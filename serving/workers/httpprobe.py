@@ -14,7 +14,7 @@ import contextlib
 import functools
 import ssl
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 _REDIRECTS = 10
@@ -32,9 +32,12 @@ class _Said(NamedTuple):
     fields: Mapping[str, str]
 
 
-async def ask(address: tuple[str, int], handler: Mapping[str, Any]) -> str:
+async def ask(address: tuple[str, int], handler: Mapping[str, Any],
+              on_redirect: Callable[[str], None]) -> str:
     """
     Ask *address* as the `httpGet` *handler* says: why it did not pass, or "".
+
+    Whom it is asked at instead, *on_redirect* hears before that.
 
     Raises:
         OSError: no connection, or it broke; also ssl.SSLError. The caller limits the time.
@@ -54,6 +57,7 @@ async def ask(address: tuple[str, int], handler: Mapping[str, Any]) -> str:
         if urllib.parse.urlsplit(target).hostname != urllib.parse.urlsplit(url).hostname:
             break
         url = target
+        on_redirect(urllib.parse.urlsplit(url).netloc)
     else:
         return f"stopped after {_REDIRECTS} redirects"
     passes = 200 <= said.status < 400  # noqa: PLR2004  Kubernetes' definition of a success

@@ -37,6 +37,12 @@ class Probes:
         return self.startup is None and trusts_socket(self.readiness)
 
     @property
+    def ask_elsewhere(self) -> bool:
+        """Is a worker ready when there is a socket, but not at the address that it serves?"""
+        asked = (self.readiness or {}).get("tcpSocket") or {}
+        return bool(asked.get("port") or asked.get("host"))
+
+    @property
     def lasts(self) -> bool:
         """Is there anything to ask a worker that is ready?"""
         return self.liveness is not None or goes_on(self.readiness)

@@ -47,7 +47,11 @@ def test_metric(annotations, metric):
     (CLASS, "", {"config-defaults": {"revision-cpu-request": "100m"}}, None),
     (f"{CLASS}, autoscaling.knative.dev/metric: memory, autoscaling.knative.dev/target: '90'", "", {}, None),
     (CLASS, "", {}, NO_REQUEST),
-    (f"{CLASS}, autoscaling.knative.dev/metric: memory", "", {}, NO_REQUEST),
+    (f"{CLASS}, autoscaling.knative.dev/metric: memory", "", {},
+     f"metric memory has no target, so that cpu counts, as on Knative: {NO_REQUEST}"),
+    (f"{CLASS}, autoscaling.knative.dev/metric: foo", "", {},
+     f"metric foo is not measured here, and has no target, so that cpu counts, as on Knative: {NO_REQUEST}"),
+    (f"{CLASS}, autoscaling.knative.dev/metric: memory", REQUEST, {}, None),
     (f"{CLASS}{OTHER_METRIC}", REQUEST, {}, NO_METRIC),
     ("", "", {"config-autoscaler": {"pod-autoscaler-class": autoscaling.HPA}}, NO_REQUEST),
 ])

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -463,6 +464,20 @@ async def test_progress_deadline(stage):
         await stage.within(worker.ready)
     assert failure.value.reason == "ProgressDeadlineExceeded"
     assert failure.value.message == "it was not ready after 0.3 s; does it listen on $PORT?"
+
+
+async def test_progress_deadline_of_a_probe_at_another_port(stage):
+    """Somebody else who listens there is named."""
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        port = somebody.getsockname()[1]
+        worker = await stage.backend.start(NAME, {
+            "uid": "1", "command": ["sleep", "60"], "progress_deadline_s": 2,
+            "readiness": {"tcpSocket": {"port": port}, "periodSeconds": 0.1, "timeoutSeconds": 10}})
+        with pytest.raises(StartFailed) as failure:
+            await stage.within(worker.ready)
+    assert failure.value.message == (
+        f"it was not ready after 2 s; Readiness probe failed: 127.0.0.1:{port}: on port {port} another "
+        "process listens, not this worker")
 
 
 async def test_what_a_program_has_printed(stage):

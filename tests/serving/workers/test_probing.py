@@ -121,6 +121,19 @@ async def test_redirects():
         assert len(asked) == 1
 
 
+async def test_who_does_not_answer_is_named():
+    """Of a redirect it is the target that was asked last."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        other = f"127.0.0.1:{deaf.getsockname()[1]}"
+        async with serving(lambda _: http(302, f"Location: http://{other}/x")) as (address, _):
+            place = f"{other}, where 127.0.0.1:{address[1]} has redirected to"
+            assert await ask(address, {"httpGet": {}}) == f"{place}: Connection refused"
+            deaf.listen()
+            why = await ask(address, {"httpGet": {}, "timeoutSeconds": 0.5})
+            assert why == f"no answer from {place} within 0.5 s"
+
+
 async def test_https(tmp_path):
     """Nobody looks at the certificate; a server without TLS is no answer."""
     key, certificate = tmp_path / "key", tmp_path / "certificate"
