@@ -13,11 +13,12 @@ A source whose spec has a `delivery` may say otherwise:
     backoffPolicy
     timeout            of one attempt
     deadLetterSink     takes what is refused, with Knative's extensions knativeerrordest, -code and -data;
-                       asked as the sink is. What it refuses too is skipped, with a log line and a count
+                       asked as the sink is. What it refuses too is skipped, and counted
 """
 
 import asyncio
 import base64
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -38,6 +39,7 @@ _REPEATED = frozenset({404, 408, 409, 425, 429, *range(500, 600)})
 _FIRST_WAIT_S = 0.05  # Knative's sources begin with 50 ms
 _LONGEST_WAIT_S = 5.0
 _TIMEOUT_S = 30.0
+_TELL_SKIPPED_EVERY_S = 60.0
 _ACCEPTED = 2  # hundred and something
 _ANSWER_LIMIT_BYTES = 64 * 1024  # only the status is of interest
 # Base64 makes 1024 characters of it, the most that `knativeerrordata` may have.
@@ -89,6 +91,7 @@ class Emitter:
         self._state: tuple[str, str, Mapping[str, Any] | None] | None = None  # what was said last
         self._sink_problem = ""
         self._unwell: set[str] = set()  # sinks that did not take the last event: said once, not for each
+        self._tell_skipped_at = 0.0  # of the monotonic clock: a sink may refuse all that it is sent
         self._log = log.bind(source=name)
         self._on_place = on_place
         self._batches = batches
@@ -133,7 +136,11 @@ class Emitter:
         return accepted
 
     async def give_up(self, event: Event, refused: Refused) -> None:
-        """Send *event* to the dead letter sink, if there is one; else log and count that it was skipped."""
+        """
+        Send *event* to the dead letter sink, if there is one; else count that it was skipped.
+
+        One of them a minute is logged, with the count.
+        """
         url = self._patience.dead_letter_url
         problem = str(refused)
         if url:
@@ -145,8 +152,11 @@ class Emitter:
                 self._count[tally.DEAD_LETTERED] += 1
                 return
         self._count[tally.SKIPPED] += 1
-        self._log.error("event skipped", id=event.attributes["id"], event_type=event.attributes["type"],
-                        problem=problem)
+        now = time.monotonic()
+        if now >= self._tell_skipped_at:
+            self._tell_skipped_at = now + _TELL_SKIPPED_EVERY_S
+            self._log.error("event skipped", id=event.attributes["id"], event_type=event.attributes["type"],
+                            problem=problem, skipped=self._count[tally.SKIPPED])
 
     def hand_back(self, event: Event, refused: Refused) -> None:
         """Log and count that what *event* came from takes it back."""
@@ -164,19 +174,25 @@ class Emitter:
         headers, body = binding.to_http(event)
         attempt = 0
         while True:
-            problem, status, retry_after_s = await self._attempt(url, headers, body)
+            try:
+                problem, status, retry_after_s = await self._attempt(url, headers, body)
+            except Refused as refused:
+                self._is_unwell(url, event, str(refused))
+                raise
             if not problem:
                 self._is_well(url)
                 return
+            self._is_unwell(url, event, f"{url}: {problem}")
             if attempt == self._patience.retry:
                 raise Refused(f"{url}: {problem}, after {attempt + 1} attempts", status, problem.encode())
-            wait_s = max(self._patience.wait_s(attempt), retry_after_s)
-            if url not in self._unwell:
-                self._unwell.add(url)
-                self._log.warning("sink did not accept", sink=url, id=event.attributes["id"], problem=problem)
-                self._tell_sink(url, f"{url}: {problem}")
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(max(self._patience.wait_s(attempt), retry_after_s))
             attempt += 1
+
+    def _is_unwell(self, url: str, event: Event, problem: str) -> None:
+        if url not in self._unwell:
+            self._unwell.add(url)
+            self._log.warning("sink did not accept", sink=url, id=event.attributes["id"], problem=problem)
+            self._tell_sink(url, problem)
 
     def _is_well(self, url: str) -> None:
         if url in self._unwell:

@@ -76,12 +76,10 @@ async def ping(record: Record, emit: Emit) -> None:
 
 
 async def _fire(event: Event, emit: Emit) -> None:
-    """Emit *event*; raises Refused for the object's condition once it is given up."""
     try:
         await emit(event)
     except Refused as refused:
         await emit.give_up(event, refused)
-        raise
 
 
 async def _sleep_until(when: float) -> None:

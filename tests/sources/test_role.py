@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime
 
 import pytest
+import structlog.testing
 
 from eventing import keys, projection
 from sources import source
@@ -139,14 +140,22 @@ async def test_edit_and_delete(store, sources, sink):
 
 
 async def test_refused_for_good(store, sources, sink):
-    """A sink that answers 400 makes the source not ready, with what it said, and it is tried again."""
-    sink.answers = [400]
-    await projection.write(store, "sources", NAME, record(sink))
+    """A sink that refuses for good leaves the source ready: it says so until one is taken, and goes on."""
+    sink.answers = [400] * 1000
+    with structlog.testing.capture_logs() as logged:
+        await projection.write(store, "sources", NAME, record(sink) | {"missed": "all"})
+        state = await state_of(store, NAME, lambda state: state.get("sink"))
+        await sink.until(lambda sink: len(sink.asked) > 1)
+        assert (await projection.read(store, "source-states"))[NAME] == state
+        assert state["ready"]
+        assert state["sink"].startswith(f"{sink.url} answered 400")
 
-    state = await state_of(store, NAME, lambda state: not state["ready"])
-    assert state["message"].startswith(f"Refused: {sink.url} answered 400")
+        sink.answers = []
+        assert (await state_of(store, NAME, lambda state: "sink" not in state))["ready"]
 
-    assert (await state_of(store, NAME, lambda state: state["ready"]))["reason"] == ""
+    assert len(set(sink.asked)) == len(sink.asked)
+    assert [line["event"] for line in logged if line.get("source") == NAME] == [
+        "sink did not accept", "event skipped", "sink accepts again"]
 
 
 async def test_one_failure_touches_no_other(store, sources, sink):
