@@ -45,7 +45,7 @@ class Fate:
 
 async def find(store: redis.asyncio.Redis, broker: str, partitions: int, event_id: str,
                since: float) -> tuple[list[archive.Entry], bool]:
-    """Events called *event_id* stored *since* (Unix time), newest first; and whether all was looked at."""
+    """Events called *event_id* stored *since* (Unix time), newest first; and whether these are all."""
     needle = orjson.dumps(event_id)
     found: list[archive.Entry] = []
     looked = 0
@@ -62,7 +62,7 @@ async def find(store: redis.asyncio.Redis, broker: str, partitions: int, event_i
                 break
             end = f"({page[-1][0].decode()}"
     found.sort(key=lambda entry: archive.order_of(entry.id), reverse=True)
-    return found[:_MOST], looked < _LOOK_ENTRIES
+    return found[:_MOST], looked < _LOOK_ENTRIES and len(found) <= _MOST
 
 
 async def of(store: redis.asyncio.Redis, broker: str, entry: archive.Entry,

@@ -33,6 +33,8 @@ def explain(
                                               show_default=False)] = None,
     broker: Annotated[str, typer.Option("--broker", "-b", help="Where the event came.")] = "default",
     since: Annotated[str, typer.Option(help="How far to look back for it: 30s, 5m, 2h, 1d.")] = "1h",
+    show_all: Annotated[bool, typer.Option("--all", help="With an id: every Trigger that does not want it, "
+                                                         "however many.")] = False,
     form: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
     namespace: server.Namespace = "default",
     server_url: server.Server = None,
@@ -45,7 +47,7 @@ def explain(
 
     Every part of its filter is judged, with a reason. An event is JSON as `clarion tail -o json` prints it.
     Exit code 0: the Trigger wants it; 1: it does not (with an id: no Trigger does); 2: there is no such
-    Trigger or event, nobody to ask, or its filter does not compile.
+    Trigger or event, nobody to ask, or its filter does not compile (with an id: its line says so).
 
     Example: clarion explain trigger price --event order.json
 
@@ -57,7 +59,7 @@ def explain(
         raise UsageError(f"-o {form}: choose text or json")
     if what in {"event", "events"} and name and event is None:
         place = explain_event.Place(namespace, broker, output.duration_s(since), server_url)
-        explain_event.tell(name, place, form, _verdicts, _lines)
+        explain_event.tell(name, place, explain_event.Form(form == "json", show_all, _lines), _verdicts)
         return
     chosen, given = _named(what, name), _load(event)
     trigger = _trigger(chosen, namespace, server_url)
@@ -114,7 +116,7 @@ def _verdicts(trigger: dict[str, Any], event: Event) -> list[Any]:
     try:
         return explaining.explain(trigger.get("spec") or {}, event)
     except FilterInvalid as error:
-        raise UsageError(f"the filter does not compile, so no event is delivered: {error}") from error
+        raise UsageError(f"the filter does not compile: {error}") from error
 
 
 def _told(trigger: dict[str, Any], verdicts: list[Any], *, passes: bool) -> str:

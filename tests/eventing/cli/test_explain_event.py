@@ -23,6 +23,16 @@ apiVersion: eventing.knative.dev/v1
 kind: Broker
 metadata: {name: NAME}
 """
+BROKEN = """
+---
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata: {name: broken}
+spec:
+  broker: default
+  filters: [{cel: "data.amount >"}]
+  subscriber: {uri: "http://127.0.0.1:9/"}
+"""
 
 
 def trigger(name, type_, url, broker="default"):
@@ -40,7 +50,10 @@ def instance(instances):
             listening(lambda request: (400, {}, b"no stock")) as picky:
         made.clarion("apply", "-f", "-", stdin=BROKER.replace("NAME", "default") + "".join([
             trigger("takes", "order", well.url), trigger("fails", "order", busy.url),
-            trigger("refuses", "order", picky.url), trigger("other", "payment", well.url)]))
+            trigger("refuses", "order", picky.url), trigger("other", "payment", well.url),
+            BROKER.replace("NAME", "busy"), trigger("wants", "order", well.url, "busy"),
+            *(trigger(f"idle-{number}", "payment", well.url, "busy") for number in range(21))]))
+        assert "is not Ready" in made.run("apply", "-f", "-", stdin=BROKEN).stderr
         assert made.publish("one", "order", {"n": 1}) == 202
         assert made.publish("two", "parcel", {"n": 1}) == 202
         yield made
@@ -68,6 +81,35 @@ def test_what_became_of_it(instance, until):
     (shown,) = map(json.loads, instance.run("explain", "event", "one", "-o", "json").stdout.splitlines())
     assert {fate["trigger"]: fate["state"] for fate in shown["fates"] if fate["passes"]} == {
         "default/takes": "delivered", "default/fails": "retry", "default/refuses": "dead"}
+
+
+def test_a_filter_that_does_not_compile(instance):
+    """Its Trigger says so in its line, and in JSON; the others are told of as ever."""
+    done = instance.run("explain", "event", "one")
+
+    assert done.returncode == 0
+    assert "no   broken: Ready=False, gets nothing: the filter does not compile: " in done.stdout
+    assert "yes  takes: " in done.stdout
+    (shown,) = map(json.loads, instance.run("explain", "event", "one", "-o", "json").stdout.splitlines())
+    assert ["the filter does not compile: " in fate["problem"] for fate in shown["fates"]
+            if fate["trigger"] == "default/broken"] == [True]
+
+
+def test_one_that_came_often_and_many_that_do_not_want_it(instance, until):
+    """Copies are one block; many Triggers that do not want it are one line unless asked; JSON stays whole."""
+    for _ in range(3):
+        assert instance.publish("often", "order", {"n": 1}, broker="default/busy") == 202
+
+    def told(*options):
+        return instance.clarion("explain", "event", "often", "--broker", "busy", *options).splitlines()
+
+    head, wants, idle = until(lambda: (lines := told()) and "3 x delivered" in lines[1] and lines,
+                              what="three deliveries")
+    assert "came 3 times to broker default/busy, the last " in head
+    assert "yes  wants: 3 x delivered (" in wants
+    assert idle == "  no   21 more do not want it; --all shows them"
+    assert sum("its filter says no" in line for line in told("--all")) == 21
+    assert [len(json.loads(line)["fates"]) for line in told("-o", "json")] == [22] * 3
 
 
 def test_nobody_wants_it(instance):
