@@ -94,8 +94,8 @@ def failures_of(counts: Resource, now: float) -> str:
         text += (f"  replies dropped  {drops['count']}, the last {ago(drops)}: too many hops; "
                  "does a subscriber reply with what its Trigger wants?\n")
     if unjudged := counts.get("unjudged"):
-        text += (f"  filter unjudged  {unjudged['count']} events did not match unseen, the last "
-                 f"{output.length(now - unjudged['when'])} ago: {unjudged['reason']}\n")
+        text += (f"  filter unjudged  {unjudged['count']} events were not judged, and so not delivered, "
+                 f"the last {output.length(now - unjudged['when'])} ago: {unjudged['reason']}\n")
     return text
 
 

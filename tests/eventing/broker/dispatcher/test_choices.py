@@ -117,7 +117,7 @@ async def test_an_event_that_a_filter_cannot_judge_in_time(bench, subscriber, ev
             return waiting if waiting.unjudged and waiting.unjudged.count > 1 else None
         waiting = await bench.until(told_of)
         described = describe(TRIGGER, [], {"trigger": "slow", **asdict(waiting)})
-        assert "filter unjudged  2 events did not match unseen, the last " in described
+        assert "filter unjudged  2 events were not judged, and so not delivered, the last " in described
         assert f" ago: 3000 elements, macros 2 deep: more than {STEPS_MOST} steps\n" in described
         registry = CollectorRegistry()
         registry.register(LaneMetrics(lambda: dispatcher.partitions))
