@@ -55,7 +55,7 @@ def parse(url: str) -> Place:
     return Place(host, 80 if port is None else port, target.encode(), authority.encode())
 
 
-def resolve(host: str, port: int) -> Address:
+def resolve(host: str, port: int) -> tuple[str, int]:
     """Address of *host*: loopback for localhost and the names under it, else the host itself."""
     if host == "localhost" or host.endswith(".localhost"):
         return "127.0.0.1", port

@@ -18,6 +18,7 @@ from eventing.errors import NoAnswer
 from eventing.http import dial, wire
 from eventing.http.address import Address, parse, resolve
 from eventing.http.answer import Answer, Collector
+from eventing.http.lookup import Lookups
 from eventing.http.pool import Pool
 from eventing.http.receivers import AnswerReceiver
 from eventing.http.upstream import Upstream
@@ -48,6 +49,7 @@ class Client:
         self._limits = limits or ClientLimits()
         self._dial = dial
         self._loop = asyncio.get_running_loop()
+        self._lookups = Lookups()
         self._pools: dict[Address, Pool] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.now = 0.0  # loop time of the last tick
@@ -212,7 +214,7 @@ class Client:
             return made[-1]
 
         try:
-            await dial.connect(make, address, self._limits.connect_s)
+            await dial.connect(make, address, self._limits.connect_s, self._lookups)
         except BaseException:
             if not pool.connections.intersection(made):  # a made one gives itself back when it is lost
                 pool.failed()
