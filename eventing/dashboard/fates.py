@@ -4,7 +4,7 @@ What became of one event, for `clarion explain event`.
     GET /fates/NAMESPACE/BROKER?id=EVENT_ID&since=UNIX_TIME
         {"is_whole", "found": [{"id", "partition", "when", "event", "fates": [Fate, ..]}, ..]}
 
-The newest event comes first; `is_whole` is false where there were too many to look at, or to tell of, them all.
+The newest event comes first; `is_whole` is false where there were too many to look at, or to tell of.
 """
 
 from dataclasses import asdict
