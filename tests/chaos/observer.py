@@ -29,12 +29,17 @@ class Observer:
         self._rows = rows
         self._cursors = dict.fromkeys(PLACES, "-")
 
-    async def follow(self):
-        """Read records for ever; the store keeps only the newest."""
-        while True:
+    async def follow(self, ended):
+        """
+        Read records until *ended* is set; the store keeps only the newest.
+
+        It is not cancelled: redis-py leaves a connection open when its closing is cancelled before it began.
+        """
+        while not ended.is_set():
             with contextlib.suppress(*_AWAY):  # it is dead or paused, and comes back
                 await self.catch_up()
-            await asyncio.sleep(_LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), _LOOK_S)
 
     async def catch_up(self):
         """Read the records that there are."""

@@ -86,7 +86,8 @@ class Run:
         stopping, ended = asyncio.Event(), asyncio.Event()
         history.began = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(self._observer.follow())
+            drained = asyncio.Event()
+            tasks.create_task(self._observer.follow(drained))
             async with asyncio.TaskGroup() as publishing:
                 for name, (compose, pause_s) in producers.cast(options.rate_per_s).items():
                     producer = producers.Producer(name, scene.ingress.port, history.sends, options.seed)
@@ -103,7 +104,7 @@ class Run:
             history.healed = max((fault.ended for fault in history.faults), default=time.monotonic())
             options.say("draining")
             await self._drain()
-            following.cancel()
+            drained.set()
         await self._observer.catch_up()
 
     async def _drain(self):
