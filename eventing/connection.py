@@ -50,7 +50,7 @@ def connect(url: str) -> "redis.asyncio.Redis":
                                           **over_tcp)
     pool = client.connection_pool
     pool.connection_class = type("Leading", (_Leading, pool.connection_class), {"opened": weakref.WeakSet()})
-    return client
+    return cancellation.heeding(client)
 
 
 def leads_elsewhere(refusal: Exception) -> bool:
@@ -141,4 +141,3 @@ class Watch:
             pass  # those who need the store say that it is away
         else:
             self.complaint = ""
-        cancellation.heed()

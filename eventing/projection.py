@@ -20,7 +20,7 @@ import redis.asyncio
 import redis.exceptions
 import structlog
 
-from eventing import cancellation, keys
+from eventing import keys
 
 Record = dict[str, Any]
 OnChange = Callable[[str, Record | None], None]
@@ -108,7 +108,6 @@ class Follower:
                     await channel.subscribe(keys.TABLES_CHANNEL)
                     async for message in channel.listen():
                         await self._take(message)
-                        cancellation.heed()
                         if is_away:
                             log.info("the store is back")
                             is_away = False

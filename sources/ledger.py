@@ -12,7 +12,7 @@ from typing import Any
 
 import redis.asyncio
 
-from eventing import cancellation, keys
+from eventing import keys
 
 _KEPT_S = 30 * 86400
 _AT_ONCE = 1000
@@ -33,7 +33,7 @@ class Ledger:
 
     async def places(self) -> dict[str, str]:
         """The place of each page there is."""
-        found: dict[bytes, bytes] = await self._done(self._store.hgetall(self._pages))
+        found: Any = await self._store.hgetall(self._pages)
         return {page.decode(): place.decode() for page, place in found.items()}
 
     async def entries(self, page: str) -> dict[str, bytes]:
@@ -43,7 +43,6 @@ class Ledger:
             its_page, _, entry = field.decode().partition(" ")
             if its_page == page:
                 found[entry] = value
-        cancellation.heed()
         return found
 
     async def write(self, page: str, entries: Mapping[str, bytes | None], place: str | None = None) -> None:
@@ -60,15 +59,9 @@ class Ledger:
             pipe.hset(self._pages, page, place)
         for key in (self._pages, self._ledger):
             pipe.expire(key, _KEPT_S)
-        await self._done(pipe.execute())
+        await pipe.execute()
 
     async def forget(self, page: str) -> None:
         """Drop a page."""
-        await self._done(self._store.hdel(self._pages, page))
+        await self._store.hdel(self._pages, page)
         await self.write(page, dict.fromkeys(await self.entries(page)))
-
-    @staticmethod
-    async def _done(command: Any) -> Any:
-        answer = await command
-        cancellation.heed()
-        return answer

@@ -13,7 +13,7 @@ from typing import Any
 import redis.asyncio
 import redis.exceptions
 
-from eventing import cancellation, keys
+from eventing import keys
 
 _WRITE_EVERY_S = 0.1
 _KEPT_S = 400 * 86400  # a yearly schedule is written once a year
@@ -50,7 +50,6 @@ class Places:
             await self._changed.wait()
             self._changed.clear()
             await self.write()
-            cancellation.heed()
             await asyncio.sleep(_WRITE_EVERY_S)
 
     async def write(self) -> None:

@@ -57,10 +57,12 @@ async def redisstream(record: Record, emit: Emit) -> None:
     import redis.asyncio  # noqa: PLC0415  a kind is cheap to import
     import redis.exceptions  # noqa: PLC0415
 
+    from eventing import cancellation  # noqa: PLC0415
+
     spec = spec_of(record)
-    store = redis.asyncio.Redis.from_url(
+    store = cancellation.heeding(redis.asyncio.Redis.from_url(
         spec["address"], username=spec.get("username"), password=secrets_of(record).get("password"),
-        socket_timeout=_ANSWER_S, socket_connect_timeout=_ANSWER_S)
+        socket_timeout=_ANSWER_S, socket_connect_timeout=_ANSWER_S))
     try:
         await _Reader(store, record, emit).run()
     except redis.exceptions.AuthenticationError as error:
@@ -92,7 +94,6 @@ class _Reader:
         after = "0"
         while True:
             entries = await self._read(after)
-            _heed_cancellation()
             if entries:
                 await self._pass_on(entries)
             elif after != ">":
@@ -126,13 +127,6 @@ class _Reader:
             await self._emit(event)
         except Refused as refused:
             await self._emit.give_up(event, refused)
-
-
-def _heed_cancellation() -> None:
-    """End if that was asked for while redis-py sent a command: on Python 3.11 it loses the word."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def to_event(id_: bytes, fields: Mapping[bytes, bytes], source_: str) -> Event:

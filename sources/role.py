@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 import redis.exceptions
 import structlog
 
-from eventing import cancellation, projection
+from eventing import projection
 from eventing.http import server
 from eventing.http.client import Client
 from eventing.instance import reachable
@@ -167,7 +167,6 @@ class Sources:
                 self._changed.set()
             else:
                 self._written.update({name: state for name, state in states.items() if state})
-            cancellation.heed()
             await asyncio.sleep(_REPORT_EVERY_S)
 
 

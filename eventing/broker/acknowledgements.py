@@ -11,7 +11,7 @@ import orjson
 import redis.asyncio
 import redis.exceptions
 
-from eventing import cancellation, keys, projection
+from eventing import keys, projection
 from eventing.projection import Record
 
 _BATCH = 500
@@ -41,7 +41,6 @@ class Acknowledgements:
     async def run(self) -> None:
         """Write for ever."""
         while True:
-            cancellation.heed()
             await self._is_any.wait()
             await asyncio.sleep(_TOGETHER_S)
             self._is_any.clear()

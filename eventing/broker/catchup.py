@@ -15,7 +15,6 @@ from collections.abc import Callable
 
 import redis.exceptions
 
-from eventing import cancellation
 from eventing.errors import Unavailable
 from eventing.projection import Follower
 
@@ -60,7 +59,6 @@ class CatchUp:
             error = await _look(follower, waiting)
             for _, _, then in waiting:
                 then(error)
-            cancellation.heed()
             await asyncio.sleep(PAUSE_S)
 
 

@@ -23,7 +23,7 @@ import redis.asyncio
 import redis.exceptions
 import structlog
 
-from eventing import cancellation, projection
+from eventing import projection
 from eventing.projection import Record
 
 TABLE = "event-types"
@@ -128,6 +128,5 @@ class EventTypes:
         while self._pending:
             batch = dict(list(self._pending.items())[:_BATCH])
             await projection.write_many(self._store, TABLE, batch)
-            cancellation.heed()
             for name in batch:
                 self._pending.pop(name, None)

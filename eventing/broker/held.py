@@ -14,7 +14,7 @@ import time
 import redis.asyncio
 import redis.exceptions
 
-from eventing import cancellation, keys
+from eventing import keys
 from eventing.broker import functions
 
 _LOOK_S = 1.0  # an event that arrives meanwhile and is due sooner is that late
@@ -26,7 +26,6 @@ _STORE_AWAY = (redis.exceptions.RedisError, OSError, TimeoutError)
 async def release(store: redis.asyncio.Redis, broker: str, partition: int) -> None:
     """Move what is due, for ever; a store that is away is asked again."""
     while True:
-        cancellation.heed()
         try:
             moved, next_due = await functions.call(
                 store, "clarion_release_held", [keys.partition_tag(broker, partition)], [_MOVE_EVENTS])

@@ -20,7 +20,6 @@ from collections.abc import Callable
 import redis.exceptions
 import structlog
 
-from eventing import cancellation
 from eventing.broker.drawer import Drawer
 from eventing.broker.lane import Lane
 from eventing.broker.lease import Lease
@@ -110,7 +109,6 @@ class Keeper:
 
         is_away = False
         while True:
-            cancellation.heed()
             await self._wait()
             began = time.monotonic()
             gone, self._gone = self._gone, []

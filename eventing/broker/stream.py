@@ -39,7 +39,7 @@ import redis.asyncio
 import redis.exceptions
 import structlog
 
-from eventing import cancellation, keys
+from eventing import keys
 from eventing.broker import functions
 from eventing.broker.arrival import DELIVER_AT, due_ms
 from eventing.broker.entry import encode
@@ -211,7 +211,6 @@ class Stream:
         await self._link.open(self._store)
         async with asyncio.timeout(_REPLY_TIMEOUT_S):
             await functions.load(self._store)
-        cancellation.heed()
         self._is_open = self._link.is_open
         self.connected.set()
 

@@ -20,7 +20,7 @@ import redis.asyncio
 import redis.exceptions
 import structlog
 
-from eventing import cancellation, keys
+from eventing import keys
 from eventing.broker import functions
 from eventing.broker.lane import Lane
 
@@ -76,7 +76,6 @@ class Succession:
     async def run(self, pump: Callable[[Lane], None]) -> None:
         """Let lanes begin, for ever; *pump* one that may."""
         while True:
-            cancellation.heed()
             await self._has_lanes.wait()
             with contextlib.suppress(*_STORE_AWAY):
                 await self._look(pump)

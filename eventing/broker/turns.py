@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import redis.asyncio
 import redis.exceptions
 
-from eventing import cancellation, keys
+from eventing import keys
 from eventing.broker import functions
 from eventing.broker.flow import Flow
 from eventing.broker.lane import Lane
@@ -80,7 +80,6 @@ class Turns:
     async def run(self, pump: Callable[[Lane], None]) -> None:
         """Take turns for ever; *pump* a lane that may send."""
         while True:
-            cancellation.heed()
             await self._has_lanes.wait()
             await asyncio.sleep(POLL_S)
             with contextlib.suppress(*_STORE_AWAY):

@@ -14,7 +14,7 @@ from typing import Any
 import redis.asyncio
 import redis.exceptions
 
-from eventing import cancellation, keys
+from eventing import keys
 from eventing.broker import functions, hand
 from eventing.broker.failures import Failures
 from eventing.broker.hand import HAND_MS, Kept
@@ -55,7 +55,6 @@ class Upkeep:
         """Go on until cancelled, or Fenced; *cursor*: the last entry read; *busy*: who has events in hand."""
         retained_at = counted_at = time.monotonic()
         while True:
-            cancellation.heed()
             await asyncio.sleep(RENEW_S)
             now = time.monotonic()
             with contextlib.suppress(*_STORE_AWAY):

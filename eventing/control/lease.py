@@ -14,7 +14,7 @@ import socket
 import redis.asyncio
 import redis.exceptions
 
-from eventing import cancellation, keys
+from eventing import keys
 from eventing.errors import ClarionError
 
 # Renewed three times within its life: one lost renewal, or a Valkey that restarts, does not lose it.
@@ -60,7 +60,6 @@ class Lease:
                 holder = seen.decode() if isinstance(seen, bytes) else seen
                 if (not holder or _is_dead(holder)) and await self._change(holder, _LIFE_MS):
                     return
-            cancellation.heed()
             await asyncio.sleep(_TAKE_S)
 
     async def keep(self) -> None:
@@ -74,7 +73,6 @@ class Lease:
                 if not await self._change(self._self, _LIFE_MS) and not await self._change("", _LIFE_MS):
                     raise LeaseLost("another control process reconciles")
                 good_until = asked + _LIFE_MS / 1000
-            cancellation.heed()
             if loop.time() > good_until:
                 raise LeaseLost("the lease could not be renewed in time")
 

@@ -20,7 +20,7 @@ import redis.asyncio
 import redis.exceptions
 import structlog
 
-from eventing import cancellation, keys
+from eventing import keys
 from eventing.control import failure, selector
 from eventing.control.kind import Kind
 from eventing.control.mirror import ADDED, DELETED, MODIFIED, Change, Key, Mirror, dump
@@ -215,14 +215,12 @@ class Store:
                     await self.load()
                 while True:
                     await self._follow()
-                    cancellation.heed()
             except _AWAY:
                 told = ""
             except _REFUSED as error:
                 if str(error) != told:
                     log.warning("the store refuses; it is asked again", error=str(error))
                     told = str(error)
-            cancellation.heed()
             await asyncio.sleep(_RECONNECT_S)
 
     async def _check_survived(self) -> None:

@@ -17,7 +17,7 @@ import redis.asyncio
 import redis.exceptions
 import structlog
 
-from eventing import cancellation, projection
+from eventing import projection
 from eventing.projection import Record
 from serving.deployments import rollout
 from serving.deployments.replica import Replica
@@ -76,7 +76,6 @@ class Keeper:
             except (redis.exceptions.RedisError, OSError):
                 self._states = states | self._states
                 self._changed.set()
-            cancellation.heed()
             await asyncio.sleep(_REPORT_EVERY_S)
 
     def close(self) -> None:

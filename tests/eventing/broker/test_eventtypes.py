@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from eventing import projection
 from eventing.broker import eventtypes
 from eventing.broker.eventtypes import EventTypes, name_of
+from eventing.cancellation import heeding
 from eventing.runtime import end
 
 
@@ -108,7 +109,7 @@ async def test_a_store_that_was_away_is_told_later(valkey, eventually, monkeypat
     """Nothing that was noted is lost with a store that is restarted."""
     monkeypatch.setattr(eventtypes, "_AWAY_S", 0.05)
     monkeypatch.setattr(eventtypes, "_LINGER_S", 0.0)
-    client = redis.asyncio.Redis(unix_socket_path=str(valkey.path), retry=Retry(NoBackoff(), 0))
+    client = heeding(redis.asyncio.Redis(unix_socket_path=str(valkey.path), retry=Retry(NoBackoff(), 0)))
     types = EventTypes(client)
     types.on_config(eventtypes.FEATURES, {eventtypes.FLAG: "enabled"})
     valkey.kill()

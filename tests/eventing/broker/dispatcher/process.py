@@ -9,6 +9,7 @@ import redis.asyncio
 from prometheus_client import CollectorRegistry
 
 from eventing.broker.dispatcher import run
+from eventing.cancellation import heeding
 from eventing.config import Config
 from eventing.runtime import Runtime
 
@@ -16,7 +17,7 @@ from eventing.runtime import Runtime
 async def main():
     """Dispatch until SIGTERM."""
     path, directory = sys.argv[1:]
-    async with redis.asyncio.Redis(unix_socket_path=path) as store:
+    async with heeding(redis.asyncio.Redis(unix_socket_path=path)) as store:
         runtime = Runtime(config=Config(data_dir=Path(directory), drain_s=5), store=store,
                           metrics=CollectorRegistry())
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runtime.stopping.set)

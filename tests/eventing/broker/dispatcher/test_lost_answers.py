@@ -9,6 +9,8 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from eventing.cancellation import heeding
+
 
 class Cut:
     """Between a dispatcher and its store: it passes all requests on, and cuts some answers."""
@@ -65,7 +67,7 @@ async def bench(request, cut, tmp_path, make_bench, monkeypatch):
     """A broker and its surroundings, whose way to the store is `cut`; it is asked again so many times."""
     monkeypatch.setattr("eventing.broker.upkeep.RENEW_S", 0.02)  # says at once that no retry waits any more
     retry = Retry(NoBackoff(), request.param)
-    async with (redis.asyncio.Redis(unix_socket_path=str(cut.path), retry=retry) as through,
+    async with (heeding(redis.asyncio.Redis(unix_socket_path=str(cut.path), retry=retry)) as through,
                 make_bench(through, tmp_path) as bench):
         await bench.broker()
         yield bench
