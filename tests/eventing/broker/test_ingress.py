@@ -82,6 +82,12 @@ def _free_port():
         return probe.getsockname()[1]
 
 
+@pytest.fixture(autouse=True)
+def _a_serving_role_is_not_waited_for(monkeypatch):
+    """None comes here; tests/eventing/http/test_proxy.py has those that do."""
+    monkeypatch.setattr("eventing.http.proxy._AWAY_S", 0.1)
+
+
 @pytest.fixture
 async def role(store, tmp_path):
     """An ingress on the tests' common store."""
