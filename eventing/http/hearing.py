@@ -60,6 +60,7 @@ class Hearing(asyncio.Protocol):
     _sent = True  # the request has ended
     _offers_upgrade = False
     _raw = False
+    _paused = False  # whoever takes the answer wants no more of it for now
     _answering = False  # the final head has come
     _interim = False
     _done = False  # the answer has ended
@@ -122,6 +123,18 @@ class Hearing(asyncio.Protocol):
     def is_lost(self) -> bool:
         """True when it is closed."""
         return self._lost or self._transport.is_closing()
+
+    def pause(self) -> None:
+        """Take no more of the answer for now."""
+        if not self.is_lost:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """The opposite of pause."""
+        if not self.is_lost:
+            self._paused = False
+            self._transport.resume_reading()
 
     def abort(self) -> None:
         """Cut the connection; the receiver is told nothing more."""
@@ -223,10 +236,11 @@ class Hearing(asyncio.Protocol):
         self.on_drain = _nothing
         if self._keeps and self._sent and not self._dirty and not self.is_lost:
             self.reused = True
+            if self._paused:  # over the answer's last bytes: the next one is for somebody else
+                self.resume()
             self._owner.release(self)  # type: ignore[arg-type]
         else:
-            self._dirty = True
-            self._transport.close()
+            self.abort()  # closing would wait for a server that need not read what is still unsent
         if eager is None:
             if self._headers and isinstance(receiver, AsideReceiver):
                 receiver.trailers(self._headers)

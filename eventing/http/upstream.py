@@ -90,16 +90,6 @@ class Upstream(Hearing):
             if self._chunked:
                 self._transport.write(wire.last_chunk(trailers))
 
-    def pause(self) -> None:
-        """Take no more of the answer for now."""
-        if not self.is_lost:
-            self._transport.pause_reading()
-
-    def resume(self) -> None:
-        """The opposite of pause."""
-        if not self.is_lost:
-            self._transport.resume_reading()
-
     # -- asyncio.Protocol ---------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -304,6 +304,36 @@ async def test_idle_connections_are_closed_and_addresses_forgotten(start, stack,
     await until(lambda: server.connections == 0)
 
 
+async def test_a_receiver_that_paused_at_the_end_keeps_nobody_waiting(start, client, fetch):
+    """The connection reads again for the next request, which gets it."""
+    server = await start(lambda exchange: exchange.respond(200, (), b"ok"))
+    paused = _Paused(asyncio.get_running_loop().create_future())
+    paused.upstream = await client.connect(("127.0.0.1", server.port))
+    paused.upstream.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", paused)
+    await paused.future
+
+    assert (await fetch("GET", f"http://127.0.0.1:{server.port}/", [])).body == b"ok"
+    assert server.connections == 1
+
+
+async def test_an_upload_that_is_answered_early_and_read_no_more(start_raw, client, until):
+    """The connection is cut, whatever of the request is unsent, and counts no more."""
+    unread = asyncio.Event()
+
+    async def script(wire):
+        await wire.head()
+        wire.writer.write(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n")
+        await unread.wait()
+
+    answered = _Answered(asyncio.get_running_loop().create_future())
+    address = ("127.0.0.1", await start_raw(script))
+    upstream = await client.open(address, "POST", b"/", [(b"host", b"x")], answered, has_body=True)
+    upstream.write(b"x" * 30_000_000)
+    assert await answered.future == 413
+    await until(lambda: " 0 busy | 0 idle]" in repr(client))
+    unread.set()
+
+
 async def test_closing_the_client_fails_what_is_under_way(start, until):
     """Nobody waits for ever."""
     exchanges = []
@@ -358,6 +388,33 @@ async def test_the_end_of_a_unix_socket_says_whether_the_request_was_read(client
                 await asyncio.to_thread(accepted.recv, 65536)
         await ended.future
         assert upstream.was_reset is was_reset
+
+
+class _Answered:
+    """Receives an answer: its status."""
+
+    def __init__(self, future):
+        self.future = future
+        self.status = 0
+
+    def head(self, status, headers):
+        """It comes."""
+        self.status = status
+
+    def data(self, chunk):
+        """Its body."""
+
+    def end(self):
+        """All of it."""
+        self.future.set_result(self.status)
+
+
+class _Paused(_Answered):
+    """Takes no more, though all has come."""
+
+    def data(self, chunk):
+        """More of it than can be passed on."""
+        self.upstream.pause()
 
 
 class _Ended:
