@@ -34,7 +34,7 @@ _SUBDOMAIN_WRONG = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
     "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
     r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')")
-_LABEL_WRONG = (
+LABEL_WRONG = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
     "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')")
@@ -147,7 +147,7 @@ def not_a_label(text: str) -> str:
     """What Kubernetes says of *text* where a name has to be a label (RFC 1123); "" if it is one."""
     if len(text) > _LABEL_BYTES:
         return f"must be no more than {_LABEL_BYTES} bytes"
-    return "" if _LABEL.fullmatch(text) else _LABEL_WRONG
+    return "" if _LABEL.fullmatch(text) else LABEL_WRONG
 
 
 def check(kind: Kind, new: Resource) -> None:
@@ -162,7 +162,7 @@ def check(kind: Kind, new: Resource) -> None:
 
 
 def _name_causes(found: str, *, is_label: bool) -> Iterator[Cause]:
-    pattern, wrong, limit = ((_LABEL, _LABEL_WRONG, _LABEL_BYTES) if is_label
+    pattern, wrong, limit = ((_LABEL, LABEL_WRONG, _LABEL_BYTES) if is_label
                              else (_SUBDOMAIN, _SUBDOMAIN_WRONG, _SUBDOMAIN_BYTES))
     quoted = found.replace("\\", "\\\\").replace('"', '\\"')
     if not pattern.fullmatch(found):

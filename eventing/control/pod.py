@@ -13,6 +13,8 @@ INT_OR_TEXT = (int, str)  # ports go by number or name
 QUANTITY = (str, int, float)
 
 _REFERENCE = {"name": str, "optional": bool, "key": str}
+_OF_POD = {"fieldRef": {"fieldPath": str, "apiVersion": str},
+           "resourceFieldRef": {"containerName": str, "resource": str, "divisor": QUANTITY}}
 _PROBE = {
     "httpGet": {"path": str, "host": str, "scheme": str, "port": INT_OR_TEXT,
                 "httpHeaders": [{"name": str, "value": str}]},
@@ -38,8 +40,8 @@ CONTAINER = {
     "name": str, "image": str, "command": [str], "args": [str], "workingDir": str, "imagePullPolicy": str,
     "terminationMessagePolicy": str, "terminationMessagePath": str,
     "env": [{"name": str, "value": str,
-             "valueFrom": {"configMapKeyRef": _REFERENCE, "secretKeyRef": _REFERENCE, "fieldRef": ANY,
-                           "resourceFieldRef": ANY, "fileKeyRef": ANY}}],
+             "valueFrom": {"configMapKeyRef": _REFERENCE, "secretKeyRef": _REFERENCE, "fileKeyRef": ANY,
+                           **_OF_POD}}],
     "envFrom": [{"prefix": str, "configMapRef": _REFERENCE, "secretRef": _REFERENCE}],
     "ports": [{"name": str, "containerPort": int, "protocol": str, "hostPort": int, "hostIP": str}],
     "readinessProbe": _PROBE, "livenessProbe": _PROBE, "startupProbe": _PROBE,
@@ -53,7 +55,7 @@ CONTAINER = {
 }
 _ITEMS = [{"key": str, "path": str, "mode": int}]
 _FILES = {"items": _ITEMS, "optional": bool, "defaultMode": int}
-_DOWNWARD = {"items": [{"path": str, "mode": int, "fieldRef": ANY, "resourceFieldRef": ANY}]}
+_DOWNWARD = {"items": [{"path": str, "mode": int, **_OF_POD}]}
 _PROJECTED = {"name": str, "items": _ITEMS, "optional": bool}
 _VOLUME = {
     "name": str, "secret": {"secretName": str, **_FILES}, "configMap": {"name": str, **_FILES},
@@ -75,8 +77,8 @@ _VOLUME = {
 _RARE = (
     "affinity", "topologySpreadConstraints", "hostAliases", "nodeSelector", "runtimeClassName",
     "tolerations", "shareProcessNamespace", "priorityClassName", "schedulerName", "dnsPolicy", "dnsConfig",
-    "hostIPC", "hostPID", "hostNetwork", "nodeName", "restartPolicy", "terminationGracePeriodSeconds",
-    "activeDeadlineSeconds", "ephemeralContainers", "serviceAccount", "hostname", "hostnameOverride",
+    "hostIPC", "hostPID", "hostNetwork", "nodeName", "restartPolicy", "activeDeadlineSeconds",
+    "ephemeralContainers", "serviceAccount", "hostname", "hostnameOverride",
     "subdomain", "setHostnameAsFQDN", "hostUsers", "os", "overhead", "preemptionPolicy", "priority",
     "readinessGates", "schedulingGates", "resourceClaims", "resources",
 )
@@ -84,5 +86,6 @@ POD: dict[str, Any] = {
     "containers": [CONTAINER], "initContainers": [CONTAINER], "volumes": [_VOLUME],
     "securityContext": _POD_SECURITY, "serviceAccountName": str,
     "imagePullSecrets": [{"name": str}], "enableServiceLinks": bool, "automountServiceAccountToken": bool,
+    "terminationGracePeriodSeconds": int,
     **dict.fromkeys(_RARE, ANY),
 }

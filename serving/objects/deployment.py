@@ -1,7 +1,7 @@
 """
 Deployment (apps/v1): a program that is kept running without being asked anything; a process a replica.
 
-    admission     Kubernetes' rules, as far as they make sense here
+    admission     Kubernetes' rules, as far as they make sense here; those of the pod: pod_causes.py
     reconcile     spec -> the projection `deployments`, from which the serving role starts processes
                   the projection `deployment-states`, what became of them -> conditions and replicas
 
@@ -26,7 +26,8 @@ from eventing.control.kind import AGE, Column, Defaults, Kind, register
 from eventing.control.pod import POD
 from eventing.control.resource import FALSE, TRUE, UNKNOWN, Resource
 from serving.deployments import rollout
-from serving.objects import mounting, podspec, program, shape, workload
+from serving.objects import mounting, pod_causes, podspec, program, shape, workload
+from serving.objects.pod_causes import invalid, required, unsupported
 
 _SHAPE: dict[str, Any] = {
     "replicas": int, "minReadySeconds": int, "revisionHistoryLimit": int, "progressDeadlineSeconds": int,
@@ -35,7 +36,7 @@ _SHAPE: dict[str, Any] = {
     "template": {"metadata": schema.METADATA, "spec": POD},
 }
 # Kubernetes' defaults.
-_GRACE_S = 30
+_POD = {"restartPolicy": "Always", "terminationGracePeriodSeconds": 30}
 _DEADLINE_S = 600
 _HISTORY = 10
 _STRATEGIES = ("Recreate", "RollingUpdate")
@@ -61,8 +62,7 @@ def default(deployment: Resource, old: Resource | None, admission: Defaults) -> 
                                      **(strategy.get("rollingUpdate") or {})}
     pod = (spec.get("template") or {}).get("spec") or {}
     if pod:
-        pod.setdefault("restartPolicy", "Always")
-        pod.setdefault("terminationGracePeriodSeconds", _GRACE_S)
+        pod |= {name: usual for name, usual in _POD.items() if pod.get(name) is None}
     for container in pod.get("containers") or ():
         for ignored in filter(container.get, _IGNORED):
             admission.warn(f"{ignored} of container {container.get('name')}: nothing is done about it here")
@@ -74,8 +74,9 @@ def default(deployment: Resource, old: Resource | None, admission: Defaults) -> 
 def validate(deployment: Resource, old: Resource | None, admission: Defaults) -> list[FieldError]:
     """Failure 422 in Kubernetes' words for what it would refuse."""
     del admission
-    causes = [*_spec_causes(resource.spec(deployment)), *_pod_causes(resource.spec(deployment))]
-    if old is not None and resource.spec(old).get("selector") != resource.spec(deployment).get("selector"):
+    spec = resource.spec(deployment)
+    causes = [*_spec_causes(spec), *pod_causes.of((spec.get("template") or {}).get("spec") or {})]
+    if old is not None and resource.spec(old).get("selector") != spec.get("selector"):
         causes.append(("spec.selector", "Invalid value: field is immutable", "FieldValueInvalid"))
     if causes:
         raise failure.invalid(DEPLOYMENT, resource.name(deployment), causes)
@@ -85,54 +86,24 @@ def validate(deployment: Resource, old: Resource | None, admission: Defaults) ->
 def _spec_causes(spec: Mapping[str, Any]) -> list[Cause]:
     causes = []
     if spec["replicas"] < 0:
-        causes.append(_invalid("spec.replicas", spec["replicas"], podspec.NEGATIVE))
+        causes.append(invalid("spec.replicas", spec["replicas"], podspec.NEGATIVE))
     strategy = spec["strategy"]
     if strategy["type"] not in _STRATEGIES:
-        causes.append(_unsupported("spec.strategy.type", strategy["type"], _STRATEGIES))
+        causes.append(unsupported("spec.strategy.type", strategy["type"], _STRATEGIES))
     for name, value in (strategy.get("rollingUpdate") or {}).items():
         if not (_SHARE.fullmatch(value) if isinstance(value, str) else value >= 0):
-            causes.append(_invalid(f"spec.strategy.rollingUpdate.{name}", value, _NO_SHARE))
+            causes.append(invalid(f"spec.strategy.rollingUpdate.{name}", value, _NO_SHARE))
     labels = (spec.get("template") or {}).get("metadata") or {}
     try:
         chosen = selector.text(spec.get("selector") or {})
     except selector.SelectorInvalid as error:
-        return [*causes, _invalid("spec.selector", "", str(error))]
+        return [*causes, invalid("spec.selector", "", str(error))]
     if not chosen:
-        causes.append(("spec.selector", "Required value", "FieldValueRequired"))
+        causes.append(required("spec.selector"))
     elif not selector.labels(chosen)(labels.get("labels") or {}):
-        causes.append(_invalid("spec.template.metadata.labels", labels.get("labels") or {},
+        causes.append(invalid("spec.template.metadata.labels", labels.get("labels") or {},
                                "`selector` does not match template `labels`"))
     return causes
-
-
-def _pod_causes(spec: Mapping[str, Any]) -> list[Cause]:
-    path, pod = "spec.template.spec", (spec.get("template") or {}).get("spec") or {}
-    containers = pod.get("containers") or []
-    volumes = {volume.get("name") or "" for volume in pod.get("volumes") or ()}
-    if not containers:
-        return [(f"{path}.containers", "Required value", "FieldValueRequired")]
-    causes = [] if pod["restartPolicy"] == "Always" else [
-        _unsupported(f"{path}.restartPolicy", pod["restartPolicy"], ("Always",))]
-    for index, container in enumerate(containers):
-        needed = ("name",) if container.get("command") else ("name", "image")
-        causes += [(f"{path}.containers[{index}].{name}", "Required value", "FieldValueRequired")
-                   for name in needed if not container.get(name)]
-        causes += [_invalid(f"{path}.containers[{index}].resources.{name}", amount, podspec.NEGATIVE)
-                   for name, amount in podspec.negatives(container.get("resources") or {})]
-        causes += [(f"{path}.containers[{index}].volumeMounts[{at}].name",
-                    f'Not found: "{mount.get("name") or ""}"', "FieldValueNotFound")
-                   for at, mount in enumerate(container.get("volumeMounts") or ())
-                   if mount.get("name") not in volumes]
-    return causes
-
-
-def _invalid(path: str, value: object, wrong: str) -> Cause:
-    return path, f"Invalid value: {value}: {wrong}", "FieldValueInvalid"
-
-
-def _unsupported(path: str, value: object, known: tuple[str, ...]) -> Cause:
-    listed = ", ".join(f'"{each}"' for each in known)
-    return path, f'Unsupported value: "{value}": supported values: {listed}', "FieldValueNotSupported"
 
 
 async def reconcile(deployment: Resource, context: Context) -> None:

@@ -156,6 +156,8 @@ def _inner(path: str) -> str:
     """*path*, which stays in its volume; LookupError if it would not."""
     if path.startswith(("/", "..")) or ".." in path.split("/"):
         raise LookupError(f"path {path}: must be relative, and must not contain '..'")
+    if "\0" in path:
+        raise LookupError("a path must not contain NUL")
     return posixpath.normpath(path)
 
 

@@ -1,12 +1,13 @@
 """
 Volumes of a pod and where they are mounted: what is wrong with them, in Knative's words.
 
-Pure. A worker on this machine sees the machine's own files, whatever is mounted here: the fields are judged
-so that a YAML means the same as on Knative. Source: Knative Serving's `pkg/apis/serving/k8s_validation.go`.
+Pure. What becomes of them is mounting.py's affair, which has some kinds of them only: all are judged, so that
+a YAML means the same as on Knative. A mode that no file has is refused as in Kubernetes, where it is found
+out later. Source: Knative Serving's `pkg/apis/serving/k8s_validation.go`.
 """
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from eventing.control import field
@@ -32,6 +33,8 @@ _WRITE_DISABLED = ("Persistent volume write support is disabled, but found persi
 _PROPAGATION = "kubernetes.podspec-volumes-mount-propagation"
 _PROJECTIONS = ("secret", "configMap", "serviceAccountToken", "downwardAPI")
 _WRITABLE = ("emptyDir", "persistentVolumeClaim", "ephemeral")
+_MOST_MODE = 0o777
+MODE = "must be a number between 0 and 0777 (octal), both inclusive"  # Kubernetes' words
 
 
 def default_mounts(container: dict[str, Any], volumes: Iterable[Mapping[str, Any]]) -> None:
@@ -95,12 +98,31 @@ def _source(volume: Mapping[str, Any], features: Features) -> list[FieldError]:
         errors += _items((volume.get(source) or {}).get("items"))
     for index, projection in enumerate((volume.get("projected") or {}).get("sources") or ()):
         errors += field.via_field(field.via_index(_projection(projection), index), "projected")
+    errors += [field.invalid_value(mode, path, MODE) for path, mode in wrong_modes(volume)]
     empty = volume.get("emptyDir") or {}
     if empty.get("medium") not in {None, "", "Memory"}:
         errors.append(field.invalid_value(empty["medium"], "emptyDir.medium"))
     if empty.get("sizeLimit") is not None and quantity.parse(empty["sizeLimit"]) < 0:
         errors.append(field.invalid_value(empty["sizeLimit"], "emptyDir.sizeLimit"))
     return errors
+
+
+def sources(volume: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Path and description of everything in *volume* that gives it files, or says their mode."""
+    yield from ((kind, volume[kind]) for kind in _PLAIN_SOURCES if volume.get(kind) is not None)
+    for index, projection in enumerate((volume.get("projected") or {}).get("sources") or ()):
+        yield from ((f"projected.sources[{index}].{kind}", projection[kind]) for kind in _PROJECTIONS
+                    if projection.get(kind) is not None)
+
+
+def wrong_modes(volume: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Path and value of modes that no file has."""
+    for path, source in sources(volume):
+        modes = {f"{path}.defaultMode": source.get("defaultMode"),
+                 **{f"{path}.items[{index}].mode": item.get("mode")
+                    for index, item in enumerate(source.get("items") or ())}}
+        yield from ((where, mode) for where, mode in modes.items()
+                    if mode is not None and not 0 <= mode <= _MOST_MODE)
 
 
 def _items(items: Any) -> list[FieldError]:

@@ -3,6 +3,7 @@
 import pytest
 
 from eventing.control.failure import Failure
+from eventing.control.lifecycle import LABEL_WRONG
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -25,12 +26,36 @@ def text(pod=POD, replicas=1):
     return DEPLOYMENT.format(pod=pod, replicas=replicas)
 
 
+def volumed(volume, mounted="v"):
+    """A Deployment that mounts one volume."""
+    mounts = f"volumeMounts: [{{name: '{mounted}', mountPath: /m}}]"
+    return text(pod=f"{{volumes: [{{{volume}}}], containers: [{{name: c, command: [a], {mounts}}}]}}")
+
+
 @pytest.mark.parametrize(("made", "wrong"), [
     (text(pod="{containers: [{name: c, command: [a], resources: {limits: {memory: -5Mi}}}]}"),
      ("spec.template.spec.containers[0].resources.limits[memory]: Invalid value: -5Mi: "
       "must be greater than or equal to 0")),
     (text(pod="{containers: [{name: c, image: a, volumeMounts: [{name: v, mountPath: /m}]}]}"),
      'spec.template.spec.containers[0].volumeMounts[0].name: Not found: "v"'),
+    (volumed("name: ../..", "../.."),
+     f'spec.template.spec.volumes[0].name: Invalid value: "../..": {LABEL_WRONG}'),
+    (text(pod="{volumes: [{secret: {secretName: s}}], containers: [{name: c, image: a}]}"),
+     "spec.template.spec.volumes[0].name: Required value"),
+    (volumed("name: v}, {name: v, emptyDir: {}", "v"),
+     'spec.template.spec.volumes[1].name: Duplicate value: "v"'),
+    (volumed("name: v, configMap: {name: c, items: [{key: a}]}"),
+     "spec.template.spec.volumes[0].configMap.items[0].path: Required value"),
+    (volumed("name: v, projected: {sources: [{secret: {name: c, items: [{path: a}]}}]}"),
+     "spec.template.spec.volumes[0].projected.sources[0].secret.items[0].key: Required value"),
+    (volumed("name: v, projected: {sources: [{downwardAPI: {items: [{fieldRef: {fieldPath: a}}]}}]}"),
+     "spec.template.spec.volumes[0].projected.sources[0].downwardAPI.items[0].path: Required value"),
+    (volumed("name: v, secret: {secretName: s, defaultMode: 512}"),
+     ("spec.template.spec.volumes[0].secret.defaultMode: Invalid value: 512: must be a number between 0 and "
+      "0777 (octal), both inclusive")),
+    (text(pod="{terminationGracePeriodSeconds: -1, containers: [{name: c, image: a}]}"),
+     ("spec.template.spec.terminationGracePeriodSeconds: Invalid value: -1: "
+      "must be greater than or equal to 0")),
     (text(replicas=-1), "spec.replicas: Invalid value: -1: must be greater than or equal to 0"),
     (text(pod="{}"), "spec.template.spec.containers: Required value"),
     (text(pod="{containers: [{name: c}]}"), "spec.template.spec.containers[0].image: Required value"),
@@ -56,6 +81,10 @@ def test_wrong_type(admit):
     """A field of the wrong type is named with its path."""
     with pytest.raises(ValueError, match=r"Go struct field spec\.template\.spec\.containers\[0\]\.command"):
         admit(text(pod="{containers: [{name: c, command: sleep 9}]}"))
+    with pytest.raises(ValueError, match=r"Go struct field spec\.template\.spec\.terminationGracePeriodSec"):
+        admit(text(pod="{terminationGracePeriodSeconds: '30', containers: [{name: c, image: a}]}"))
+    with pytest.raises(ValueError, match=r"env\[0\]\.valueFrom\.fieldRef of type object"):
+        admit(text(pod=VARIABLE.format("fieldRef: metadata.name")))
 
 
 def test_defaults(admit):
@@ -63,11 +92,13 @@ def test_defaults(admit):
     pod = "{containers: [{name: c, command: [a], readinessProbe: {tcpSocket: {port: 1}}}]}"
 
     made, _, warnings = admit(text(pod=pod).replace("replicas: 1\n", "paused: false\n"))
+    nulls, _, _ = admit(text(pod="{terminationGracePeriodSeconds: null, containers: [{name: c, image: a}]}"))
 
     assert made["spec"]["replicas"] == 1
     assert made["spec"]["strategy"] == {"type": "RollingUpdate",
                                         "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}
     assert made["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 30
+    assert nulls["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 30
     assert warnings == ["readinessProbe of container c: nothing is done about it here"]
 
 

@@ -68,6 +68,8 @@ SETUP = 'MountVolume.SetUp failed for volume "v" : '
      f"{SETUP}secret references non-existent secret key: q"),
     ("configMap: {name: c, items: [{key: a, path: ../a}]}", "mountPath: /m",
      f"{SETUP}path ../a: must be relative, and must not contain '..'"),
+    ('configMap: {name: c, items: [{key: a, path: "a\\0"}]}', "mountPath: /m",
+     f"{SETUP}a path must not contain NUL"),
     ("projected: {sources: [{serviceAccountToken: {path: t}}]}", "mountPath: /m",
      f"{SETUP}serviceAccountToken: there are none here, take it out"),
     ("projected: {sources: [{downwardAPI: {items: [{path: n, fieldRef: {fieldPath: metadata.name}}]}}]}",

@@ -272,6 +272,16 @@ VOLUMES = [
         "invalid value: V_: volumes[0].name\nmissing field(s): volumes[0].items[0].path",
     ),
     (
+        "volumes: [{name: v, secret: {defaultMode: -1, items: [{key: a, path: a, mode: 512}]}}]",
+        "[{name: v, mountPath: /a, readOnly: true}]",
+        (
+            "invalid value: -1: volumes[0].secret.defaultMode\n"
+            "must be a number between 0 and 0777 (octal), both inclusive\n"
+            "invalid value: 512: volumes[0].secret.items[0].mode\n"
+            "must be a number between 0 and 0777 (octal), both inclusive"
+        ),
+    ),
+    (
         "volumes: [{name: v, projected: {sources: [{}, {configMap: {}}]}}]",
         "[{name: v, mountPath: /a, readOnly: true}]",
         (
