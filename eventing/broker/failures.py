@@ -14,8 +14,8 @@ owner goes on with what the last one told. Nothing is done for events that are d
 import itertools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeVar
 
 import orjson
 import redis.asyncio
@@ -79,6 +79,9 @@ class Unjudged:
     when: float
 
 
+_Told = TypeVar("_Told", Failure, Drops, Unjudged)
+
+
 @dataclass(slots=True)
 class Trouble:
     """What is known of one trigger."""
@@ -105,11 +108,19 @@ class Trouble:
 
 
 def read(packed: bytes) -> Trouble:
-    """What was written of a trigger."""
+    """What was written of a trigger, perhaps by another version."""
     said = orjson.loads(packed)
-    unjudged = said.get("unjudged")
-    return Trouble(said["failure"] and Failure(**said["failure"]), said["drops"] and Drops(**said["drops"]),
-                   unjudged and Unjudged(**unjudged))
+    return Trouble(_known(Failure, said.get("failure")), _known(Drops, said.get("drops")),
+                   _known(Unjudged, said.get("unjudged")))
+
+
+def _known(kind: type[_Told], said: Mapping[str, Any] | None) -> _Told | None:
+    """What we know of *said*; None if that is too little."""
+    names = {each.name for each in fields(kind)}
+    try:
+        return kind(**{name: value for name, value in said.items() if name in names}) if said else None
+    except TypeError:
+        return None
 
 
 class Failures:
@@ -169,21 +180,27 @@ class Failures:
         if not self._is_loaded:
             await self._load()
         now = time.time()
-        gone = [uid for uid in self._troubles if uid not in self._lanes]
-        for uid in gone:
-            del self._troubles[uid]
-        if gone:
-            await self._store.hdel(self._key, *gone)
-        fields: dict[Any, Any] = {}
+        gone: list[str] = []
+        new: dict[Any, Any] = {}
         for uid, trouble in self._troubles.items():
-            self._speak(trouble, self._lanes[uid], now)
-            self._end(trouble, self._lanes[uid], now)
+            lane = self._lanes.get(uid)
+            if lane is None:
+                gone.append(uid)
+                continue
+            self._speak(trouble, lane, now)
+            self._end(trouble, lane, now)
             if trouble.is_new:
-                trouble.is_new = False
-                fields[uid] = trouble.packed
-        pairs = iter(fields.items())
+                new[uid] = trouble.packed
+        # Whatever is written stays new until it is, and so does what happens meanwhile.
+        pairs = iter(new.items())
         while some := dict(itertools.islice(pairs, _TOLD_AT_ONCE)):
             await self._store.hset(self._key, mapping=some)
+            for uid, packed in some.items():
+                self._troubles[uid].is_new = self._troubles[uid].packed != packed
+        if gone:
+            await self._store.hdel(self._key, *gone)
+            for uid in gone:
+                del self._troubles[uid]
 
     async def _load(self) -> None:
         """Go on with what the last owner told."""

@@ -88,8 +88,8 @@ def cursor_of(hand: Mapping[bytes, bytes]) -> str:
 
 
 def hand_of(hand: Mapping[bytes, bytes], uid: str) -> Hand:
-    """What was told of the trigger *uid*."""
-    opened, since, parked, asked_at = hand.get(uid.encode(), b"0  0 ").decode().split(" ")
+    """What was told of the trigger *uid*; a later version may have told more."""
+    opened, since, parked, asked_at, *_ = hand.get(uid.encode(), b"0  0 ").decode().split(" ")
     return Hand(int(opened), float(since) if since else None, int(parked),
                 float(asked_at) if asked_at else None)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import redis.asyncio
 import redis.exceptions
+import structlog
 
 from eventing import keys
 from eventing.broker import functions, hand
@@ -27,6 +28,8 @@ _COUNT_S = 5.0  # more often than anybody scrapes
 _COUNT_LANES = 500  # at once: that takes the store some ms
 _RETAIN_S = 30.0  # a partition grows by some 100 MB meanwhile, at the very most
 _STORE_AWAY = (redis.exceptions.RedisError, OSError, TimeoutError)
+
+log = structlog.get_logger(__name__)
 
 
 class Upkeep:
@@ -60,7 +63,7 @@ class Upkeep:
             with contextlib.suppress(*_STORE_AWAY):
                 await self._renew()
                 await self._tell(hand.told(busy, cursor(), time.time(), now))
-                await self._failures.tell()
+                await self._tell_failures()
                 if now - counted_at >= _COUNT_S:
                     counted_at = now
                     await self._count(cursor())
@@ -79,6 +82,15 @@ class Upkeep:
         if fields or self._is_in_hand:
             await self._lease.owned("clarion_hand", HAND_MS, *fields)
             self._is_in_hand = bool(fields)
+
+    async def _tell_failures(self) -> None:
+        """Say why nothing arrives; a mistake in that, which is only for people, ends no delivery."""
+        try:
+            await self._failures.tell()
+        except _STORE_AWAY:
+            raise
+        except Exception:
+            log.exception("failures cannot be told", partition=f"{self._broker}/{self._partition}")
 
     async def _count(self, cursor: str) -> None:
         lanes = f"{keys.partition_tag(self._broker, self._partition)}:lanes"

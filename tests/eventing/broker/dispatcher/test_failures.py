@@ -133,3 +133,16 @@ async def test_replies_in_a_circle(bench, subscriber, eventually):
     found = await told(bench, letters, lambda found: found.drops)
 
     assert (found.drops.count, found.drops.event, found.failure) == (1, "r", None)
+
+
+async def test_what_is_only_for_people_ends_no_delivery(bench, subscriber, eventually):
+    """What cannot be read of what was told before is logged, and events are delivered all the same."""
+    await bench.store.hset(keys.failures("shop/default", 0), "somebody", b"no JSON")
+    with structlog.testing.capture_logs() as lines:
+        dispatcher, _ = await bench.dispatcher()
+        await bench.trigger("mine", subscriber.url)
+        await eventually(lambda: [line for line in lines if line["event"] == "failures cannot be told"])
+        await bench.send("1")
+        await eventually(lambda: subscriber.ids == ["1"])
+
+    assert len(list(dispatcher.partitions)) == 1
