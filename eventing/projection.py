@@ -68,7 +68,8 @@ class Follower:
     Copies of some tables in memory, kept up to date until `run` is cancelled.
 
     `on_change[table](name, record)` is called for every record when it is first loaded, whenever it
-    changes, and with None when it goes; never twice in a row with an equal record.
+    changes, and with None when it goes; never twice in a row with an equal record. What it raises over one
+    record is logged: the role goes on with the others.
     """
 
     def __init__(self, store: redis.asyncio.Redis, on_change: Mapping[str, OnChange]) -> None:
@@ -145,4 +146,7 @@ class Follower:
             del known[name]
         else:
             known[name] = record
-        self._on_change[table](name, record)
+        try:
+            self._on_change[table](name, record)
+        except Exception:
+            log.exception("a record was not understood", table=table, name=name)

@@ -94,8 +94,7 @@ class Crew:
         """Start one worker of *pool* and stay with it to its end."""
         try:
             worker = await self._ask(pool)
-        except (StartFailed, OSError) as error:
-            failure = error if isinstance(error, StartFailed) else StartFailed("StartFailed", str(error))
+        except StartFailed as failure:
             pool.starting -= 1
             self._failed(pool, failure, has_run=False)
         else:

@@ -123,7 +123,11 @@ class Scaler:
         """Ask the autoscaler about one revision, perform what it says, and report."""
         if self._crew.is_stopping:
             return
-        decision = pool.measure(now)
+        try:
+            decision = pool.measure(now)
+        except Exception:  # noqa: BLE001  whatever its numbers are: there are other revisions
+            _log.exception("a revision cannot be measured", revision=pool.name)
+            return
         if decision.desired == 0 and pool.healthy is None:
             pool.healthy, pool.reason, pool.message = False, _DEADLINE_REASON, _DEADLINE_MESSAGE
         for slot in pool.surplus():

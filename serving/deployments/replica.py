@@ -87,8 +87,6 @@ class Replica:
             await asyncio.shield(self._worker.ready)
         except StartFailed as failure:
             return str(failure).strip()
-        except OSError as error:  # this process may not have more descriptors
-            return f"StartFailed: {error}"
         await asyncio.wait((self._worker.exited,), timeout=proof_s)
         if not self._worker.exited.done():
             self._tell(is_ready=True, reason="", message="")

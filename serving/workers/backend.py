@@ -134,8 +134,8 @@ class Backend(Protocol):
         something has to be made first that takes long, *progress* hears of it, and of its end: ("", "").
 
         Raises:
-            StartFailed: what is known at once: its bundle does not exist, the backend is closing.
-            OSError: this process has no more descriptors.
+            StartFailed: what is known at once, whatever it is: its bundle does not exist, the backend is
+                closing, this process has no more descriptors, the record makes no sense.
         """
 
     async def stop(self, worker: Worker, grace_s: float) -> None:

@@ -114,7 +114,7 @@ class LocalBackend:
 
     async def prepare(self, name: str, record: Mapping[str, Any]) -> None:
         """See Backend.prepare: its bundle is unpacked, its environment built, and its zygote warm."""
-        with contextlib.suppress(StartFailed, OSError):
+        with contextlib.suppress(Exception):
             async with self._ahead:
                 folder = await self._ground.folder(record)
             own = await self._ground.environment(name, record, folder, silent)
@@ -123,13 +123,14 @@ class LocalBackend:
                 self._zygotes.of(*order.zygote(record, own))
 
     async def start(self, name: str, record: Mapping[str, Any], progress: Progress = silent) -> Worker:
-        """See Backend.start. Raises OSError when this process may not have more descriptors."""
+        """See Backend.start."""
         try:
             return await self._start(name, record, progress)
-        except StartFailed as failure:
+        except Exception as error:
+            failure = _failure(error)
             if failure.reason != "Stopped":
                 self._note(name, str(failure))
-            raise
+            raise failure from error
 
     def _note(self, name: str, text: str) -> None:
         """Add a line of our own to the log of a revision that has no worker to add it."""
@@ -295,3 +296,13 @@ class LocalBackend:
         else:
             child.exited(report["status"])
             _log.debug("worker ended", worker=child.worker.id, status=report["status"])
+
+
+def _failure(error: Exception) -> StartFailed:
+    """What *error* says of the start that it ended: a record may hold anything, and only itself suffers."""
+    if isinstance(error, StartFailed):
+        return error
+    if isinstance(error, OSError):  # this process may not have more descriptors
+        return StartFailed("StartFailed", str(error))
+    _log.error("a start failed", exc_info=error)
+    return StartFailed("StartFailed", f"{type(error).__name__}: {error}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eventing import keys
+from eventing import keys, projection
 from serving.workers import logs, pids
 
 NEIGHBOUR = "quiet"
@@ -170,6 +170,39 @@ async def test_endless_answer(house):
         return "ran out of time" in log(house, "bad")
 
     await house.until(is_told)
+
+
+ODD = {"v": {"key": {"data": "", "mode": 1 << 40}}}
+MOUNTED = {"mounts": [{"volume": "v", "path": "/clarion-test", "sub_path": "", "read_only": True}],
+           "scratch": {}}
+
+
+async def test_records_that_make_no_sense(open_house):
+    """Whatever a record does to who reads it, to a start or to the numbers: its object alone has that."""
+    async with open_house() as house:
+        await projection.write(house.store, "revisions", "default/half", {"uid": "half"})
+        await projection.write(house.store, "volumes", "uid-bad", ODD)
+        await projection.write(house.store, "volumes", "program", ODD)
+        pod = {"uid": "program", "container": "c", "command": ["true"], "env": {}, "named": [], "grace_s": 1,
+               "volumes": MOUNTED, "listens": False}
+        program = {"uid": "program", "generation": 1, "replicas": 1, "strategy": {}, "pod": pod}
+        await projection.write(house.store, "deployments", "default/program", program)
+        await house.revision(NEIGHBOUR)
+        known = (await projection.read(house.store, "revisions"))[f"default/{NEIGHBOUR}"]
+        odd = {**known, "uid": "nan", "annotations": {"autoscaling.knative.dev/target": "nan"}}
+        await projection.write(house.store, "revisions", "default/nan", odd)
+        await house.revision("bad", volumes=MOUNTED)
+        record = await house.scale("bad", lambda record: record["healthy"] is False)
+        assert (record["reason"], record["message"]) == (
+            "StartFailed", "OverflowError: Python int too large to convert to C int")
+        assert "StartFailed: OverflowError: " in log(house, "bad")
+
+        async def is_told():
+            state = (await projection.read(house.store, "deployment-states")).get("default/program")
+            return state is not None and "StartFailed: OverflowError: " in state["message"]
+
+        await house.until(is_told)
+        assert await neighbour(house) == 200
 
 
 async def test_worker_is_the_first_to_go(house):
