@@ -33,6 +33,7 @@ from dataclasses import dataclass
 
 from serving.autoscaler.metrics import Window
 from serving.autoscaler.scaling import Scaling
+from serving.objects.autoscaling import INT32_MAX
 
 TICK_S = 2.0  # Knative's tickInterval
 # What Knative's autoscaler adds to the progress deadline before it gives up on an activation.
@@ -124,7 +125,7 @@ class Autoscaler:
     def _recommend(self, now: float, ready: int, stable: float, panic: float) -> int:
         rules = self.scaling
         workers = max(1, ready)
-        most = math.ceil(rules.most_up * workers)
+        most = math.ceil(min(rules.most_up * workers, INT32_MAX))
         least = math.floor(workers / rules.most_down) if rules.reachable else 0
         wanted = math.ceil(stable / rules.target)
         wanted_in_panic = math.ceil(panic / rules.target)
@@ -157,7 +158,8 @@ class Autoscaler:
         spare = self.scaling.burst_capacity
         if spare in (-1, 0):
             return int(spare)
-        return math.floor(ready * self.scaling.total - spare - panic)
+        excess = ready * self.scaling.total - spare - panic
+        return math.floor(max(-INT32_MAX, min(excess, INT32_MAX)))
 
     def _note_path(self, now: float, excess: int) -> None:
         """Remember since when Knative would have its activator in the path."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from serving import duration
-from serving.objects.autoscaling import GROUP, Settings
+from serving.objects.autoscaling import GROUP, Settings, int32, number
 from serving.objects.horizontal import CPU, MEMORY, goal
 from serving.objects.scale_annotations import spellings, windows
 from serving.objects.settings import PROGRESS_DEADLINE_S
@@ -88,13 +88,13 @@ def horizontal(record: Mapping[str, Any], settings: Settings) -> Horizontal:
     """The numbers of a revision of class HPA, which Knative never lets go to zero."""
     annotations, reachable = record.get("annotations") or {}, bool(record.get("reachable", True))
     said, asked = _Said(annotations), goal(annotations, settings)
-    least = said.of("min-scale", int, settings.min_scale) if reachable else 0
+    least = said.of("min-scale", int32, settings.min_scale) if reachable else 0
     return Horizontal(
         metric=asked.metric,
         target=asked.target,
         request=float(record.get("cpu_request") or 0),
         least=max(1, least),
-        most=said.of("max-scale", int, settings.max_scale),
+        most=said.of("max-scale", int32, settings.max_scale),
         initial=max(1, _initial(said, settings)),
         up_s=said.of("window", duration.parse_s, 0.0),
         down_s=said.of("window", duration.parse_s, _SCALE_DOWN_S),
@@ -112,12 +112,12 @@ def effective(record: Mapping[str, Any], settings: Settings) -> Scaling:
         said = said.without("target")
     total = _total(said, settings, metric, record.get("container_concurrency") or 0)
     usual = _RPS_FRACTION if metric == "rps" else settings.container_concurrency_target_fraction
-    utilisation = said.of("target-utilization-percentage", float, usual * 100) / 100
+    utilisation = said.of("target-utilization-percentage", number, usual * 100) / 100
     return Scaling(
         metric=metric,
         total=total,
         target=max(_LEAST_TARGET, total * utilisation),
-        burst_capacity=said.of("target-burst-capacity", float, settings.target_burst_capacity),
+        burst_capacity=said.of("target-burst-capacity", number, settings.target_burst_capacity),
         window_s=window_s,
         panic_window_s=panic_window_s,
         panic_threshold=said.of("panic-threshold-percentage", float,
@@ -125,10 +125,10 @@ def effective(record: Mapping[str, Any], settings: Settings) -> Scaling:
         weighted=said.of("metric-aggregation-algorithm", str, "linear").startswith("weighted"),
         most_up=settings.max_scale_up_rate,
         most_down=settings.max_scale_down_rate,
-        least=said.of("min-scale", int, settings.min_scale),
-        most=said.of("max-scale", int, settings.max_scale),
+        least=said.of("min-scale", int32, settings.min_scale),
+        most=said.of("max-scale", int32, settings.max_scale),
         initial=_initial(said, settings),
-        activation=said.of("activation-scale", int, 0),
+        activation=said.of("activation-scale", int32, 0),
         scale_down_delay_s=said.of("scale-down-delay", duration.parse_s, settings.scale_down_delay_s),
         retention_s=said.of("scale-to-zero-pod-retention-period", duration.parse_s,
                             settings.scale_to_zero_pod_retention_period_s),
@@ -142,14 +142,14 @@ def effective(record: Mapping[str, Any], settings: Settings) -> Scaling:
 def _total(said: "_Said", settings: Settings, metric: str, limit: int) -> float:
     """What one worker can take: the annotation `target` wins, but not over a hard *limit* of concurrency."""
     if metric == "rps":
-        return said.of("target", float, settings.requests_per_second_target_default)
+        return said.of("target", number, settings.requests_per_second_target_default)
     if limit:
-        return min(said.of("target", float, float(limit)), float(limit))
-    return said.of("target", float, settings.container_concurrency_target_default)
+        return min(said.of("target", number, float(limit)), float(limit))
+    return said.of("target", number, settings.container_concurrency_target_default)
 
 
 def _initial(said: "_Said", settings: Settings) -> int:
-    initial = said.of("initial-scale", int, settings.initial_scale)
+    initial = said.of("initial-scale", int32, settings.initial_scale)
     if initial == 0 and not settings.allow_zero_initial_scale:
         return max(settings.initial_scale, 1)
     return initial

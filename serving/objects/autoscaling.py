@@ -17,6 +17,7 @@ KPA = "kpa.autoscaling.knative.dev"
 HPA = "hpa.autoscaling.knative.dev"
 
 TARGET_MIN = 0.01
+INT32_MAX = 2**31 - 1  # of workers, and of what they may have to do, Knative counts no more
 WINDOW_MIN_S, WINDOW_MAX_S = 6, 3600  # a window is six one-second buckets at least, and an hour at most
 
 
@@ -56,13 +57,15 @@ def boolean(text: str) -> bool:
 
 
 def number(text: str) -> float:
-    """As Go's strconv.ParseFloat, but for NaN; ValueError."""
+    """As Go's strconv.ParseFloat, but for NaN and for what is infinite; ValueError."""
     try:
         value = float(text) if text.strip() == text and "_" not in text else math.nan
     except ValueError:
         value = math.nan
     if math.isnan(value):
         raise ValueError(f'strconv.ParseFloat: parsing "{text}": invalid syntax')
+    if math.isinf(value):
+        raise ValueError(f'strconv.ParseFloat: parsing "{text}": value out of range')
     return value
 
 
@@ -76,7 +79,7 @@ def integer(text: str) -> int:
 def int32(text: str) -> int:
     """A decimal integer of 32 bits; ValueError if it is not one."""
     value = integer(text)
-    if not -2**31 <= value < 2**31:
+    if not -INT32_MAX - 1 <= value <= INT32_MAX:
         raise ValueError(f'strconv.ParseInt: parsing "{text}": value out of range')
     return value
 

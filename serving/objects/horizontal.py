@@ -60,9 +60,9 @@ def goal(annotations: Mapping[str, str], settings: Settings) -> Goal:
     try:
         target = number(annotations[f"{GROUP}/target"])
         whole = max(1, int(target) if name == MEMORY else math.ceil(target))
+        return Goal(name, float(whole * _MEBIBYTE if name == MEMORY else whole))
     except (KeyError, ValueError, OverflowError):
         return Goal(CPU, _USUAL_CPU)
-    return Goal(name, float(whole * _MEBIBYTE if name == MEMORY else whole))
 
 
 def cpu_request(container: Mapping[str, Any]) -> float:

@@ -14,6 +14,7 @@ from serving import duration
 from serving.objects.autoscaling import (
     GROUP,
     HPA,
+    INT32_MAX,
     KPA,
     TARGET_MIN,
     WINDOW_MAX_S,
@@ -26,7 +27,6 @@ from serving.objects.autoscaling import (
 
 _MISPLACED = 'autoscaling annotations must be put under "spec.template.metadata.annotations" to work'
 _ALGORITHMS = {"", "linear", "weighted-exponential", "weightedExponential"}
-_INT32_MAX = 2**31 - 1
 _PER_CENT = 100
 
 
@@ -115,9 +115,9 @@ def _count(annotations: Annotations, dashed: str, errors: list[FieldError]) -> i
     except ValueError:
         errors.append(invalid_value(text, key))
         return 0
-    if 0 <= value <= _INT32_MAX:
+    if 0 <= value <= INT32_MAX:
         return value
-    errors.append(out_of_bounds(text, 0, _INT32_MAX, key))
+    errors.append(out_of_bounds(text, 0, INT32_MAX, key))
     return 0
 
 
@@ -220,7 +220,7 @@ def _initial_scale_errors(annotations: Annotations, defaults: Settings) -> Itera
         return
     key, text = found
     try:
-        value = integer(text)
+        value = int32(text)
     except ValueError:
         yield invalid_value(text, key)
         return

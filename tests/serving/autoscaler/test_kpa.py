@@ -183,6 +183,15 @@ def test_special_burst_capacities_stand_for_themselves(special):
 # -- bounds and the way to zero
 
 
+@pytest.mark.parametrize(("rules", "excess"), [
+    ({"total": 1e308}, 2**31 - 1), ({"burst_capacity": 1e308}, 1 - 2**31), ({"most_up": 1e308}, 1 - 2**31)])
+def test_numbers_have_32_bits(rules, excess):
+    """Whatever a revision may say, what is decided is a number that Knative could write."""
+    decision = loaded(dataclasses.replace(Scaling(), **rules), 70.0 * 2**40).decide(1000, 4)
+    assert decision.excess_burst == excess
+    assert decision.desired <= 2**31 - 1
+
+
 def test_bounds_hold():
     """min-scale and max-scale clamp what is wanted."""
     rules = dataclasses.replace(PLAIN, least=2, most=4)

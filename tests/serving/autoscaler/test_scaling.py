@@ -54,6 +54,9 @@ SAID = [
     (["scale-to-zero-pod-retention-period", "scaleToZeroPodRetentionPeriod"], "1m5s", {"retention_s": 65.0}),
     (["class"], autoscaling.KPA, {}),
     (["unknown"], "1", {}),
+    # What admission refuses counts as absent.
+    (["target", "target-burst-capacity"], "inf", {}),
+    (["min-scale", "max-scale", "initial-scale"], "2147483648", {}),
     # Knative reads no camel case of these.
     (["activationScale", "Window", "Target", "Metric", "Class"], "4", {}),
 ]

@@ -30,6 +30,13 @@ def test_request(resources, cores):
     assert horizontal.cpu_request({"resources": resources}) == cores
 
 
+def test_a_target_beyond_all_bounds():
+    """What is no number of bytes counts as absent."""
+    written = {f"autoscaling.knative.dev/{key}": value for key, value in
+               {"class": autoscaling.HPA, "metric": "memory", "target": "1e308"}.items()}
+    assert horizontal.goal(written, settings({})) == horizontal.Goal("cpu", 80.0)
+
+
 @pytest.mark.parametrize(("annotations", "metric"), [
     ({}, "concurrency"), ({"class": autoscaling.KPA, "metric": "rps"}, "rps"),
     ({"class": autoscaling.HPA}, "cpu"),
