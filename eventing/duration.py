@@ -14,6 +14,7 @@ Lengths of time as people write them, in seconds.
 Knative's own fields take the first form only; what Clarion adds takes both. Pure.
 """
 
+import math
 import re
 
 _DAY_S = 86400.0
@@ -29,7 +30,7 @@ _SHORT_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY_S}
 
 
 def seconds(period: str) -> float:
-    """Seconds in an ISO 8601 duration such as `PT0.2S`; ValueError if *period* is not one."""
+    """Seconds in an ISO 8601 duration such as `PT0.2S`; ValueError if *period* is not one, or endless."""
     if _ZERO.fullmatch(period):
         return 0.0
     match = _PERIOD.fullmatch(period)
@@ -38,6 +39,8 @@ def seconds(period: str) -> float:
     sign, *numbers = match.groups()
     total = sum(float(number.replace(",", ".")) * unit_s
                 for number, unit_s in zip(numbers, _UNITS_S, strict=True) if number)
+    if not math.isfinite(total):
+        raise ValueError(f'"{period}" is longer than can be counted')
     return -total if sign == "-" else total
 
 

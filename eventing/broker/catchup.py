@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable
 
 import redis.exceptions
+import structlog
 
 from eventing.errors import Unavailable
 from eventing.projection import Follower
@@ -24,6 +25,8 @@ _LOOK_S = 1.0
 _LONGEST_NAME = 512  # characters: Kubernetes' names have 253, and a namespace 63
 
 Then = Callable[[Unavailable | None], None]
+
+log = structlog.get_logger(__name__)
 
 
 class CatchUp:
@@ -42,7 +45,8 @@ class CatchUp:
         """
         Call *then* once the store was asked for record *name* of *table*: with None, or why that failed.
 
-        At once, with None, where too many wait already or no object is called so. It must not raise.
+        At once, with None, where too many wait already or no object is called so. It must not raise:
+        that is logged, and the client waits for an answer in vain.
         """
         if len(self._waiting) >= WAITING_LIMIT or len(name) > _LONGEST_NAME:
             then(None)
@@ -57,8 +61,11 @@ class CatchUp:
             self._asked.clear()
             waiting, self._waiting = self._waiting, []
             error = await _look(follower, waiting)
-            for _, _, then in waiting:
-                then(error)
+            for table, name, then in waiting:
+                try:
+                    then(error)
+                except Exception:
+                    log.exception("a request that had waited could not be taken", table=table, name=name)
             await asyncio.sleep(PAUSE_S)
 
 

@@ -35,6 +35,13 @@ def test_no_duration(period):
         duration.seconds(period)
 
 
+@pytest.mark.parametrize("period", [f"P{'9' * 400}Y", f"-P{'9' * 400}D", f"P{'9' * 400}Y-{'9' * 400}M"])
+def test_longer_than_can_be_counted(period):
+    """Whoever calculates with a duration has a number to do so."""
+    with pytest.raises(ValueError, match="longer than can be counted"):
+        duration.seconds(period)
+
+
 @pytest.mark.parametrize(("text", "expected"), [
     ("30s", 30), ("10m", 600), ("2h", 7200), ("7d", 604800), ("1.5s", 1.5), ("500ms", 0.5), ("0s", 0),
     ("PT10M", 600), ("P1D", 86400),

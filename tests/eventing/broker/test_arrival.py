@@ -52,6 +52,7 @@ def test_a_delay_becomes_a_time():
 @pytest.mark.parametrize(("attributes", "says"), [
     ({"delay": "soon"}, "delay: .*no duration"),
     ({"delay": "-PT1S"}, "delay: .*less than nothing"),
+    ({"delay": f"P{'9' * 400}Y-{'9' * 400}M"}, "delay: .*no duration"),
     ({"delay": "P9999D"}, "delay: is more than 366 days"),
     ({"deliverat": "noon"}, "deliverat: is not a time"),
     ({"deliverat": "2023-11-23"}, "deliverat: is not a time"),

@@ -88,6 +88,14 @@ async def test_who_comes_beyond_the_limit_does_not_wait(store, monkeypatch):
     assert repr(house.catch_up) == "<CatchUp [2 waiting]>"
 
 
+async def test_one_whose_turn_fails_costs_the_others_nothing(store):
+    """What is raised over one is logged; those who wait with it, and those who come later, are told."""
+    async with running(store) as house:
+        house.catch_up.wait("brokers", "shop/odd", [].index)
+        told = await asyncio.gather(house.ask("brokers", "shop/none"), house.ask("brokers", "shop/none"))
+        assert [*told, await house.ask("brokers", "shop/none")] == [(None, False)] * 3
+
+
 async def test_a_store_that_does_not_answer(valkey):
     """They are told so within seconds, and not that there is nothing of that name."""
     async with valkey.client() as client, running(client) as house:
