@@ -249,7 +249,7 @@ class Dispatcher:
         try:
             records = await projection.read(self._store, "triggers")
         finally:
-            self._reads.remove(told)
+            self._reads = [each for each in self._reads if each is not told]  # not one that is equal
         for name in told:
             records.pop(name, None)
             if name in self._broker_of:
