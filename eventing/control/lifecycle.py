@@ -50,6 +50,7 @@ def born(kind: Kind, wish: Resource, *, namespace: str, now: float) -> Resource:
     """A new object as it will be stored; what is wrong with its name is raised by `check`."""
     sent = {key: value for key, value in meta(wish).items() if key not in (*_SERVER_OWNED, *_DROPPED)}
     sent.pop("resourceVersion", None)
+    _manage(sent, None)
     if not sent.get("name") and sent.get("generateName"):
         sent["name"] = generated(sent["generateName"])
     if kind.namespaced:
@@ -76,8 +77,7 @@ def revised(kind: Kind, old: Resource, wish: Resource) -> Resource:
     """*old* with everything that a write of the object may change taken from *wish*."""
     sent = {key: value for key, value in meta(wish).items()
             if key not in (*_SERVER_OWNED, *_DROPPED, "name", "namespace")}
-    if not any(sent.setdefault("managedFields", meta(old).get("managedFields") or [])):
-        del sent["managedFields"]  # [] and [{}] say that they begin anew
+    _manage(sent, meta(old).get("managedFields"))
     kept = {key: meta(old)[key] for key in (*_SERVER_OWNED, "name", "namespace", "resourceVersion")
             if key in meta(old)}
     new = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {**sent, **kept},
@@ -87,6 +87,14 @@ def revised(kind: Kind, old: Resource, wish: Resource) -> Resource:
         if "status" in old:
             new["status"] = old["status"]
     return new
+
+
+def _manage(sent: dict[str, Any], before: list[Any] | None) -> None:
+    """Leave in the metadata *sent* the managers that it names, else those *before*; null names none."""
+    said = sent.pop("managedFields", None)
+    managed = before if said is None else said
+    if any(managed or ()):  # [] and [{}] say that they begin anew
+        sent["managedFields"] = managed
 
 
 def counted(kind: Kind, old: Resource, new: Resource) -> Resource:

@@ -83,11 +83,14 @@ async def test_a_group_within_a_field(apply):
 
 
 async def test_managers_survive_other_writes(api, apply):
-    """A PUT without managedFields keeps them, one with an empty list ends them."""
+    """A PUT without managedFields or with null keeps them, one with an empty list ends them."""
     _, made = await apply("ann", {"size": 1})
     fields = made["metadata"].pop("managedFields")
     _, put, _ = await api("PUT", f"{BLOCKS}/cube", {**made, "spec": {"size": 2}})
     assert put["metadata"]["managedFields"] == fields
+    put["metadata"]["managedFields"] = None
+    status, put, _ = await api("PUT", f"{BLOCKS}/cube", put)
+    assert (status, put["metadata"]["managedFields"]) == (200, fields)
     put["metadata"]["managedFields"] = []
     assert "managedFields" not in (await api("PUT", f"{BLOCKS}/cube", put))[1]["metadata"]
 
@@ -100,6 +103,15 @@ async def test_what_another_server_wrote(api, apply, foreign):
     """Entries that came with an exported object are kept, read as far as they can be, and break nothing."""
     await api("POST", BLOCKS, {"metadata": {"name": "cube", "managedFields": [foreign]}, "spec": {"size": 1}})
     assert (await apply("ann", {"size": 2}, "&force=true"))[1]["spec"] == {"size": 2}
+
+
+async def test_an_object_that_came_with_null(api):
+    """It says nothing of managers, is stored without them, and can be changed like any other."""
+    sent = {"metadata": {"name": "cube", "managedFields": None}, "spec": {"size": 1}}
+    status, made, _ = await api("POST", BLOCKS, sent)
+    assert (status, "managedFields" in made["metadata"]) == (201, False)
+    status, put, _ = await api("PUT", f"{BLOCKS}/cube", {**sent, "spec": {"size": 2}})
+    assert (status, put["spec"]["size"], "managedFields" in put["metadata"]) == (200, 2, False)
 
 
 async def test_refused(api, apply):
