@@ -15,19 +15,21 @@ from typing import Any
 
 from eventing.control import field
 from eventing.control.field import FieldError
+from serving.objects.autoscaling import GROUP, INT32_MAX
+from serving.objects.scale_annotations import spellings
 
 HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
 DEFAULT_PORT = 8080
-_TIMES = {"initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold",
-          "terminationGracePeriodSeconds"}
+# The least that a number may be: Kubernetes' bounds.
+_LEAST = {"initialDelaySeconds": 0, "timeoutSeconds": 0, "periodSeconds": 0, "failureThreshold": 0}
+_ENOUGH, _GRACE = "successThreshold", "terminationGracePeriodSeconds"
 _HANDLER_FIELDS = {
     "httpGet": {"host", "path", "scheme", "httpHeaders", "port"},
     "tcpSocket": {"host", "port"},
     "exec": {"command"},
     "grpc": {"port", "service"},
 }
-_MAX_SCALE = ("autoscaling.knative.dev/max-scale", "autoscaling.knative.dev/maxScale")
-_INT32_MAX = 2**31 - 1
+_MAX_SCALE = tuple(f"{GROUP}/{spelling}" for spelling in spellings("max-scale"))
 _DISALLOWED = "{} is disallowed when periodSeconds is zero"
 
 
@@ -104,14 +106,13 @@ def validate(container: Mapping[str, Any], port_name: str | None) -> list[FieldE
         if probe is None:
             continue
         wrong = _probe(probe, port_name)
-        if name == "readinessProbe":
-            wrong += _readiness(probe)
+        wrong += _readiness(probe) if name == "readinessProbe" else _others(probe)
         errors += field.via_field(wrong, name)
     return errors
 
 
 def _probe(probe: Mapping[str, Any], port_name: str | None) -> list[FieldError]:
-    errors = not_allowed(probe, {*HANDLERS, *_TIMES})
+    errors = not_allowed(probe, {*HANDLERS, *_LEAST, _ENOUGH, _GRACE})
     present = [name for name in HANDLERS if probe.get(name) is not None]
     for name in present:
         handler = probe[name]
@@ -135,12 +136,26 @@ def _port(port: Any, path: str, port_name: str | None) -> list[FieldError]:
 
 
 def _readiness(probe: Mapping[str, Any]) -> list[FieldError]:
-    least = {"periodSeconds": 0, "initialDelaySeconds": 0, "successThreshold": 1}
+    least = {**_LEAST, _ENOUGH: 1}
     errors: list[FieldError] = []
     if not probe.get("periodSeconds"):
         errors += [field.generic(_DISALLOWED.format(name), name)
                    for name in ("failureThreshold", "timeoutSeconds") if probe.get(name)]
     else:
         least |= {"timeoutSeconds": 1, "failureThreshold": 1}
-    return errors + [field.out_of_bounds(probe.get(name) or 0, lowest, _INT32_MAX, name)
-                     for name, lowest in least.items() if (probe.get(name) or 0) < lowest]
+    return errors + _bounds(probe, least)
+
+
+def _others(probe: Mapping[str, Any]) -> list[FieldError]:
+    """Of a liveness and of a startup probe one answer is enough."""
+    enough = probe.get(_ENOUGH) or 1
+    errors = [] if enough == 1 else [field.invalid_value(enough, _ENOUGH, "must be 1")]
+    return errors + _bounds(probe, _LEAST)
+
+
+def _bounds(probe: Mapping[str, Any], least: Mapping[str, int]) -> list[FieldError]:
+    """Complain of every number below *least* (absent ones are 0), and of those beyond 32 bits."""
+    if probe.get(_GRACE) is not None:
+        least = {**least, _GRACE: 1}
+    return [field.out_of_bounds(probe.get(name) or 0, lowest, INT32_MAX, name)
+            for name, lowest in least.items() if not lowest <= (probe.get(name) or 0) <= INT32_MAX]

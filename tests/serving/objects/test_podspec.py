@@ -180,6 +180,23 @@ PROBES = [
         ),
     ),
     (
+        "livenessProbe: {tcpSocket: {}, initialDelaySeconds: -1, timeoutSeconds: -3, periodSeconds: -1}",
+        ("expected 0 <= -1 <= 2147483647: HERE.livenessProbe.initialDelaySeconds, "
+         "HERE.livenessProbe.periodSeconds\n"
+         "expected 0 <= -3 <= 2147483647: HERE.livenessProbe.timeoutSeconds"),
+    ),
+    (
+        "startupProbe: {tcpSocket: {}, failureThreshold: -2, successThreshold: 2}",
+        ("expected 0 <= -2 <= 2147483647: HERE.startupProbe.failureThreshold\n"
+         "invalid value: 2: HERE.startupProbe.successThreshold\nmust be 1"),
+    ),
+    (
+        "livenessProbe: {tcpSocket: {}, terminationGracePeriodSeconds: 0, periodSeconds: 2147483648}",
+        ("expected 0 <= 2147483648 <= 2147483647: HERE.livenessProbe.periodSeconds\n"
+         "expected 1 <= 0 <= 2147483647: HERE.livenessProbe.terminationGracePeriodSeconds"),
+    ),
+    ("livenessProbe: {tcpSocket: {}, periodSeconds: 0, successThreshold: 1}", ""),
+    (
         "readinessProbe: {tcpSocket: {}, successThreshold: 1, failureThreshold: 3, timeoutSeconds: 1}",
         (
             "failureThreshold is disallowed when periodSeconds is zero: "
