@@ -66,9 +66,8 @@ def default(deployment: Resource, old: Resource | None, admission: Defaults) -> 
     for container in pod.get("containers") or ():
         for ignored in filter(container.get, _IGNORED):
             admission.warn(f"{ignored} of container {container.get('name')}: nothing is done about it here")
-    for index, volume in enumerate(pod.get("volumes") or ()):
-        if unserved := mounting.unserved(volume):
-            admission.warn(f"spec.template.spec.volumes[{index}]{unserved}")
+    for unserved in mounting.unserved(pod):
+        admission.warn(f"spec.template.spec.{unserved}")
 
 
 def validate(deployment: Resource, old: Resource | None, admission: Defaults) -> list[FieldError]:

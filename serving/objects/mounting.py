@@ -51,14 +51,14 @@ class Volumes:
         return {"mounts": self.mounts, "scratch": self.scratch} if self.mounts else None
 
 
-def unserved(volume: Mapping[str, Any]) -> str:
-    """What of *volume* is not done here: the path in it, and why; empty where all is."""
-    if not _is_served(volume):
-        return ": only configMap, secret, projected and emptyDir are mounted here"
-    empty = volume.get("emptyDir") or {}
-    if empty.get("sizeLimit") is not None and empty.get("medium") != "Memory":
-        return ".emptyDir.sizeLimit: the disk is not limited here, medium: Memory is"
-    return ""
+def unserved(pod: Pod) -> Iterator[str]:
+    """A sentence for each volume of *pod* of which something is not done here; paths begin at the pod."""
+    for index, volume in enumerate(pod.get("volumes") or ()):
+        empty = volume.get("emptyDir") or {}
+        if not _is_served(volume):
+            yield f"volumes[{index}]: only configMap, secret, projected and emptyDir are mounted here"
+        elif empty.get("sizeLimit") is not None and empty.get("medium") != "Memory":
+            yield f"volumes[{index}].emptyDir.sizeLimit: the disk is not limited here, medium: Memory is"
 
 
 def _is_served(volume: Mapping[str, Any]) -> bool:

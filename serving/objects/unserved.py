@@ -21,9 +21,7 @@ def of_template(template: Mapping[str, Any], usual: autoscaling.Settings) -> Ite
     spec = resource.spec(template)
     serving = workload.serving_container(spec)
     yield from _of_scaling(resource.annotations(template), serving, usual)
-    for index, volume in enumerate(spec.get("volumes") or ()):
-        if unserved := mounting.unserved(volume):
-            yield f"{_SPEC}.volumes[{index}]{unserved}"
+    yield from (f"{_SPEC}.{unserved}" for unserved in mounting.unserved(spec))
     for index, _ in enumerate(spec.get("initContainers") or ()):
         yield f"{_SPEC}.initContainers[{index}]: init containers are not run here"
     for index, container in enumerate(spec.get("containers") or ()):

@@ -89,9 +89,11 @@ def test_missing(volume, mount, said):
 def test_what_is_not_mounted_here():
     """Other volumes are left out, as is one that nobody mounts."""
     assert made("hostPath: {path: /x}").record is None
-    assert mounting.unserved({"hostPath": {}}).startswith(": only configMap, secret, projected and emptyDir")
-    assert mounting.unserved({"emptyDir": {"sizeLimit": "1Gi"}}).startswith(".emptyDir.sizeLimit: the disk")
-    assert mounting.unserved({"emptyDir": {"sizeLimit": "1Gi", "medium": "Memory"}}) == ""
+    unserved = [{"hostPath": {}}, {"emptyDir": {"sizeLimit": "1Gi"}},
+                {"emptyDir": {"sizeLimit": "1Gi", "medium": "Memory"}}]
+    assert list(mounting.unserved({"volumes": unserved})) == [
+        "volumes[0]: only configMap, secret, projected and emptyDir are mounted here",
+        "volumes[1].emptyDir.sizeLimit: the disk is not limited here, medium: Memory is"]
     pod = {"volumes": [{"name": "v", "emptyDir": {}}]}
     assert mounting.of(pod, {}, ABOUT, lambda *_: None).record is None
 
