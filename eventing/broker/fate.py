@@ -1,11 +1,12 @@
 """
 What became of one event: found in the archive by its id, and at each trigger as far as that is known.
 
-    delivered   the last row of the delivery record says so; or it went to the dead letter sink
-    retry       it failed, and will be tried again
-    dead        it is a dead letter, or was one
-    waiting     in the backlog, or not read yet
-    unknown     nothing is on record: it did not match, the trigger is younger, or the record is gone by now
+    delivered         the last row of the delivery record says so
+    dead letter sink  the same of the dead letter that it was: the sink took it
+    retry             it failed, and will be tried again
+    dead              it is a dead letter, or was one
+    waiting           in the backlog, or not read yet
+    unknown           nothing is on record: it did not match, the trigger is younger, or the record is gone
 
 Reading changes nothing and needs no ownership. Both searches are bounded: the archive by a time and a number
 of entries, the record by how much of it is kept. Whether a filter wants the event is not asked here.
@@ -46,23 +47,36 @@ class Fate:
 async def find(store: redis.asyncio.Redis, broker: str, partitions: int, event_id: str,
                since: float) -> tuple[list[archive.Entry], bool]:
     """Events called *event_id* stored *since* (Unix time), newest first; and whether these are all."""
+    found: list[archive.Entry] = []
+    left, is_whole = _LOOK_ENTRIES, True
+    for partition in range(partitions):
+        mine, looked, is_all = await _find(store, broker, partition, event_id, since,
+                                           most=left // (partitions - partition))
+        found = sorted([*found, *mine], key=lambda entry: archive.order_of(entry.id), reverse=True)
+        left -= looked
+        is_whole = is_whole and is_all and len(found) <= _MOST
+        del found[_MOST:]
+    return found, is_whole
+
+
+async def _find(store: redis.asyncio.Redis, broker: str, partition: int, event_id: str, since: float, *,
+                most: int) -> tuple[list[archive.Entry], int, bool]:
+    """As `find` in one partition, among *most* entries; how many these were; and whether these are all."""
     needle = orjson.dumps(event_id)
     found: list[archive.Entry] = []
-    looked = 0
-    for partition in range(partitions):
-        end = archive.LAST
-        while looked < _LOOK_ENTRIES:
-            page: Any = await store.xrevrange(keys.events(broker, partition), end, archive.id_at(since),
-                                              count=_PAGE_ENTRIES)
-            looked += len(page)
-            for entry_id, fields in page:
-                if needle in fields[b"a"] and (event := decode(fields)).attributes.get("id") == event_id:
-                    found.append(archive.Entry(entry_id.decode(), partition, event))
-            if len(page) < _PAGE_ENTRIES:
-                break
-            end = f"({page[-1][0].decode()}"
-    found.sort(key=lambda entry: archive.order_of(entry.id), reverse=True)
-    return found[:_MOST], looked < _LOOK_ENTRIES and len(found) <= _MOST
+    looked, end = 0, archive.LAST
+    while True:
+        page: Any = await store.xrevrange(keys.events(broker, partition), end, archive.id_at(since),
+                                          count=_PAGE_ENTRIES)
+        looked += len(page)
+        for entry_id, fields in page:
+            if needle in fields[b"a"] and (event := decode(fields)).attributes.get("id") == event_id:
+                found.append(archive.Entry(entry_id.decode(), partition, event))
+        if len(page) < _PAGE_ENTRIES:
+            return found, looked, True
+        if looked >= most or len(found) > _MOST:
+            return found, looked, False
+        end = f"({page[-1][0].decode()}"
 
 
 async def of(store: redis.asyncio.Redis, broker: str, entry: archive.Entry,
