@@ -23,7 +23,7 @@ import secrets
 import shutil
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ _NAME_BYTES = 8
 _DIGITS = 16  # of a version's name
 _FOLDER_MODE, _SCRATCH_MODE = 0o755, 0o777  # Kubernetes'
 _OWNER_MODE = 0o700
+# What the disk says to it, and to a name or a mode that is none.
+_REFUSED = (OSError, ValueError, OverflowError)
 
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +73,7 @@ class Volumes:
 
     async def clear(self) -> None:
         """Remove everything; there are no workers."""
-        await asyncio.to_thread(_remove, self._folder)
+        await _done(_remove, self._folder)
 
     def told(self, uid: str, files: Mapping[str, Files] | None) -> bool:
         """Table `volumes` says *files* of *uid*; whether it is for `follow` to do something about it."""
@@ -87,7 +89,7 @@ class Volumes:
             try:
                 if uid in self._laid:
                     await self._bring(uid)
-            except OSError as error:
+            except _REFUSED as error:
                 _log.warning("volumes not updated", uid=uid, error=str(error))
                 return str(error)
         return ""
@@ -110,41 +112,57 @@ class Volumes:
         taken = Taken(uid, _plan(volumes, self._folder / uid, scratch, self._folder / "stage"))
         try:
             async with self._turn:
-                await asyncio.to_thread(self._make, scratch, volumes["scratch"])
-                if asked and uid not in self._laid:
+                await _done(self._make, scratch, volumes["scratch"])
+                if asked:
                     await self._bring(uid)
-        except OSError as error:
+        except BaseException as error:
             await self.give_back(taken)
-            raise StartFailed("DiskFailed", f"its volumes cannot be made: {error}") from error
-        except asyncio.CancelledError:
-            await self.give_back(taken)
+            if isinstance(error, _REFUSED):
+                raise StartFailed("DiskFailed", f"its volumes cannot be made: {error}") from error
             raise
         return taken
 
     async def give_back(self, taken: Taken) -> None:
         """A worker has gone: what was its alone goes, too."""
         self._workers -= Counter((taken.uid,))
-        await asyncio.to_thread(_remove, Path(taken.plan.scratch))
+        await _done(_remove, Path(taken.plan.scratch))
         await self.follow(taken.uid)
 
     def _make(self, scratch: Path, names: Mapping[str, Any]) -> None:
         self._folder.mkdir(mode=_OWNER_MODE, parents=True, exist_ok=True)
         (self._folder / "stage").mkdir(exist_ok=True)
-        for name in names:
-            (scratch / name).mkdir(parents=True)
-            (scratch / name).chmod(_SCRATCH_MODE)
+        for place in [_below(scratch, name) for name in names]:
+            place.mkdir(parents=True)
+            place.chmod(_SCRATCH_MODE)
 
     async def _bring(self, uid: str) -> None:
         files, place = self._files.get(uid), self._folder / uid
         if files is None:
             if not self._workers[uid]:
-                await asyncio.to_thread(_remove, place)
+                await _done(_remove, place)
                 del self._laid[uid]
             return
-        if files != self._laid.get(uid):
+        if files != self._laid.setdefault(uid, {}):
             for name, content in files.items():
-                await asyncio.to_thread(lay, place / name, content)
+                await _done(lay, _below(place, name), content)
             self._laid[uid] = files
+
+
+async def _done(call: Callable[..., None], *arguments: Any) -> None:
+    """Have a thread make *call*, and return after it, cancelled or not: two are never at one place."""
+    calling = asyncio.get_running_loop().run_in_executor(None, call, *arguments)
+    try:
+        await asyncio.shield(calling)
+    except asyncio.CancelledError:
+        await asyncio.wait([calling])
+        raise
+
+
+def _below(folder: Path, volume: str) -> Path:
+    """The directory of a *volume* in *folder*; ValueError if its name leads elsewhere."""
+    if volume in {"", ".", ".."} or "/" in volume:
+        raise ValueError(f'volume "{volume}": its name is a path')
+    return folder / volume
 
 
 def _plan(volumes: Mapping[str, Any], folder: Path, scratch: Path, stage: Path) -> Plan:
@@ -162,11 +180,27 @@ def lay(folder: Path, files: Files) -> None:
 
     Raises:
         OSError: the disk says no, or one file is where another has its directory.
+        ValueError, OverflowError: a name or a mode is none.
     """
     digest = hashlib.sha256(orjson.dumps(files, option=orjson.OPT_SORT_KEYS)).hexdigest()
     version, current = folder / f"..{digest[:_DIGITS]}", folder / "..data"
-    if current.is_symlink() and str(current.readlink()) == version.name:
-        return
+    if not current.is_symlink() or str(current.readlink()) != version.name:
+        _folder(folder)
+        _write(version, files)
+        fresh = folder / "..data_tmp"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(version.name)
+        fresh.replace(current)
+    tops = {path.partition("/")[0] for path in files}
+    for name in tops:
+        if not os.path.lexists(folder / name):
+            (folder / name).symlink_to(f"..data/{name}")
+    for left in folder.iterdir():
+        if left.name not in {current.name, version.name, *tops}:
+            _remove(left)
+
+
+def _write(version: Path, files: Files) -> None:
     _remove(version)
     _folder(version)
     for path, file in files.items():
@@ -175,17 +209,6 @@ def lay(folder: Path, files: Files) -> None:
             _folder(version / above)
         place.write_bytes(b64decode(file["data"]))
         place.chmod(file["mode"])
-    fresh = folder / "..data_tmp"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(version.name)
-    fresh.replace(current)
-    tops = {path.partition("/")[0] for path in files}
-    for name in tops:
-        if not os.path.lexists(folder / name):
-            (folder / name).symlink_to(f"..data/{name}")
-    for left in folder.iterdir():
-        if left.name not in {current.name, version.name, *tops}:
-            _remove(left)
 
 
 def _folder(path: Path) -> None:

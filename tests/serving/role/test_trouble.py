@@ -181,7 +181,7 @@ async def test_records_that_make_no_sense(open_house):
     """Whatever a record does to who reads it, to a start or to the numbers: its object alone has that."""
     async with open_house() as house:
         await projection.write(house.store, "revisions", "default/half", {"uid": "half"})
-        await projection.write(house.store, "volumes", "uid-bad", ODD)
+        await projection.write(house.store, "volumes", "uid-mounts", ODD)
         await projection.write(house.store, "volumes", "program", ODD)
         pod = {"uid": "program", "container": "c", "command": ["true"], "env": {}, "named": [], "grace_s": 1,
                "volumes": MOUNTED, "listens": False}
@@ -191,15 +191,16 @@ async def test_records_that_make_no_sense(open_house):
         known = (await projection.read(house.store, "revisions"))[f"default/{NEIGHBOUR}"]
         odd = {**known, "uid": "nan", "annotations": {"autoscaling.knative.dev/target": "nan"}}
         await projection.write(house.store, "revisions", "default/nan", odd)
-        await house.revision("bad", volumes=MOUNTED)
+        await house.revision("mounts", volumes=MOUNTED)
+        await house.scale("mounts", lambda record: record["reason"] == "DiskFailed")
+        await house.revision("bad", env=1)
         record = await house.scale("bad", lambda record: record["healthy"] is False)
-        assert (record["reason"], record["message"]) == (
-            "StartFailed", "OverflowError: Python int too large to convert to C int")
-        assert "StartFailed: OverflowError: " in log(house, "bad")
+        assert (record["reason"], record["message"].partition(":")[0]) == ("StartFailed", "TypeError")
+        assert "StartFailed: TypeError: " in log(house, "bad")
 
         async def is_told():
             state = (await projection.read(house.store, "deployment-states")).get("default/program")
-            return state is not None and "StartFailed: OverflowError: " in state["message"]
+            return state is not None and "DiskFailed: its volumes cannot be made: " in state["message"]
 
         await house.until(is_told)
         assert await neighbour(house) == 200
