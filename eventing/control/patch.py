@@ -57,27 +57,39 @@ def strategic(document: Any, patch: Any) -> Any:
         return copy.deepcopy({key: value for key, value in patch.items() if key != "$patch"})
     merged = dict(document) if isinstance(document, dict) else {}
     if "$retainKeys" in patch:  # of a union (a strategy, a volume): what the new one is not goes
-        merged = {key: value for key, value in merged.items() if key in patch["$retainKeys"]}
+        retained = _list("$retainKeys", patch["$retainKeys"])
+        merged = {key: value for key, value in merged.items() if key in retained}
     for key, value in patch.items():
         if key.startswith("$deleteFromPrimitiveList/"):
             field = key.partition("/")[2]
-            merged[field] = [item for item in merged.get(field) or [] if item not in value]
+            deleted = _list(key, value)
+            merged[field] = [item for item in _list(field, merged.get(field)) if item not in deleted]
         elif key.startswith("$"):
             continue  # $setElementOrder says nothing that the lists above need
         elif value is None or (isinstance(value, dict) and value.get("$patch") == "delete"):
             merged.pop(key, None)
         elif isinstance(value, list) and key in _MERGED_LISTS:
-            merged[key] = _merge_list(merged.get(key) or [], value, _MERGED_LISTS[key])
+            merged[key] = _merge_list(key, _list(key, merged.get(key)), value)
         else:
             merged[key] = strategic(merged.get(key), value)
     return merged
 
 
-def _merge_list(old: list[Any], patch: list[Any], key: str | None) -> list[Any]:
+def _list(field: str, value: Any) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise PatchFailed(f"{field}: is no list: {value!r}")
+    return value or []
+
+
+def _merge_list(field: str, old: list[Any], patch: list[Any]) -> list[Any]:
+    key = _MERGED_LISTS[field]
     if key is None:
         return [*old, *(item for item in patch if item not in old)]
     if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
-        return [copy.deepcopy(item) for item in patch if "$patch" not in item]
+        return [copy.deepcopy(item) for item in patch if not (isinstance(item, dict) and "$patch" in item)]
+    for there in old:
+        if not isinstance(there, dict):
+            raise PatchFailed(f"{field}: holds what is no object: {there!r}")
     merged = list(old)
     for item in patch:
         if not isinstance(item, dict) or key not in item:
@@ -98,9 +110,10 @@ def json_patch(document: Any, operations: Any) -> Any:
         raise PatchFailed("a JSON patch is a list of operations")
     document = copy.deepcopy(document)
     for operation in operations:
-        if not isinstance(operation, dict) or operation.get("op") not in _OPERATIONS:
+        op = operation.get("op") if isinstance(operation, dict) else None
+        if not isinstance(op, str) or op not in _OPERATIONS:
             raise PatchFailed(f"unknown operation: {operation!r}")
-        document = _OPERATIONS[operation["op"]](document, operation)
+        document = _OPERATIONS[op](document, operation)
     return document
 
 

@@ -1,6 +1,7 @@
 """Patches against a slow, obvious reading of their RFCs."""
 
 import copy
+import re
 from contextlib import suppress
 
 import pytest
@@ -65,7 +66,7 @@ def test_what_was_put_is_there_and_taking_it_out_restores(data, document, value)
 
 
 @given(JSON, st.lists(st.fixed_dictionaries(
-    {"op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test", "jump"]),
+    {"op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test", "jump", 1, ["add"]]),
      "path": st.sampled_from(["", "/a", "/a/0", "/a/-", "/a~1b", "/0/b", "x", "/a/01"])},
     optional={"value": JSON, "from": st.sampled_from(["", "/a", "/b", "/a/0"])}), max_size=4))
 def test_any_list_of_operations_is_applied_or_refused(document, operations):
@@ -128,3 +129,35 @@ def test_json_patch(document, operation, patched):
 def test_strategic(document, patch, patched):
     """What kubectl sends for core kinds."""
     assert strategic(document, patch) == patched
+
+
+STRATEGIC_KEYS = st.sampled_from(["a", "env", "finalizers", "name", "$patch", "$retainKeys",
+                                  "$setElementOrder/env", "$deleteFromPrimitiveList/finalizers"])
+WORDS = st.sampled_from(["", "a", "delete", "replace", "merge"])
+STRATEGIC = st.recursive(st.none() | st.booleans() | st.integers(-2, 2) | WORDS,
+                         lambda inner: st.lists(inner, max_size=3)
+                         | st.dictionaries(STRATEGIC_KEYS, inner, max_size=4), max_leaves=12)
+
+
+@given(STRATEGIC, STRATEGIC)
+def test_any_strategic_patch_is_applied_or_refused(document, patch):
+    """Whatever is stored and sent, the answer is a document or PatchFailed, and both stay as they were."""
+    before = copy.deepcopy((document, patch))
+    with suppress(PatchFailed):
+        strategic(document, patch)
+    assert (document, patch) == before
+
+
+@pytest.mark.parametrize(("document", "patch", "named"), [
+    ({}, {"$retainKeys": 5}, "$retainKeys"),
+    ({"type": "a"}, {"$retainKeys": "types"}, "$retainKeys"),
+    ({"finalizers": ["a"]}, {"$deleteFromPrimitiveList/finalizers": 3},
+     "$deleteFromPrimitiveList/finalizers"),
+    ({"finalizers": 3}, {"$deleteFromPrimitiveList/finalizers": ["a"]}, "finalizers"),
+    ({"env": "text"}, {"env": [{"name": "A"}]}, "env"),
+    ({"env": ["A"]}, {"env": [{"name": "A"}]}, "env"),
+])
+def test_a_strategic_patch_of_a_wrong_type(document, patch, named):
+    """It is refused, and the answer names the member that is wrong."""
+    with pytest.raises(PatchFailed, match=f"^{re.escape(named)}: "):
+        strategic(document, patch)
