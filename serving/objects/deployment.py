@@ -6,8 +6,9 @@ Deployment (apps/v1): a program that is kept running without being asked anythin
                   the projection `deployment-states`, what became of them -> conditions and replicas
 
 What the pod becomes, and its record, is program.py's business. What cannot be run here is Available=False,
-with what to write instead; a change of a ConfigMap or a Secret that a variable comes from is a change of the
-template, so the processes are started anew with it. One that a volume has changes its files under them.
+with what to write instead, unless processes of an earlier template run: these go on. A change of a ConfigMap
+or a Secret that a variable comes from is a change of the template, so the processes are started anew with it.
+One that a volume has changes its files under them.
 
 A record of `deployment-states`: uid, generation, replicas, updated, ready, reason, message.
 
@@ -107,19 +108,18 @@ def _spec_causes(spec: Mapping[str, Any]) -> list[Cause]:
 
 async def reconcile(deployment: Resource, context: Context) -> None:
     """Hand the Deployment to the serving role, and tell how it is there."""
+    missing: workload.Missing | None = None
     try:
         found, volumes = await program.record(deployment, context)
-    except workload.Missing as missing:
-        await context.project("deployments", _member(deployment), None)
-        _count(deployment, {})
-        status = resource.status(deployment)
-        resource.set_condition(status, "Available", FALSE, missing.reason, missing.message, now=context.now)
-        resource.set_condition(status, "Progressing", FALSE, missing.reason, missing.message, now=context.now)
-        return
-    await context.project("volumes", resource.uid(deployment), volumes.files or None)
-    await context.project("deployments", _member(deployment), found)
+    except workload.Missing as error:  # what runs goes on with what it has, unless nothing is to run
+        missing = error
+        if not resource.spec(deployment)["replicas"]:
+            await context.project("deployments", _member(deployment), None)
+    else:
+        await context.project("volumes", resource.uid(deployment), volumes.files or None)
+        await context.project("deployments", _member(deployment), found)
     state = context.projected("deployment-states", _member(deployment)) or {}
-    _report(deployment, state if state.get("uid") == resource.uid(deployment) else {}, context.now)
+    _report(deployment, state if state.get("uid") == resource.uid(deployment) else {}, missing, context.now)
 
 
 def _member(deployment: Resource) -> str:
@@ -139,27 +139,29 @@ def _count(deployment: Resource, state: Mapping[str, Any]) -> None:
             status.pop(name, None)
 
 
-def _report(deployment: Resource, state: Mapping[str, Any], now: float) -> None:
-    """Turn what the serving role reports into conditions and counts."""
+def _report(deployment: Resource, state: Mapping[str, Any], missing: workload.Missing | None,
+            now: float) -> None:
+    """Turn what the serving role reports, and what is *missing* to start more, into conditions and counts."""
     _count(deployment, state)
     status, wanted = resource.status(deployment), resource.spec(deployment)["replicas"]
     name = f'Deployment "{resource.name(deployment)}"'
     how = rollout.strategy(resource.spec(deployment)["strategy"], wanted)
     least = wanted - (0 if how.recreate else how.unavailable)
-    if not state:
-        resource.set_condition(status, "Available", UNKNOWN, "DeploymentNotStarted",
-                               "The serving role has not taken this Deployment up yet.", now=now)
-    elif state["ready"] >= least:
-        resource.set_condition(status, "Available", TRUE, "MinimumReplicasAvailable",
-                               "Deployment has minimum availability.", now=now)
+    lacks = (FALSE, missing.reason, missing.message) if missing else None
+    if state and state["ready"] >= least:
+        available = (TRUE, "MinimumReplicasAvailable", "Deployment has minimum availability.")
+    elif state:
+        available = lacks or (FALSE, state["reason"] or "MinimumReplicasUnavailable",
+                              state["message"] or "Deployment does not have minimum availability.")
     else:
-        resource.set_condition(status, "Available", FALSE, state["reason"] or "MinimumReplicasUnavailable",
-                               state["message"] or "Deployment does not have minimum availability.", now=now)
+        available = lacks or (UNKNOWN, "DeploymentNotStarted",
+                              "The serving role has not taken this Deployment up yet.")
     is_done = (state.get("generation") == resource.generation(deployment)
                and state["ready"] == state["updated"] == state["replicas"] == wanted)
     reason, what = (("NewReplicaSetAvailable", "has successfully progressed") if is_done
                     else ("ReplicaSetUpdated", "is progressing"))
-    resource.set_condition(status, "Progressing", TRUE, reason, f"{name} {what}.", now=now)
+    resource.set_condition(status, "Available", *available, now=now)
+    resource.set_condition(status, "Progressing", *(lacks or (TRUE, reason, f"{name} {what}.")), now=now)
 
 
 async def finalize(deployment: Resource, context: Context) -> None:

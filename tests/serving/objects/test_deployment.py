@@ -182,3 +182,27 @@ async def test_status(cluster):
 
     await cluster.delete(NAME, "beat")
     await cluster.until_projected("deployments", lambda table: not table)
+
+
+@pytest.mark.parametrize(("pod", "reason"), [
+    (VARIABLE.format("configMapKeyRef: {name: m, key: k}"), "CreateContainerConfigError"),
+    (("{volumes: [{name: v, configMap: {name: m}}], "
+      "containers: [{name: c, command: [a], volumeMounts: [{name: v, mountPath: /m}]}]}"), "FailedMount"),
+])
+async def test_what_was_there_and_is_missing(cluster, pod, reason):
+    """What runs goes on when something is missing that it had; it can be stopped all the same."""
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: m}, data: {k: v}}")
+    uid = (await cluster.apply(text(pod=pod)))["metadata"]["uid"]
+    table = await cluster.until_projected("deployments", lambda table: "default/beat" in table)
+    await cluster.report("deployment-states", "default/beat", {
+        "uid": uid, "generation": 1, "replicas": 1, "updated": 1, "ready": 1, "reason": "", "message": ""})
+    await cluster.until_condition(NAME, "beat", "Available", status="True")
+
+    await cluster.delete("ConfigMap", "m")
+    await cluster.until_condition(NAME, "beat", "Progressing", status="False", reason=reason)
+    await cluster.until_condition(NAME, "beat", "Available", status="True")
+    assert await cluster.projected("deployments") == table
+    assert cluster.get(NAME, "beat")["status"]["readyReplicas"] == 1
+
+    await cluster.apply(text(pod=pod, replicas=0))
+    await cluster.until_projected("deployments", lambda table: not table)
