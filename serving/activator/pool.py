@@ -2,7 +2,7 @@
 One revision as the serving role has it in memory: its numbers, its workers, its queue, and how it fares.
 
 A pool at zero is a few small objects: no task, no timer, no connection. It knows what was decided and what
-exists; it starts and stops nothing (`scaler.py` does) and forwards nothing (`activator.py` does).
+exists; it starts and stops nothing (`crew.py` does) and forwards nothing (`passage.py` does).
 
 A worker that dies at its start, or within `STABLE_S` of it without having answered anything, is a failure:
 
@@ -38,6 +38,7 @@ CALM_S = 600.0  # a worker that was ready this long is not one of those that die
 HELD_S = 2.0  # a request may wait for a worker as long as this and more: a cold start takes it, too
 TOLD_S = 5.0  # whoever reads table `scales` has seen by then what was there
 _FIRST_PAUSE_S = 0.5
+_MOST_STARTING = 50  # at once: min-scale may be any number
 _MANY = 2  # failures in a row that are no accident
 # Reasons for which a worker may not start and that are our own: they say nothing of the revision.
 _OUR_OWN = frozenset({"ForkFailed", "Stopped", "StoreAway", "ZygoteGone"})
@@ -152,6 +153,14 @@ class Pool:
             return []
         staying.sort(key=lambda slot: (slot.is_ready and slot.is_open, slot.inside))
         return staying[:excess]
+
+    @property
+    def shortage(self) -> int:
+        """How many workers to start now; the next ones when these are ready."""
+        staying = self.staying
+        starting = self.starting + sum(not slot.is_ready for slot in staying)
+        missing = self.autoscaler.desired - len(staying) - self.starting
+        return max(0, min(missing, _MOST_STARTING - starting))
 
     @property
     def pause_s(self) -> float:

@@ -142,7 +142,7 @@ class Scaler:
     def _start_missing(self, pool: Pool, now: float) -> None:
         if now < pool.retry_at:
             return
-        for _ in range(pool.autoscaler.desired - len(pool.staying) - pool.starting):
+        for _ in range(pool.shortage):
             self._crew.start(pool)
 
     def retire(self, pool: Pool, slot: Slot) -> None:

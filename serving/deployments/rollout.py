@@ -4,8 +4,9 @@ Which processes of a Deployment are started and stopped next, and how long one t
     Recreate        old ones first; once they are gone the new ones
     RollingUpdate   new ones as `maxSurge` allows; an old one goes once `maxUnavailable` allows that
 
-An old one that is not ready goes first and at once. A process that ends, however it ends, is started again
-after 1 s, then 2 s, 4 s .. 5 min; one that has run for 10 minutes has the first wait again.
+However many are wanted, no more than 50 are starting at once. An old one that is not ready goes first and at
+once. A process that ends, however it ends, is started again after 1 s, then 2 s, 4 s .. 5 min; one that has
+run for 10 minutes has the first wait again.
 
 Sources: Kubernetes' "Deployments", "Pod lifecycle" (CrashLoopBackOff, which begins with 10 s there).
 """
@@ -18,6 +19,7 @@ from typing import Any
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 300.0
 RECOVERED_S = 600.0
+_MOST_STARTING = 50
 # One that has crashed counts as ready again once it has run as long as it waited, within reason.
 _LONGEST_PROOF_S = 10.0
 
@@ -70,11 +72,13 @@ def plan(seen: Sequence[Seen], wanted: int, how: Strategy) -> Plan:
     new = [index for index in here if seen[index].is_new]
     old = [index for index in here if not seen[index].is_new]
     # Those that are not ready go first, then the youngest.
+    room = _MOST_STARTING - sum(not seen[index].is_ready for index in new)
+    missing = max(0, min(wanted - len(new), room))
     surplus = sorted(new, key=lambda index: (seen[index].is_ready, -index))[:max(0, len(new) - wanted)]
     if how.recreate:
         is_clear = all(each.is_new for each in seen)
-        return Plan(max(0, wanted - len(new)) if is_clear else 0, [*surplus, *old])
-    start = max(0, min(wanted - len(new), wanted + how.surge - len(here)))
+        return Plan(missing if is_clear else 0, [*surplus, *old])
+    start = max(0, min(missing, wanted + how.surge - len(here)))
     broken = [index for index in old if not seen[index].is_ready]
     ready = sum(seen[index].is_ready for index in here) - sum(seen[index].is_ready for index in surplus)
     spare = max(0, ready - (wanted - how.unavailable))

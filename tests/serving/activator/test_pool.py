@@ -11,11 +11,16 @@ RECORD = {"uid": "1", "timeout_s": 300}
 WHY = "Liveness probe failed: no answer"
 
 
+def starting():
+    """A slot whose worker takes no requests yet."""
+    futures = {name: asyncio.get_running_loop().create_future() for name in ("ready", "exited")}
+    return Slot(Worker(id="w", revision="default/a", uid="1", address=("127.0.0.1", 1), takes_early=True,
+                       **futures))
+
+
 def ready(since):
     """A slot whose worker takes requests *since* then."""
-    futures = {name: asyncio.get_running_loop().create_future() for name in ("ready", "exited")}
-    slot = Slot(Worker(id="w", revision="default/a", uid="1", address=("127.0.0.1", 1), takes_early=True,
-                       **futures))
+    slot = starting()
     slot.is_ready, slot.ready_since = True, since
     return slot
 
@@ -37,3 +42,18 @@ async def test_a_liveness_that_failed_is_told_for_a_while():
             assert pool.report()["trouble"] == ("Unhealthy", WHY)
         pool.measure(now + TOLD_S)
         assert pool.trouble is None
+
+
+async def test_no_more_workers_start_at_once_than_a_machine_can_start():
+    """However many are wanted: the next ones come when some are ready."""
+    record = {**RECORD, "annotations": {"autoscaling.knative.dev/min-scale": "2147483647"}}
+    pool = Pool("default/a", record, settings({}), 0.0, healthy=True)
+    pool.measure(0.0)
+    assert pool.shortage == 50
+    pool.starting = 30
+    pool.slots = [ready(0.0), *[starting() for _ in range(15)]]
+    assert pool.shortage == 5
+    pool.slots = [ready(0.0) for _ in range(15)]
+    assert pool.shortage == 20
+    pool.autoscaler.desired = 47
+    assert pool.shortage == 2

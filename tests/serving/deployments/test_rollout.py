@@ -14,6 +14,10 @@ RECREATE = Strategy(recreate=True, surge=1, unavailable=0)
 
 @pytest.mark.parametrize(("seen", "wanted", "how", "start", "stop"), [
     pytest.param([], 2, ROLLING, 2, [], id="the first ones start at once"),
+    pytest.param([], 2**31, ROLLING, 50, [], id="and not more of them than a machine can start at once"),
+    pytest.param([NEW, *[NEW_WAITING] * 49], 2**31, ROLLING, 1, [], id="the next ones once these are ready"),
+    pytest.param([OLD_STOPPING, *[NEW_WAITING] * 50], 2**31, ROLLING, 0, [], id="which some never are"),
+    pytest.param([NEW_WAITING], 2**31, RECREATE, 49, [], id="recreate: as many at once"),
     pytest.param([NEW, NEW], 2, ROLLING, 0, [], id="all is well"),
     pytest.param([OLD], 1, ROLLING, 1, [], id="a new one beside the old one"),
     pytest.param([OLD, NEW_WAITING], 1, ROLLING, 0, [], id="the old one stays until the new one is ready"),
