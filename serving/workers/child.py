@@ -24,6 +24,7 @@ from serving.workers.backend import StartFailed, Worker
 from serving.workers.inside import Inside
 from serving.workers.logs import Output
 from serving.workers.probing import Asker
+from serving.workers.process import REPORT
 from serving.workers.spawn import Zygote
 from serving.workers.vigil import Probes, Vigil
 
@@ -85,10 +86,7 @@ class Child:
         """Whether the socket that it was given is open yet; False of one that made its own."""
         if not self.worker.takes_early:
             return False
-        with contextlib.suppress(OSError):
-            await asyncio.to_thread(listening.demand, self.pid, self.worker.address[1])
-            return True
-        return False
+        return await asyncio.to_thread(listening.listens, self.pid, self.worker.address[1])
 
     def note(self, text: str) -> None:
         """Add a line of our own to its log."""
@@ -149,11 +147,16 @@ class Child:
         except BlockingIOError:
             return
         self._close_report()
-        said: dict[str, Any] = orjson.loads(data) if data else {}
-        if "failed" in said:
-            self._failure = StartFailed(said["failed"]["reason"], said["failed"]["message"])
+        try:
+            failure, times = _understood(data)
+        except (ValueError, TypeError, LookupError, AttributeError):
+            self._kill("ReportInvalid", f"it has written to descriptor {REPORT}, which is not the function's; "
+                                        "it is killed")
+            return
+        if failure is not None:
+            self._failure = failure
         elif data or not self.worker.takes_early:
-            for stage, when in said.get("ready", {}).items():
+            for stage, when in times.items():
                 setattr(self.worker.times, stage, when)
             self._accepts()
 
@@ -234,6 +237,14 @@ class Child:
         self._resume = None
         self._paid_bytes = 0
         self._loop.add_reader(self._output_read, self._read_output)
+
+
+def _understood(data: bytes) -> tuple[StartFailed | None, dict[str, float]]:
+    """Why it failed, and when it came how far, as its report says; raises what parsing nonsense does."""
+    said: dict[str, Any] = orjson.loads(data) if data else {"ready": {}}
+    if "failed" in said:
+        return StartFailed(str(said["failed"]["reason"]), str(said["failed"]["message"])), {}
+    return None, {stage: float(when) for stage, when in said["ready"].items()}
 
 
 def _two_pipes() -> tuple[int, int, int, int]:

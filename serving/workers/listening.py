@@ -28,6 +28,11 @@ def demand(session: int, port: int) -> None:
         raise OSError(f"on port {port} another process listens, not this worker")
 
 
+def listens(pid: int, port: int) -> bool:
+    """Whether process *pid* itself listens on *port*, whatever those that it has started do."""
+    return bool(_listeners(port) & _sockets(pid))
+
+
 def _listeners(port: int) -> set[str]:
     """The sockets, as /proc/PID/fd shows them, that listen on *port*."""
     found = set()

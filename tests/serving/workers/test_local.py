@@ -14,6 +14,7 @@ import pytest
 from eventing import keys
 from serving.workers import local
 from serving.workers.backend import StartFailed
+from serving.workers.process import REPORT
 
 NAME = "default/hello-00001"
 PRINTS = "def handle(event): print({expression})\n"
@@ -115,10 +116,13 @@ async def test_stop_kills_a_stuck_loop_sooner(stage, monkeypatch, code):
 
 
 async def test_stop_waits_for_one_that_ends(stage, monkeypatch):
-    """A function that has heard and takes its time has its grace."""
+    """A function that has heard and takes its time has its grace, whatever those it has forked still hold."""
     monkeypatch.setattr(local, "_HEEDING_S", 0.1)
     worker = await stage.start("""
-        import asyncio, os
+        import asyncio, os, time
+        if os.fork() == 0:
+            time.sleep(600)
+            os._exit(0)
         class Function:
             async def handle(self, scope, receive, send): pass
             async def stop(self):
@@ -339,6 +343,19 @@ async def test_least_memory_limit(stage, is_spare):
         await stage.within(few.ready)
     enough = await start(40)
     assert (await stage.ask(enough)).status == 202
+
+
+@pytest.mark.parametrize("said", [b"nonsense", b"[]", b"1", b'{"failed": 1}', b'{"ready": {"a": []}}'])
+@pytest.mark.parametrize("after", ["os._exit(3)", "time.sleep(600)"])
+async def test_report_that_is_none(stage, said, after):
+    """A function that writes into its worker's own pipe is not served, and its worker is gone."""
+    code = f"import os, time\nos.write({REPORT}, {said!r})\n{after}\ndef handle(event): pass\n"
+    worker = await stage.backend.start(NAME, await stage.record(code))
+    with pytest.raises(StartFailed) as failure:
+        await stage.within(asyncio.shield(worker.ready))
+    assert failure.value.reason == "ReportInvalid"
+    await stage.within(asyncio.shield(worker.exited))
+    assert str(failure.value.message) in stage.log()
 
 
 async def test_no_thread_left(stage):
