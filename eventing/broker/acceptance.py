@@ -59,7 +59,7 @@ class Acceptance:
 
     def take(self, body: bytes) -> None:
         """The body is here: check, stamp, and have it stored."""
-        headers = dict(self._exchange.headers)
+        headers = self._exchange.named
         try:
             encoding = headers.get(b"content-encoding")
             if encoding is not None:

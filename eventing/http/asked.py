@@ -48,6 +48,7 @@ class Asked(abc.ABC):
     method: bytes
     target: bytes
     headers: list[Header]
+    named: dict[bytes, bytes]  # the headers that it came with; of several called the same, the last
 
     _chunks: list[bytes] | None = None
     _size_bytes = 0

@@ -47,6 +47,7 @@ class Exchange(Asked):
         self.method = method
         self.target = target
         self.headers = headers
+        self.named = dict(headers)
 
     def __repr__(self) -> str:
         """Method, target, and how far it is."""

@@ -17,6 +17,8 @@ from eventing.http.wire import Header
 if TYPE_CHECKING:
     from eventing.http.server import Server
 
+_CODING = b"transfer-encoding"
+
 
 class Parsing(asyncio.Protocol, abc.ABC):
     """The part of a Connection that its parser calls."""
@@ -93,8 +95,8 @@ class Parsing(asyncio.Protocol, abc.ABC):
         version = parser.get_http_version()
         if version != "1.1":
             exchange.old = True
-        limits = self._server.limits
-        if (version != "1.1" or len(exchange.headers) > limits.headers
+        limits, names, lines = self._server.limits, exchange.named, len(exchange.headers)
+        if (version != "1.1" or lines > limits.headers or len(names) < lines or _CODING in names
                 or self._overhead_bytes + self._read_bytes > limits.head_bytes):
             refusal = self._complaint(exchange, version)
             if refusal is not None:
@@ -143,4 +145,9 @@ class Parsing(asyncio.Protocol, abc.ABC):
             return 431, f"the head is larger than the limit of {limits.head_bytes} bytes"
         if version not in ("1.1", "1.0"):
             return 505, "only HTTP/1.1 and HTTP/1.0 are spoken here"
+        names = [name for name, _ in headers]
+        if names.count(b"host") > 1:  # RFC 9112, section 3.2: which one would be checked, which one believed?
+            return 400, "more than one Host header"
+        if _CODING in names and (names.count(_CODING) > 1 or exchange.named[_CODING].lower() != b"chunked"):
+            return 501, "transfer-encoding: nothing but chunked is read here"  # RFC 9112, section 6.1
         return None

@@ -150,7 +150,7 @@ class Activator:
     def handle(self, exchange: Exchange) -> None:
         """Take one request as far as it gets; the server calls this with every head."""
         headers = exchange.headers
-        noted = dict(headers)
+        noted = exchange.named
         connection = noted.get(b"connection")
         if (_UNUSUAL.isdisjoint(noted) and len(noted) == len(headers) and not exchange.old
                 and (connection is None or connection in _PERSISTENT)
@@ -184,9 +184,6 @@ class Activator:
         headers: list[Header] = []
         for header in exchange.headers:
             name = header[0]
-            if name == b"host" and name in noted:  # RFC 9112, section 3.2: which one was checked?
-                self.refuse(exchange, 400, "more than one Host header")
-                return
             if name in _NOTED:
                 noted[name] = header[1]
             if name not in _DROPPED:

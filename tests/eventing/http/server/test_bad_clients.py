@@ -43,6 +43,37 @@ async def test_garbage_after_a_request_does_not_cost_its_answer(start, connect, 
     assert (await wire.rest()).startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.parametrize("line", [b"GET / HTTP/1.1", b"GET http://c.example/ HTTP/1.1", b"GET / HTTP/1.0"])
+async def test_two_hosts_are_400(start, connect, line):
+    """RFC 9112, section 3.2: whoever checked one of them must not be taken in by the other."""
+    wire = await connect(await start(echo))
+    wire.send(line, b"host: a.example", b"accept: */*", b"Host: b.example")
+
+    assert await wire.answer() == (400, b"more than one Host header\n")
+    assert await wire.rest() == b""
+
+
+@pytest.mark.parametrize("codings", [
+    (b"transfer-encoding: gzip, chunked",), (b"transfer-encoding: gzip", b"Transfer-Encoding: chunked"),
+])
+async def test_a_coding_beside_chunked_is_501(start, connect, codings):
+    """RFC 9112, section 6.1: what it hides is not taken for the body."""
+    wire = await connect(await start(echo))
+    wire.send(b"POST / HTTP/1.1", b"host: x", *codings, body=b"4\r\nbody\r\n0\r\n\r\n")
+
+    assert await wire.answer() == (501, b"transfer-encoding: nothing but chunked is read here\n")
+    assert await wire.rest() == b""
+
+
+async def test_chunked_in_any_case_and_headers_that_may_repeat(start, connect):
+    """They are no reason to refuse a request."""
+    wire = await connect(await start(echo))
+    for coding in (b"chunked", b"Chunked", b" CHUNKED "):
+        wire.send(b"POST / HTTP/1.1", b"host: x", b"accept: a", b"accept: b", b"transfer-encoding:" + coding,
+                  body=b"4\r\nbody\r\n0\r\n\r\n")
+        assert await wire.answer() == (200, b"body")
+
+
 @pytest.mark.parametrize(("request_bytes", "complaint"), [
     (b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 200 + b"\r\n", b"more headers than the limit of 128"),
     (b"GET / HTTP/1.1\r\nx: " + b"y" * 70_000 + b"\r\n\r\n", TOO_LARGE),
