@@ -54,6 +54,7 @@ async def _empty_namespace(dying: Resource, context: Context) -> None:
 
 def _default_config_map(new: Resource, _old: Resource | None, _defaults: Defaults) -> None:
     _check_texts(new, "ConfigMap", "data", "binaryData")
+    _check_encoded(new, "ConfigMap", "binaryData", instead="data")
 
 
 def _validate_config_map(new: Resource, _old: Resource | None, defaults: Defaults) -> list[FieldError]:
@@ -72,6 +73,7 @@ def _validate_config_map(new: Resource, _old: Resource | None, defaults: Default
 
 def _default_secret(new: Resource, _old: Resource | None, _defaults: Defaults) -> None:
     _check_texts(new, "Secret", "data", "stringData")
+    _check_encoded(new, "Secret", "data", instead="stringData")
     plain = new.pop("stringData", None) or {}
     encoded = {key: base64.b64encode(text.encode()).decode() for key, text in plain.items()}
     if encoded:
@@ -113,6 +115,17 @@ def _check_texts(new: Resource, kind: str, *fields: str) -> None:
             raise failure.bad_request(
                 f'{kind} in version "v1" cannot be handled as a {kind}: json: cannot unmarshal into Go '
                 f"struct field {kind}.{field} of type string: quote the values")
+
+
+def _check_encoded(new: Resource, kind: str, field: str, *, instead: str) -> None:
+    """Kubernetes decodes into bytes, as Go does: lines may be broken, and anything else is an error."""
+    for key, text in (new.get(field) or {}).items():
+        try:
+            base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True)
+        except ValueError as error:
+            raise failure.bad_request(
+                f'{kind} in version "v1" cannot be handled as a {kind}: illegal base64 data in '
+                f"{field}[{key}]: plain text goes into {instead}") from error
 
 
 async def _project_config(found: Resource, context: Context) -> None:

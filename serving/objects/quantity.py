@@ -1,8 +1,8 @@
 """
 Quantities as Kubernetes writes them: `128Mi`, `0.5`, `250m`, `1e3`.
 
-Exact arithmetic on decimals; what a quantity is for (memory, CPU) is not known here. Source of the
-grammar: Kubernetes' API conventions, "quantity".
+Exact arithmetic on decimals; what a quantity is for (memory, CPU) is not known here. What is too much for 63
+bits is the most that they can say, as in Kubernetes. Source: Kubernetes' API conventions, "quantity".
 """
 
 import math
@@ -14,6 +14,7 @@ _SUFFIXES = {
     **{suffix: Decimal(10 ** (3 * power)) for power, suffix in enumerate("kMGTPE", 1)},
     **{f"{suffix}i": Decimal(2 ** (10 * power)) for power, suffix in enumerate("KMGTPE", 1)},
 }
+_MOST = Decimal(2**63 - 1)
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
 
 
@@ -27,7 +28,8 @@ def parse(quantity: object) -> Decimal:
         raise ValueError("quantities must match the regular expression "
                          "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
     number, exponent, suffix = match.groups()
-    return Decimal(number + exponent) if exponent else Decimal(number) * _SUFFIXES[suffix or ""]
+    value = Decimal(number + exponent) if exponent else Decimal(number) * _SUFFIXES[suffix or ""]
+    return max(-_MOST, min(value, _MOST))
 
 
 def whole_bytes(quantity: object) -> int:

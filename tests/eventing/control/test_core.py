@@ -42,6 +42,21 @@ async def test_config_maps_hold_text(api):
     assert (await api("GET", path, accept=accept))[1]["rows"][0]["cells"][:2] == ["c", 2]
 
 
+@pytest.mark.parametrize(("plural", "kind", "field", "instead"), [
+    ("secrets", "Secret", "data", "stringData"), ("configmaps", "ConfigMap", "binaryData", "data")])
+async def test_what_is_no_base64(api, plural, kind, field, instead):
+    """It is refused where it is written; lines may be broken."""
+    path = f"/api/v1/namespaces/default/{plural}"
+    for wrong in ("not base64", "YQ", "YWE=YQ==", "\u00e9"):
+        held = {"good": "YQ==", "bad": wrong}
+        status, refused, _ = await api("POST", path, {"metadata": {"name": "c"}, field: held})
+        assert (status, refused["message"]) == (400, (
+            f'{kind} in version "v1" cannot be handled as a {kind}: illegal base64 data in {field}[bad]: '
+            f"plain text goes into {instead}"))
+    status, _, _ = await api("POST", path, {"metadata": {"name": "c"}, field: {"a": "YWFh\nYQ==\r\n"}})
+    assert status == 201
+
+
 async def test_keys_that_no_file_could_be_called(api):
     """They are refused word for word as Kubernetes refuses them."""
     path = "/api/v1/namespaces/default/configmaps"

@@ -24,10 +24,13 @@ from serving.objects import quantity
         (0.5, Decimal("0.5")),
         ("-1k", -1000),
         ("10n", Decimal("1e-8")),
+        ("100E", 2**63 - 1),
+        ("1e999", 2**63 - 1),
+        ("-1e999", 1 - 2**63),
     ],
 )
 def test_parses(text, value):
-    """Every suffix, and the decimal exponent, mean what they mean in Kubernetes."""
+    """Every suffix, the decimal exponent, and what is too much mean what they mean in Kubernetes."""
     assert quantity.parse(text) == value
 
 
