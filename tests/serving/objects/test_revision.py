@@ -214,8 +214,7 @@ async def test_a_trouble_of_one_that_is_healthy(cluster):
     for actual in (1, 0, 2):
         await cluster.report("scales", "default/r", report(
             cluster, **running, actual=actual, trouble=trouble))
-        await cluster.until(lambda actual=actual: cluster.get(
-            REVISION, "r")["status"].get("actualReplicas") == actual)
+        await cluster.until(lambda actual=actual: status(cluster).get("actualReplicas") == actual)
     assert said(cluster, "Ready") == ("True", "", "")
     assert said(cluster, "Active") == ("True", *trouble)
     await cluster.until(lambda: ("Warning", *trouble) in events(cluster))
@@ -228,8 +227,13 @@ async def test_a_trouble_of_one_that_is_healthy(cluster):
 
 def said(cluster, type_):
     """Status, reason and message of a condition of revision r."""
-    found = resource.condition(cluster.get(REVISION, "r")["status"], type_)
-    return found["status"], found.get("reason", ""), found.get("message", "")
+    found = resource.condition(status(cluster), type_) or {}
+    return found.get("status"), found.get("reason", ""), found.get("message", "")
+
+
+def status(cluster):
+    """The status of revision r: it comes a little after its record."""
+    return cluster.get(REVISION, "r").get("status") or {}
 
 
 @pytest.mark.parametrize(
