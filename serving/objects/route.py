@@ -64,6 +64,8 @@ async def reconcile(route: Resource, context: Context) -> None:
     status, now, named = resource.status(route), context.now, naming(context)
     resource.initialize_conditions(status, _CONDITIONS, now=now)
     if "address" not in status:  # else it is served at what its status says, until that is served instead
+        if (said := _host(status)) != named.host(route) and not _taken(route, context):
+            await context.project("routes", said, None)
         status["url"] = named.url(route, context.config.port)
     if status.get("observedGeneration") != resource.generation(route):
         resource.set_condition(status, "IngressReady", UNKNOWN, "IngressNotConfigured",
@@ -237,6 +239,11 @@ def _hosts(route: Resource, named: Naming) -> set[str]:
             | {named.inner(route, tag) for tag in tags})
 
 
+def _host(status: Mapping[str, Any]) -> str:
+    """The host of the URL in the status; empty where there is none yet."""
+    return urlsplit(status.get("url") or "").hostname or ""
+
+
 def _entry(each: traffic.Assignment, tag_url: str) -> dict[str, Any]:
     """One element of `status.traffic`."""
     entry: dict[str, Any] = {"revisionName": each.revision, "percent": each.percent,
@@ -289,6 +296,7 @@ async def finalize(route: Resource, context: Context) -> None:
     if not _taken(route, context):  # else only what its status says is its own
         tags = {target.get("tag") or "" for target in resource.spec(route).get("traffic") or ()}
         hosts = {make(route, tag) for tag in {"", *tags} for make in (named.host, named.inner)}
+        hosts.add(_host(resource.status(route)))
     for name in hosts | _hosts(route, named):
         await context.project("routes", name, None)
     await _mark(route, set(), context)

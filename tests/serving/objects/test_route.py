@@ -65,6 +65,17 @@ def targets(routes, host="r.default.localhost"):
     return {each["revision"]: each["percent"] for each in routes.get(host, {"targets": ()})["targets"]}
 
 
+async def test_a_domain_that_changes_before_anything_was_served(cluster):
+    """The host that said why nobody answers goes with its domain, and with the Route."""
+    await cluster.apply(route())
+    await cluster.until_projected("routes", lambda routes: set(routes) == {"r.default.localhost"})
+    await cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: config-domain, namespace: "
+                        "knative-serving}, data: {example.com: ''}}")
+    await cluster.until_projected("routes", lambda routes: set(routes) == {"r.default.example.com"})
+    await cluster.delete(f"Route.{GROUP}", "r")
+    await cluster.until_projected("routes", lambda routes: not routes)
+
+
 async def test_rollout(cluster, configuration, healthy):
     """A new latest revision gets 1 % first; the Route is not Ready until it has all."""
     await cluster.apply(configuration())
