@@ -316,8 +316,7 @@ async def test_events(cluster):
     for actual in (0, 1):  # the second report says the same of its health
         await cluster.report("scales", "default/r", report(
             cluster, healthy=False, reason="ExitCode3", message=traceback, actual=actual))
-        await cluster.until(lambda actual=actual: cluster.get(
-            REVISION, "r")["status"]["actualReplicas"] == actual)
+        await cluster.until(lambda actual=actual: status(cluster).get("actualReplicas") == actual)
     await cluster.until(lambda: events(cluster) == {ready, crash})
     [found] = [each for each in cluster.plane.store.list(named("Event"), "default")
                if each["reason"] == "ExitCode3"]
