@@ -38,6 +38,8 @@ _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
 _REPORT_EVERY_S = 0.1  # a person does not see it; ten thousand states fit in one write
 
+Run = Callable[[Record], Awaitable[None]]
+
 log = structlog.get_logger(__name__)
 
 
@@ -54,8 +56,8 @@ class Sources:
         self._places = Places(runtime.store)
         self._tally = Tally()
         runtime.metrics.register(self._tally)
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._states: dict[str, Record | None] = {}  # not written yet
+        self._runs: dict[str, set[asyncio.Task[None]]] = {}  # by name: the last, and those that are ending
+        self._states: dict[str, Record] = {}  # not written yet
         self._written: dict[str, Record] = {}
         self._changed = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -63,7 +65,7 @@ class Sources:
 
     def __repr__(self) -> str:
         """Counts."""
-        return f"<Sources [{len(self._running)} running | {len(self._states)} states to report]>"
+        return f"<Sources [{len(self._runs)} running | {len(self._states)} states to report]>"
 
     async def run(self) -> None:
         """Follow the projection until cancelled."""
@@ -78,23 +80,24 @@ class Sources:
             await self._places.write()
 
     def _on_change(self, name: str, record: Record | None) -> None:
-        if (before := self._running.pop(name, None)) is not None:
-            before.cancel()
+        for run in self._runs.get(name, ()):
+            if not run.cancelling():  # one that is ending already may take its time
+                run.cancel()
         kind, _, where = name.partition("/")
         as_source, as_sink = source.named(kind), sink.named(kind)
         if record is None:
             self._tally.forget(name)
+            self._states.pop(name, None)
+            self._written.pop(name, None)
             if as_sink is not None:
                 self.doors.remove(where)
         elif as_source is not None:
             emit = self._emitter(as_source, name, record)
-            self._running[name] = self._tasks.create_task(
-                self._keep(lambda found: as_source.run(found, emit), emit, name, record, before))
+            self._start(lambda found: as_source.run(found, emit), emit, name, record)
         elif as_sink is not None:
             entrance = Entrance(functools.partial(self._set_state, name, record), self._tally.counts(name))
             self.doors.add(where, entrance)
-            self._running[name] = self._tasks.create_task(
-                self._keep(lambda found: as_sink(found, entrance), entrance, name, record, before))
+            self._start(lambda found: as_sink(found, entrance), entrance, name, record)
 
     def _emitter(self, kind: source.Source, name: str, record: Record) -> Emitter:
         return Emitter(self._client, record, name=name, count=self._tally.counts(name),
@@ -103,11 +106,23 @@ class Sources:
                        ledger=Ledger(self._store, record["uid"]),
                        batches=self._batches(kind, record["sink"]))
 
-    async def _keep(self, run: Callable[[Record], Awaitable[None]], way: Emitter | Entrance, name: str,
-                    record: Record, before: asyncio.Task[None] | None) -> None:
-        """Run one source or sink, once its run *before* has ended; again and again if it fails."""
-        if before is not None:
-            await asyncio.wait((before,))
+    def _start(self, run: Run, way: Emitter | Entrance, name: str, record: Record) -> None:
+        """Begin a run of one source or sink."""
+        before = frozenset(self._runs.get(name, ()))
+        task = self._tasks.create_task(self._keep(run, way, name, record, before))
+        self._runs[name] = {task, *before}
+        task.add_done_callback(functools.partial(self._ended, name))
+
+    def _ended(self, name: str, task: asyncio.Task[None]) -> None:
+        self._runs[name].remove(task)
+        if not self._runs[name]:
+            del self._runs[name]
+
+    async def _keep(self, run: Run, way: Emitter | Entrance, name: str, record: Record,
+                    before: frozenset[asyncio.Task[None]]) -> None:
+        """Run one source or sink, once all its runs *before* have ended; again and again if it fails."""
+        if before:
+            await asyncio.wait(before)
         wait_s = _FIRST_WAIT_S
         while True:
             way.was_ready = False
@@ -160,13 +175,14 @@ class Sources:
             await self._changed.wait()
             self._changed.clear()
             states, self._states = self._states, {}
+            self._written |= states  # before they are: what is said meanwhile is compared with these
             try:
                 await projection.write_many(self._store, "source-states", states)
             except (redis.exceptions.RedisError, OSError):
+                for name in states:
+                    self._written.pop(name, None)
                 self._states = states | self._states
                 self._changed.set()
-            else:
-                self._written.update({name: state for name, state in states.items() if state})
             await asyncio.sleep(_REPORT_EVERY_S)
 
 
