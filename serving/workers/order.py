@@ -33,6 +33,8 @@ def zygote(record: Mapping[str, Any], own: Environment | None) -> tuple[str, tup
 def source(name: str, record: Mapping[str, Any]) -> str:
     """Whose worker it is: `source` of replies that have none, the same over all revisions of a Service."""
     namespace, _, revision = name.partition("/")
+    if not record.get("listens", True):  # a Deployment's, which may be called as a Service is
+        return f"/apis/apps/v1/namespaces/{namespace}/deployments/{revision}"
     return f"/apis/v1/namespaces/{namespace}/services/{record.get('service') or revision}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.workers import pids, users
+from serving.workers import order, pids, users
 from serving.workers.backend import StartFailed
 
 NAME = "default/hello-00001"
@@ -119,6 +119,13 @@ def test_each_function_has_its_own():
     assert first in users.OWN
     assert users.own("a", {first: "a"}) == first
     assert users.own("a", {first: "b"}) == first + 1
+
+
+def test_a_deployment_is_no_function():
+    """It has another user than the Service of its name: they share neither code nor secrets."""
+    service, deployment = {"service": "a"}, {"listens": False}
+    assert order.source("shop/a-00001", service) == "/apis/v1/namespaces/shop/services/a"
+    assert order.source("shop/a", deployment) == "/apis/apps/v1/namespaces/shop/deployments/a"
 
 
 SPY = """
