@@ -2,8 +2,8 @@
 The pod of a revision: which of Kubernetes' fields may be set, and what they may say, in Knative's words.
 
 Paths are relative to the pod's spec. Pure; fields that Knative hides behind a feature are judged by
-`config-features`. What of it a worker on this machine honours (command, args, env, ports, probes, memory) is
-read in `revision.py`; the rest is judged all the same, so that a YAML that is good here is good on Knative.
+`config-features`. What of it a worker on this machine honours is read in `workload.py`, `probes.py` and
+`mounting.py`; the rest is judged all the same, so that a YAML that is good here is good on Knative.
 Source: Knative Serving's `pkg/apis/serving/{k8s_validation,fieldmask}.go`.
 """
 

@@ -1,9 +1,9 @@
 """
 What the activator and the autoscaler may ask of whoever runs workers, and what they get back.
 
-Two implementations: `local` (forked from zygotes on this machine) and `cluster` (pods). This page knows
-neither processes nor pods, and does not decide how many workers there should be: it starts one, stops
-one, and says truthfully what became of each.
+`local.py` is who does: its workers are processes of this machine, which zygotes fork. Of neither this page
+knows, and nobody behind it decides how many workers there should be: he starts one, stops one, and says
+truthfully what became of each.
 
     start(name, record) -> Worker      at once, unless its environment has to be built first; not ready yet
     worker.ready                       done: it accepts requests; StartFailed: it never will
