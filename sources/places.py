@@ -54,12 +54,13 @@ class Places:
 
     async def write(self) -> None:
         """Write what is not written yet; what cannot be written now stays for the next time."""
-        said, self._said = self._said, {}
+        said = self._said.copy()
         pipe = self._store.pipeline(transaction=False)
         for uid, place in said.items():
             pipe.set(keys.source_place(uid), place, ex=_KEPT_S)
         try:
             await pipe.execute()
         except (redis.exceptions.RedisError, OSError):
-            self._said = said | self._said
             self._changed.set()
+        else:
+            self._said = {uid: place for uid, place in self._said.items() if said.get(uid) != place}
