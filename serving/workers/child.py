@@ -2,7 +2,7 @@
 One worker as its backend sees it: two pipes, what the zygote reports about it, and the promises in `Worker`.
 
     report pipe     {"ready": TIMES} | {"failed": ..} | its end without either: a `command` is running now
-    output pipe     what it prints -> its log, at most OUTPUT_BYTES_PER_S: a faster one waits in its print()
+    output pipe     what it prints -> its log, as fast as tap.py lets it
     zygote          forked, refused, exited
 
 Whatever happens, `exited` resolves last and once; by then the pipes are read to their end and closed, the
@@ -10,7 +10,6 @@ log is written and no task or timer of it is left.
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -26,12 +25,9 @@ from serving.workers.logs import Output
 from serving.workers.probing import Asker
 from serving.workers.process import REPORT
 from serving.workers.spawn import Zygote
+from serving.workers.tap import Tap
 from serving.workers.vigil import Probes, Vigil
 
-# A log that grows faster than this is no log; it bounds what one worker costs the whole role, too.
-OUTPUT_BYTES_PER_S = 1024 * 1024
-
-_READ_BYTES = 64 * 1024  # a pipe's size on Linux
 _REPORT_BYTES = 64 * 1024
 
 
@@ -59,15 +55,12 @@ class Child:
         self._failure: StartFailed | None = None
         self._vigil: Vigil | None = None
         self._probing: asyncio.Task[None] | None = None
-        self._paid_bytes = 0
-        self._report_read, report, self._output_read, output_write = _two_pipes()
+        self._report_read, report, output_read, output_write = _two_pipes()
         self.descriptors = (output_write, report)
-        self._resume: asyncio.TimerHandle | None = None
         self._deadline = self._loop.call_later(start_limit_s, self._too_late)
         os.set_blocking(self._report_read, False)
-        os.set_blocking(self._output_read, False)
         self._loop.add_reader(self._report_read, self._read_report)
-        self._loop.add_reader(self._output_read, self._read_output)
+        self._tap = Tap(output_read, output.feed)
 
     def __repr__(self) -> str:
         """Worker and process."""
@@ -108,18 +101,15 @@ class Child:
         if self.worker.exited.done():
             return
         self._read_report()
-        while self._read_chunk():
+        while self._tap.read():
             pass
+        self._tap.close()
         self._output.close()
         self.worker.last_words = self._output.tail()
         if not self.is_stopping:
             self.note(f"it has ended: {describe_status(status)}")
         self._close_report()
-        self._loop.remove_reader(self._output_read)
-        os.close(self._output_read)
-        for timer in (self._deadline, self._resume):
-            if timer is not None:
-                timer.cancel()
+        self._deadline.cancel()
         self._ask_no_more()
         if not self.worker.ready.done():
             self.worker.ready.set_exception(self._reason(status))
@@ -150,7 +140,7 @@ class Child:
         try:
             failure, times = _understood(data)
         except (ValueError, TypeError, LookupError, AttributeError):
-            self._kill("ReportInvalid", f"it has written to descriptor {REPORT}, which is not the function's; "
+            self._kill("ReportInvalid", f"it has written to descriptor {REPORT}, which is not its own; "
                                         "it is killed")
             return
         if failure is not None:
@@ -211,32 +201,6 @@ class Child:
         self.worker.cause = self._failure = StartFailed(reason, message)
         self.note(message)
         self.signal(signal.SIGKILL, group=True)
-
-    def _read_output(self) -> None:
-        if self._paid_bytes >= OUTPUT_BYTES_PER_S:
-            self._loop.remove_reader(self._output_read)
-            return
-        self._read_chunk()
-
-    def _read_chunk(self) -> bool:
-        """Read once; False when there is nothing to be had (now, or ever)."""
-        chunk = b""
-        with contextlib.suppress(BlockingIOError):
-            chunk = os.read(self._output_read, _READ_BYTES)
-            if not chunk:
-                self._loop.remove_reader(self._output_read)  # its end; `exited` closes it
-        if not chunk:
-            return False
-        self._output.feed(chunk)
-        if self._resume is None:
-            self._resume = self._loop.call_later(1, self._next_second)
-        self._paid_bytes += len(chunk)
-        return True
-
-    def _next_second(self) -> None:
-        self._resume = None
-        self._paid_bytes = 0
-        self._loop.add_reader(self._output_read, self._read_output)
 
 
 def _understood(data: bytes) -> tuple[StartFailed | None, dict[str, float]]:

@@ -18,9 +18,9 @@ import orjson
 
 from serving.workers.process import Spec, in_memory
 from serving.workers.spawn import Zygote, ZygoteGone
+from serving.workers.tap import Tap
 
 _KEPT_BYTES = 10 * 1024  # kubelet reads as much
-_READ_BYTES = 64 * 1024
 _MESSAGE_CHARACTERS = 200
 
 
@@ -55,12 +55,13 @@ class Inside:
                 status = await self._wait(name, ended, limit_s)
                 said = output.last_line()
         except (OSError, ZygoteGone) as error:
-            return f"{command[0]} could not be run: {str(error) or 'its zygote is gone'}"
+            return f"{_line(command[0])} could not be run: {str(error) or 'its zygote is gone'}"
         finally:
             del self._ended[name]
+        called = f'command "{_line(" ".join(command))}"'
         if status is None:
-            return f'command "{" ".join(command)}" timed out after {limit_s:g} s'
-        return "" if status == 0 else said or f'command "{" ".join(command)}" ended with status {status}'
+            return f"{called} timed out after {limit_s:g} s"
+        return "" if status == 0 else said or f"{called} ended with status {status}"
 
     def _fork(self, name: str, command: Sequence[str], output: "_Output") -> None:
         assert self.spec is not None
@@ -92,30 +93,28 @@ class _Output:
     """What a command prints: the beginning is kept, the rest is read and forgotten, or it would wait."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._read, self.descriptor = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self._read, False)
+        read, self.descriptor = os.pipe2(os.O_CLOEXEC)
+        self._tap = Tap(read, self._keep)
         self._kept = b""
 
     def __enter__(self) -> Self:
-        self._loop.add_reader(self._read, self._take)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.remove_reader(self._read)
-        os.close(self._read)
+        self._tap.close()
         os.close(self.descriptor)
 
     def last_line(self) -> str:
         """Of what was kept."""
-        while len(self._kept) < _KEPT_BYTES and self._take():
+        while len(self._kept) < _KEPT_BYTES and self._tap.read():
             pass
         lines = [line.strip() for line in self._kept.decode(errors="replace").splitlines() if line.strip()]
-        return lines[-1][:_MESSAGE_CHARACTERS] if lines else ""
+        return _line(lines[-1]) if lines else ""
 
-    def _take(self) -> bool:
-        with contextlib.suppress(BlockingIOError):
-            chunk = os.read(self._read, _READ_BYTES)
-            self._kept += chunk[:_KEPT_BYTES - len(self._kept)]
-            return True
-        return False
+    def _keep(self, chunk: bytes) -> None:
+        self._kept += chunk[:_KEPT_BYTES - len(self._kept)]
+
+
+def _line(text: str) -> str:
+    """So much of *text* as is good to read, in a line."""
+    return " ".join(text.split())[:_MESSAGE_CHARACTERS]

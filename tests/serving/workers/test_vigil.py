@@ -181,7 +181,7 @@ async def test_command(stage, said):
 
 async def test_command_that_prints_a_lot(stage, said):
     """What is not kept is read all the same: it passes or fails as its status says."""
-    command = ["sh", "-c", 'head -c 3000000 /dev/zero; test ! -e "$SAID/ready"']
+    command = ["sh", "-c", 'head -c 200000 /dev/zero; test ! -e "$SAID/ready"']
     readiness = {"exec": {"command": command}, "periodSeconds": 0.1, "failureThreshold": 1,
                  "timeoutSeconds": 10}
     worker = await started(stage, said, readiness=readiness)
@@ -197,6 +197,8 @@ async def test_command_that_prints_a_lot(stage, said):
     (["./nosuch"], 10, "./nosuch: No such file or directory"),
     (["sh", "-c", "echo first; sleep 600.123 & wait"], 0.3, " timed out after 0.3 s"),
     (["yes"], 0.3, 'command "yes" timed out after 0.3 s'),
+    (["sh", "-c", "false\n\n" + "true " * 1000 + "; exit 3"], 10,
+     f'command "sh -c false {"true " * 40}'[:209] + '" ended with status 3'),
 ])
 async def test_command_that_fails(stage, said, command, timeout_s, why):
     """Whatever it does, it says why in a line; at the end of its time nothing of it is left."""
