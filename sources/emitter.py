@@ -40,6 +40,8 @@ _FIRST_WAIT_S = 0.05  # Knative's sources begin with 50 ms
 _LONGEST_WAIT_S = 5.0
 _TIMEOUT_S = 30.0
 _TELL_SKIPPED_EVERY_S = 60.0
+# So long nothing is said against a sink that accepts again: it may refuse each hundredth of all events.
+_WELL_AGAIN_S = 10.0
 _ACCEPTED = 2  # hundred and something
 _ANSWER_LIMIT_BYTES = 64 * 1024  # only the status is of interest
 # Base64 makes 1024 characters of it, the most that `knativeerrordata` may have.
@@ -91,6 +93,7 @@ class Emitter:
         self._state: tuple[str, str, Mapping[str, Any] | None] | None = None  # what was said last
         self._sink_problem = ""
         self._unwell: set[str] = set()  # sinks that did not take the last event: said once, not for each
+        self._well_until: dict[str, float] = {}  # of the monotonic clock, by sink
         self._tell_skipped_at = 0.0  # of the monotonic clock: a sink may refuse all that it is sent
         self._log = log.bind(source=name)
         self._on_place = on_place
@@ -189,7 +192,7 @@ class Emitter:
             attempt += 1
 
     def _is_unwell(self, url: str, event: Event, problem: str) -> None:
-        if url not in self._unwell:
+        if url not in self._unwell and time.monotonic() >= self._well_until.get(url, 0.0):
             self._unwell.add(url)
             self._log.warning("sink did not accept", sink=url, id=event.attributes["id"], problem=problem)
             self._tell_sink(url, problem)
@@ -197,6 +200,7 @@ class Emitter:
     def _is_well(self, url: str) -> None:
         if url in self._unwell:
             self._unwell.discard(url)
+            self._well_until[url] = time.monotonic() + _WELL_AGAIN_S
             self._log.info("sink accepts again", sink=url)
             self._tell_sink(url, "")
 
