@@ -86,7 +86,8 @@ class Crew:
         for task in self._preparing:
             task.cancel()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._nobody.wait(), limit_s)
+            async with asyncio.timeout(limit_s):
+                await self._nobody.wait()
 
     # -- one worker's life
 

@@ -72,8 +72,8 @@ async def explain(connection: Mapping[str, Any], error: BaseException) -> NotRea
     for server in connection["bootstrap_servers"]:
         host, _, port = server.rpartition(":")
         try:
-            made = await asyncio.wait_for(create_conn(host, int(port), request_timeout_ms=_PROBE_MS, **how),
-                                          2 * _PROBE_MS / 1000)
+            async with asyncio.timeout(2 * _PROBE_MS / 1000):
+                made = await create_conn(host, int(port), request_timeout_ms=_PROBE_MS, **how)
         except (errors.KafkaError, OSError, TimeoutError, ValueError) as problem:
             found = not_ready(problem)
             more = hint if isinstance(problem, errors.KafkaConnectionError) else ""
