@@ -13,6 +13,7 @@ started again: whoever wants to connect meanwhile waits for it.
 """
 
 import asyncio
+from collections import defaultdict
 
 from eventing.errors import NoAnswer
 from eventing.http import wire
@@ -132,17 +133,25 @@ class Forward(Aside):
 
     async def _open(self, *, fresh: bool) -> Upstream:
         """Send the head, once somebody listens if somebody soon will."""
+        deadline = asyncio.get_running_loop().time() + _AWAY_S
+        upstream = await self._try(deadline, fresh=fresh)
+        if upstream is None:
+            async with self._proxy.looks[self._address]:  # whoever waits longest looks for the others, too
+                while (upstream := await self._try(deadline, fresh=fresh)) is None:  # noqa: ASYNC110  no event
+                    await asyncio.sleep(_LOOK_S)
+        return upstream
+
+    async def _try(self, deadline: float, *, fresh: bool) -> Upstream | None:
+        """Send the head; None where nobody listens, and it is before *deadline*."""
         exchange, loop = self._exchange, asyncio.get_running_loop()
-        deadline = loop.time() + _AWAY_S
-        while True:
-            try:
-                return await self._proxy.client.open(
-                    self._address, exchange.method.decode(), exchange.target, self._headers, self,
-                    has_body=self._has_body, fresh=fresh)
-            except NoAnswer as error:
-                if error.reason != "refused" or not self._absent or loop.time() > deadline:
-                    raise
-            await asyncio.sleep(_LOOK_S)
+        try:
+            return await self._proxy.client.open(
+                self._address, exchange.method.decode(), exchange.target, self._headers, self,
+                has_body=self._has_body, fresh=fresh)
+        except NoAnswer as error:
+            if error.reason != "refused" or not self._absent or loop.time() > deadline:
+                raise
+            return None
 
     def _may_go_again(self, upstream: Upstream) -> bool:
         """Whether the request, which was sent on *upstream*, may be sent once more."""
@@ -175,6 +184,7 @@ class Proxy:
         """*tasks* must outlive every forwarded exchange."""
         self.client = client
         self.tasks = tasks
+        self.looks: defaultdict[Address, asyncio.Lock] = defaultdict(asyncio.Lock)  # few are ours
 
     def forward(self, exchange: Exchange, address: Address, *, absent: str = "") -> None:
         """

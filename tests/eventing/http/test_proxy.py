@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from collections import Counter
 
 import pytest
 
@@ -314,6 +315,29 @@ async def test_a_server_that_is_started_again_is_waited_for(away, until):
     await away.serve()
 
     assert [await wire.answer() for wire in wires] == [(200, b"5")] * 2
+
+
+async def test_one_looks_for_all_who_wait(away, client, until, monkeypatch):
+    """However many requests a server that is away holds up, no more than one at a time tries to connect."""
+    monkeypatch.setattr("eventing.http.proxy._LOOK_S", 0.01)
+    tries = Counter()
+    open_ = client.open
+
+    async def count(*args, **kwargs):
+        tries[args[4]] += 1
+        return await open_(*args, **kwargs)
+
+    monkeypatch.setattr(client, "open", count)
+    wires = [await away.connect() for _ in range(20)]
+    for wire in wires:
+        wire.send(*GET)
+    wires.pop(0).writer.close()  # whoever looks may leave
+    await until(lambda: len(tries) > len(wires) and max(tries.values()) > 9)
+    looking = [forward for forward, number in tries.items() if number > 1]
+    assert len(looking) <= 2
+    await away.serve()
+
+    assert [await wire.answer() for wire in wires] == [(200, b"0")] * len(wires)
 
 
 async def test_a_server_that_does_not_come_back(away, monkeypatch):
