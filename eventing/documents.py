@@ -21,7 +21,7 @@ Resource = dict[str, Any]
 _INDEX = re.compile(r"\[(\d{1,9})\]\.?")
 _SUFFIXES = (".yaml", ".yml", ".json")
 # What others refer to comes first; kinds not named here keep their order in the file, after these.
-_FIRST_KINDS = ("Namespace", "ConfigMap", "Secret", "ServiceAccount", "Broker")
+_FIRST_KINDS = ("Namespace", "ConfigMap", "Secret", "Broker")
 
 
 @dataclass(frozen=True)

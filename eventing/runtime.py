@@ -25,8 +25,9 @@ async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
     """
     Cancel *tasks* until they have ended.
 
-    Once is not enough on Python 3.11: redis-py sends under `asyncio.wait_for`, which forgets a cancellation
-    that comes when what it waits for has just been done (CPython issue 86296, mended in 3.12).
+    Once is not enough on Python 3.11 for what waits in a library, as RabbitMQ's: `asyncio.wait_for` forgets a
+    cancellation that comes when what it waits for has just been done (CPython issue 86296, mended in 3.12).
+    Of the store's commands none does (cancellation.py).
     """
     pending = {task for task in tasks if not task.done()}
     while pending:

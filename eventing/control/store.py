@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 LOG_ENTRIES = 4096
 
 # One call a second costs 0.04 % of a core. Below redis-py's socket timeout of 5 s, which would end the read
-# as an error; a cancellation that was swallowed (eventing/cancellation.py) is noticed after that time.
+# as an error.
 _BLOCK_MS = 1000
 _RECONNECT_S = 0.2  # Valkey restarts in about 50 ms; five tries a second cost nothing
 _READ_AT_ONCE = 256  # entries; 400 kB at a time, and the loop stays free
