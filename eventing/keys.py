@@ -60,7 +60,7 @@ Tables (T), their member names, and their one writer:
 | `lanes` | ns/trigger/p | {"uid", "generation"}: the owner of partition p now matches that generation; "given_up": \
 {"when": Unix time, "attempts", "reason"} of a dead letter, told once a minute | dispatcher |
 | `revisions` | ns/name | see serving/objects/revision.py | serving/objects/revision |
-| `volumes` | uid of a Revision or Deployment | the files of its volumes, serving/objects/mounting.py | its own kind |
+| `volumes` | uid of a Revision, or of a Deployment's pods | the files of its volumes, serving/objects/mounting.py | its own kind |
 | `routes` | host | {"service", "targets": [{"revision": "ns/name", "percent", "tag"}]}; "why": there are none yet, for people; "visibility": \
 "cluster-local" if the data port does not serve it; "tags": {tag: targets} where a header may choose the tag; \
 or {"service", "alias": host}: a domain that stands for that host | serving/objects/route, serving/objects/domainmapping |

@@ -76,6 +76,10 @@ class Context:
         """Write a projection (None deletes it); no write at all when it is there already."""
         await self._reports.write(table, name, record)
 
+    async def written(self, table: str, prefix: str) -> set[str]:
+        """The names that begin with *prefix* of what `project` has written into *table*."""
+        return {name for name in await self._reports.written(table) if name.startswith(prefix)}
+
     def projected(self, table: str, name: str) -> Record | None:
         """What another role reported in a table that some kind `reports`."""
         return self._reports.reported(table, name)

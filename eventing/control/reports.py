@@ -60,6 +60,10 @@ class Reports:
         else:
             known.pop(name, None)
 
+    async def written(self, table: str) -> set[str]:
+        """The names of all records of *table*, which nobody else writes."""
+        return set(await self._known(table))
+
     async def forget(self, table: str, name: str) -> None:
         """Delete a record that another role wrote."""
         if self.reported(table, name) is not None:

@@ -108,6 +108,8 @@ def _spec_causes(spec: Mapping[str, Any]) -> list[Cause]:
 
 async def reconcile(deployment: Resource, context: Context) -> None:
     """Hand the Deployment to the serving role, and tell how it is there."""
+    state = context.projected("deployment-states", _member(deployment)) or {}
+    state = state if state.get("uid") == resource.uid(deployment) else {}
     missing: workload.Missing | None = None
     try:
         found, volumes = await program.record(deployment, context)
@@ -116,10 +118,23 @@ async def reconcile(deployment: Resource, context: Context) -> None:
         if not resource.spec(deployment)["replicas"]:
             await context.project("deployments", _member(deployment), None)
     else:
-        await context.project("volumes", resource.uid(deployment), volumes.files or None)
+        files = found["pod"]["uid"]
+        await context.project("volumes", files, volumes.files or None)
         await context.project("deployments", _member(deployment), found)
-    state = context.projected("deployment-states", _member(deployment)) or {}
-    _report(deployment, state if state.get("uid") == resource.uid(deployment) else {}, missing, context.now)
+        if _is_settled(deployment, state):
+            await _drop_files(deployment, context, but=files)
+    _report(deployment, state, missing, context.now)
+
+
+def _is_settled(deployment: Resource, state: Mapping[str, Any]) -> bool:
+    """Whether nothing runs of a template before this one."""
+    is_current = state.get("generation") == resource.generation(deployment)
+    return is_current and state["updated"] == state["replicas"]
+
+
+async def _drop_files(deployment: Resource, context: Context, *, but: str = "") -> None:
+    for files in await context.written("volumes", resource.uid(deployment)) - {but}:
+        await context.project("volumes", files, None)
 
 
 def _member(deployment: Resource) -> str:
@@ -156,8 +171,7 @@ def _report(deployment: Resource, state: Mapping[str, Any], missing: workload.Mi
     else:
         available = lacks or (UNKNOWN, "DeploymentNotStarted",
                               "The serving role has not taken this Deployment up yet.")
-    is_done = (state.get("generation") == resource.generation(deployment)
-               and state["ready"] == state["updated"] == state["replicas"] == wanted)
+    is_done = _is_settled(deployment, state) and state["ready"] == state["replicas"] == wanted
     reason, what = (("NewReplicaSetAvailable", "has successfully progressed") if is_done
                     else ("ReplicaSetUpdated", "is progressing"))
     resource.set_condition(status, "Available", *available, now=now)
@@ -167,7 +181,7 @@ def _report(deployment: Resource, state: Mapping[str, Any], missing: workload.Mi
 async def finalize(deployment: Resource, context: Context) -> None:
     """Have the serving role end its processes."""
     await context.project("deployments", _member(deployment), None)
-    await context.project("volumes", resource.uid(deployment), None)
+    await _drop_files(deployment, context)
 
 
 def _ready_column(deployment: Resource) -> str:

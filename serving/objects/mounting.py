@@ -12,7 +12,7 @@ files, which may change under it, and may be secret.
                               mounts     [{volume, path, sub_path, read_only}]
                               scratch    {emptyDir: {memory: bool, size_bytes: a number, or null: no limit}}
                               or lacks   why no worker can be started, a line
-    table `volumes`, uid      {volume: {path: {data: base64, mode}}}
+    table `volumes`, uid      {volume: {path: {data: base64, mode}}}; a Deployment's uid: program.py
 
 Pure. Names and messages are Kubernetes': what is missing, and not optional, is said as its kubelet says it.
 Source: Kubernetes' documentation, Volumes and Projected Volumes.

@@ -6,13 +6,17 @@ container a pod; no init containers, no probes, no registry. `fieldRef` knows me
 what downward.py knows.
 
     uid, generation, replicas, strategy (as written), owner (name of the ContainerSource; "": none)
-    pod: uid, container, image, bundle, command, args, env, named (variables that hold the replica's name),
-         memory_bytes, cpu, user, group, non_root, working_dir, grace_s, annotations (of the template),
-         volumes (mounting.py), listens (false: nothing is awaited on a port)
+    pod: uid (where table `volumes` has its files: UID, or UID.HEX where the template has volumes), container,
+         image, bundle, command, args, env, named (variables that hold the replica's name), memory_bytes, cpu,
+         user, group, non_root, working_dir, grace_s, annotations (of the template), volumes (mounting.py),
+         listens (false: nothing is awaited on a port)
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from eventing.control import resource
 from eventing.control.context import Context
@@ -21,6 +25,7 @@ from serving.objects import downward, holders, images, mounting, settings, workl
 from serving.objects.downward import About
 from serving.objects.mounting import Volumes
 
+_DIGITS = 16
 _NO_COMMAND = (
     'container "{container}" names no command, and an image is not unpacked here: write command: [python3, '
     "main.py], with image: func://./DIR for the folder that it is to run in (instead of {image}), and apply "
@@ -44,7 +49,7 @@ async def record(deployment: Resource, context: Context) -> tuple[dict[str, Any]
         "replicas": spec["replicas"], "strategy": spec["strategy"],
         "owner": next((ref["name"] for ref in resource.owners(deployment) if ref.get("controller")), ""),
         "pod": {
-            "uid": resource.uid(deployment), "container": container["name"],
+            "uid": _files_uid(deployment), "container": container["name"],
             "image": container.get("image") or "", "bundle": code.bundle, "command": code.command,
             "args": list(container.get("args") or ()), "env": workload.environment(container, look_up),
             "named": named, "memory_bytes": workload.memory_bytes(container), "cpu": workload.cpu(container),
@@ -56,6 +61,15 @@ async def record(deployment: Resource, context: Context) -> tuple[dict[str, Any]
             "listens": False,
         },
     }, volumes
+
+
+def _files_uid(deployment: Resource) -> str:
+    """Another one for other volumes: processes of the template before keep theirs as long as they are."""
+    uid, volumes = resource.uid(deployment), resource.spec(deployment)["template"]["spec"].get("volumes")
+    if not volumes:
+        return uid
+    digest = hashlib.sha256(orjson.dumps(volumes, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return f"{uid}.{digest[:_DIGITS]}"
 
 
 def _program(pod: Mapping[str, Any], context: Context) -> tuple[Mapping[str, Any], workload.Code]:

@@ -163,28 +163,61 @@ async def test_what_was_there_and_is_missing(cluster):
         if (event["type"], event["reason"]) == ("Warning", "FailedMount")])
 
 
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: beat}}
+spec:
+  selector: {{matchLabels: {{app: beat}}}}
+  template:
+    metadata: {{labels: {{app: beat}}}}
+    spec:
+      volumes: [{{name: v, configMap: {{name: {}}}}}]
+      containers: [{{name: c, command: [sleep, "9"], volumeMounts: [{{name: v, mountPath: /m}}]}}]
+"""
+
+
+def content(text):
+    """A file of table `volumes`."""
+    return {"data": b64encode(text.encode()).decode(), "mode": 0o644}
+
+
 async def test_deployment(cluster):
     """Its processes are told where the files are, and not what they say: a change starts nothing anew."""
     await cluster.apply(CONFIG.format("1"))
-    uid = resource.uid(await cluster.apply("""
-        apiVersion: apps/v1
-        kind: Deployment
-        metadata: {name: beat}
-        spec:
-          selector: {matchLabels: {app: beat}}
-          template:
-            metadata: {labels: {app: beat}}
-            spec:
-              volumes: [{name: v, configMap: {name: later}}]
-              containers: [{name: c, command: [sleep, "9"], volumeMounts: [{name: v, mountPath: /m}]}]
-        """))
+    await cluster.apply(DEPLOYMENT.format("later"))
     table = await cluster.until_projected("deployments", lambda table: "default/beat" in table)
     before = table["default/beat"]
     assert before["pod"]["volumes"]["mounts"] == [
         {"volume": "v", "path": "/m", "sub_path": "", "read_only": True}]
     await cluster.apply(CONFIG.format("2"))
-    two = b64encode(b"2").decode()
-    await cluster.until_projected("volumes", lambda table: table[uid]["v"]["a"]["data"] == two)
+    await cluster.until_projected(
+        "volumes", lambda table: table == {before["pod"]["uid"]: {"v": {"a": content("2")}}})
     assert (await cluster.projected("deployments"))["default/beat"] == before
     await cluster.delete("Deployment.apps", "beat")
-    await cluster.until_projected("volumes", lambda table: uid not in table)
+    await cluster.until_projected("volumes", lambda table: not table)
+
+
+async def test_a_deployment_that_names_another_config_map(cluster):
+    """Its processes are started anew; those of before keep their files as long as there are any."""
+    await cluster.apply(CONFIG.format("1"))
+    await cluster.apply(CONFIG.format("2").replace("later", "newer"))
+    uid = resource.uid(await cluster.apply(DEPLOYMENT.format("later")))
+    old = (await cluster.until_projected("deployments", bool))["default/beat"]["pod"]["uid"]
+    state = {"uid": uid, "generation": 1, "replicas": 1, "updated": 1, "ready": 1, "reason": "",
+             "message": ""}
+    await cluster.report("deployment-states", "default/beat", state)
+    await cluster.until_condition("Deployment.apps", "beat", "Progressing", status="True",
+                                  reason="NewReplicaSetAvailable")
+
+    await cluster.apply(DEPLOYMENT.format("newer"))
+    table = await cluster.until_projected(
+        "deployments", lambda table: table["default/beat"]["pod"]["uid"] != old)
+    new = table["default/beat"]["pod"]["uid"]
+    both = {old: {"v": {"a": content("1")}}, new: {"v": {"a": content("2")}}}
+    rolling = {**state, "generation": 2, "replicas": 2}
+    await cluster.report("deployment-states", "default/beat", rolling)
+    await cluster.until(lambda: cluster.get("Deployment.apps", "beat")["status"]["replicas"] == 2)
+    assert await cluster.projected("volumes") == both
+    await cluster.report("deployment-states", "default/beat", {**rolling, "replicas": 1})
+    await cluster.until_projected("volumes", lambda table: table == {new: both[new]})
