@@ -8,9 +8,10 @@ the second, or for the loop's next turn: an answer that is streamed still leaves
 And an app sees the same of a connection by a unix socket, on which only our activator asks, as of one by the
 port: what it says of who asked is to be believed, and is, where the connection comes from loopback.
 
-uvicorn's `send` waits for nothing but a client that does not read, and does nothing once the client has left:
-an app that sends without end would keep the loop for itself, which then never hears that the client left.
-Here it waits for the loop's next turn now and then, and a client that has left is an OSError (ASGI 2.4).
+uvicorn's `send` waits for nothing but a client that does not read, and does nothing once the client has left
+(ASGI 2.3): an app that sends without end would keep the loop for itself, which then never hears that the
+client left. Here it waits for the loop's next turn now and then, and who goes on with a body when there were
+turns enough to hear of it gets an OSError (as by ASGI 2.4).
 """
 
 import asyncio
@@ -23,7 +24,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 # A larger body is not copied behind its head.
 _JOINED_BYTES = 64 * 1024
 _LOOPBACK = "127.0.0.1"
-# Others get their turn after as many messages of one answer; most answers have two.
+# Others get their turn after as many messages of one answer; most answers have two. And of a body whose client
+# has left, as many take a turn each.
 _MESSAGES_A_TURN = 16
 
 
@@ -75,24 +77,26 @@ class Corked:
 class Exchange:
     """The app, as uvicorn calls it for one request, with a `send` that ends; see the module."""
 
-    __slots__ = ("_app", "_cycle", "_messages")
+    __slots__ = ("_app", "_cycle", "_messages", "_unheard")
 
     def __init__(self, app: Callable[..., Awaitable[Any]], cycle: RequestResponseCycle) -> None:
         """Have *app* answer the request of *cycle*."""
         self._app = app
         self._cycle = cycle
         self._messages = 0
+        self._unheard = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, _send: Any) -> Any:
         """Serve the request; that its client has left is nobody's error."""
         try:
             return await self._app(scope, receive, self.send)
-        except OSError:
-            if not self._cycle.disconnected:
+        except (OSError, ExceptionGroup) as error:
+            other = error.split(OSError)[1] if isinstance(error, ExceptionGroup) else None
+            if other is not None or not self._cycle.disconnected:
                 raise
 
     def send(self, message: Any) -> Awaitable[None]:
-        """Send *message*; raises OSError if the client has left."""
+        """Send *message*; raises OSError if the client has left, and the app does not heed that."""
         self._messages += 1
         if self._messages % _MESSAGES_A_TURN and not self._cycle.transport.is_closing():
             return self._cycle.send(message)
@@ -101,9 +105,11 @@ class Exchange:
     async def _send_later(self, message: Any) -> None:
         await asyncio.sleep(0)
         cycle = self._cycle
-        if cycle.transport.is_closing() and not cycle.response_complete:
-            cycle.disconnected = True
-            raise ConnectionAbortedError("the client has left")
+        if cycle.transport.is_closing() and message.get("more_body") and not cycle.response_complete:
+            self._unheard += 1
+            if self._unheard > _MESSAGES_A_TURN:
+                cycle.disconnected = True
+                raise ConnectionAbortedError("the client has left")
         await cycle.send(message)
 
 

@@ -28,6 +28,39 @@ ENDLESS = """
         finally:
             print("no more for", scope["path"], flush=True)
     """
+# As Starlette does it: tasks after an answer, a stream beside one who listens, and what tasks raise together.
+HEEDING = """
+    import asyncio
+
+    async def stream(send):
+        while True:
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    async def app(scope, receive, send):
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        await receive()
+        if path != "/":
+            print("begun", path, flush=True)
+            assert (await receive())["type"] == "http.disconnect"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if path == "/listens":
+            sending = asyncio.create_task(stream(send))
+            for _ in range(4):
+                await asyncio.sleep(0)
+            assert not sending.done()
+            sending.cancel()
+        elif path == "/group":
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(stream(send))
+            finally:
+                print("done", path, flush=True)
+        else:
+            await send({"type": "http.response.body", "body": b"here"})
+        print("done", path, flush=True)
+    """
 SIZES = pytest.mark.parametrize("size", [10, 64 * 1024, 1 << 20])
 GROWN_MIB = 60  # what a worker may have used more for a moment; without a bound it is gigabytes a minute
 
@@ -62,6 +95,19 @@ async def test_client_that_leaves(stage, size):
         await stage.printed(f"no more for {path.decode()}")
     assert (await stage.ask(worker, method="GET", headers=())).body == b"here"
     assert [line for line in stage.log() if "no more for" not in line] == []
+
+
+async def test_answer_to_a_client_that_has_left(stage):
+    """It is nobody's: an app that answers once has done so, and one that listens hears of it first."""
+    worker = await stage.start(HEEDING)
+    for path in (b"/once", b"/listens", b"/group"):
+        _, writer = await asyncio.open_connection(*worker.address)
+        writer.write(b"GET " + path + b" HTTP/1.1\r\nhost: x\r\n\r\n")
+        await stage.printed(f"begun {path.decode()}")
+        writer.close()
+        await stage.printed(f"done {path.decode()}")
+    assert (await stage.ask(worker, method="GET", headers=())).status == 200
+    assert [line for line in stage.log() if line.split()[0] not in {"begun", "done"}] == []
 
 
 @SIZES
