@@ -39,7 +39,8 @@ class Observer:
             with contextlib.suppress(*_AWAY):  # it is dead or paused, and comes back
                 await self.catch_up()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), _LOOK_S)
+                async with asyncio.timeout(_LOOK_S):
+                    await ended.wait()
 
     async def catch_up(self):
         """Read the records that there are."""

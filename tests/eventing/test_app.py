@@ -37,10 +37,11 @@ def test_a_closed_transport_is_a_lost_connection(valkey_socket):
         connection = await client.connection_pool.get_connection()
         transport = connection._writer.transport
         transport.abort()
-        while True:  # uvloop closes it in one of the next turns of the loop
-            await asyncio.sleep(0)
-            await connection.send_command("PING")
+        async with asyncio.timeout(10):
+            while True:  # uvloop closes it in one of the next turns of the loop
+                await asyncio.sleep(0)
+                await connection.send_command("PING")
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, \
             pytest.raises(redis.exceptions.ConnectionError):
-        runner.run(asyncio.wait_for(send_into_nothing(), 10))
+        runner.run(send_into_nothing())

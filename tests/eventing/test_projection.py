@@ -34,7 +34,8 @@ async def following(store, seen, table="brokers"):
     follower = projection.Follower(store, {table: seen})
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(follower.run())
-        await asyncio.wait_for(follower.loaded.wait(), 10)
+        async with asyncio.timeout(10):
+            await follower.loaded.wait()
         yield follower
         running.cancel()
 

@@ -37,4 +37,5 @@ async def sources(store, tmp_path):
         yield runtime
         runtime.stopping.set()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(running, 10)
+            async with asyncio.timeout(10):
+                await running

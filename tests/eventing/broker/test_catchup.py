@@ -31,7 +31,8 @@ class House:
         """(what one who waits is told, whether the name is known then)."""
         told = asyncio.get_running_loop().create_future()
         self.catch_up.wait(table, name, lambda error: told.set_result((error, name in self.known)))
-        return await asyncio.wait_for(told, 20)
+        async with asyncio.timeout(20):
+            return await told
 
 
 @contextlib.asynccontextmanager
@@ -41,7 +42,8 @@ async def running(store):
     async with asyncio.TaskGroup() as tasks:
         owned = [tasks.create_task(task) for task in
                  (house.follower.run(), house.catch_up.run(house.follower))]
-        await asyncio.wait_for(house.follower.loaded.wait(), 10)
+        async with asyncio.timeout(10):
+            await house.follower.loaded.wait()
         yield house
         for task in owned:
             task.cancel()

@@ -48,7 +48,8 @@ class Role:
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items()),
                  f"Content-Length: {len(body)}", "Connection: close", "", ""]
         writer.write("\r\n".join(lines).encode() + body)
-        answer = await asyncio.wait_for(reader.read(), 10)
+        async with asyncio.timeout(10):
+            answer = await reader.read()
         writer.close()
         head, _, rest = answer.partition(b"\r\n\r\n")
         first, *fields = head.decode().split("\r\n")

@@ -32,7 +32,8 @@ async def running(store):
     stream = Stream(store)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(stream.run())
-        await asyncio.wait_for(stream.connected.wait(), 5)
+        async with asyncio.timeout(5):
+            await stream.connected.wait()
         yield stream
         task.cancel()
 
@@ -184,7 +185,8 @@ async def test_a_store_that_is_read_only_is_left_until_it_is_a_primary(valkey, e
         with pytest.raises(Unavailable, match="read-only"):
             await stream.append(BROKER, 0, event(1))
         await client.execute_command("REPLICAOF", "NO", "ONE")
-        await asyncio.wait_for(stream.connected.wait(), 10)
+        async with asyncio.timeout(10):
+            await stream.connected.wait()
         assert await client.xlen(KEY) == 0
         await stream.append(BROKER, 0, event(2))
         assert await client.xlen(KEY) == 1
@@ -202,7 +204,8 @@ async def test_a_store_that_is_killed_and_restarted_is_found_again(valkey, event
         with pytest.raises(Unavailable, match="away"):
             await stream.append(BROKER, 0, event(2))
         valkey.start()
-        await asyncio.wait_for(stream.connected.wait(), 10)
+        async with asyncio.timeout(10):
+            await stream.connected.wait()
         await stream.append(BROKER, 0, event(3))
         stored = [decode(fields).attributes["id"] for _, fields in await store.xrange(KEY)]
     await store.aclose()

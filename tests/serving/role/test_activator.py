@@ -154,6 +154,7 @@ async def test_strange_heads_harm_nobody(house):
         reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
         writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n" + line + b"\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):
-            await asyncio.wait_for(reader.read(), 10)
+            async with asyncio.timeout(10):
+                await reader.read()
         writer.close()
         assert (await house.ask("a")).status == 200

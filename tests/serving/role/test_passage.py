@@ -69,7 +69,8 @@ async def test_cold_start_is_not_the_upload(house, size):
     await asyncio.sleep(0.3)
     ended = time.monotonic()
     writer.write(b"x")
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    async with asyncio.timeout(20):
+        head = await reader.readuntil(b"\r\n\r\n")
     told_s = float(head.lower().partition(b"clarion-cold-start: ")[2].split()[0]) / 1000
     assert 0 <= told_s <= time.monotonic() - began - (ended - there)
     writer.close()
@@ -115,8 +116,11 @@ async def test_limit_holds_after_clients_left(house):
     """A function goes on after its client left: its place is not given to another before it has ended."""
     await house.revision("a", container_concurrency=1, annotations={"max-scale": "1"})
     await house.ask("a")
-    leaving = [asyncio.wait_for(house.ask("a", "?sleep=0.3"), 0.1) for _ in range(3)]
-    gone = await asyncio.gather(*leaving, return_exceptions=True)
+
+    async def leave():
+        async with asyncio.timeout(0.1):
+            await house.ask("a", "?sleep=0.3")
+    gone = await asyncio.gather(*[leave() for _ in range(3)], return_exceptions=True)
     assert {type(error) for error in gone} == {TimeoutError}
     assert json.loads((await house.ask("a")).body)["most"] == 1
 
@@ -191,10 +195,12 @@ async def test_answer_is_streamed_as_it_comes(house):
     await house.ask("a")
     reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
     writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-    text = await asyncio.wait_for(reader.readuntil(b"\r\n1\r\n"), 5)
+    async with asyncio.timeout(5):
+        text = await reader.readuntil(b"\r\n1\r\n")
     assert text.startswith(b"HTTP/1.1 200")
     assert b"\r\n3\r\n" not in text
-    await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), 5)
+    async with asyncio.timeout(5):
+        await reader.readuntil(b"\r\n0\r\n\r\n")
     writer.close()
 
 
@@ -212,12 +218,14 @@ async def test_upgraded_connection_passes_bytes_both_ways(house):
     await house.revision("a", code=ECHO, command=[sys.executable], args=["func.py"])
     reader, writer = await asyncio.open_unix_connection(house.config.activator_socket)
     writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n")
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101")
     assert float(head.lower().partition(b"clarion-cold-start: ")[2].split()[0]) > 0
     for text in (b"one", b"two"):
         writer.write(text)
-        assert await asyncio.wait_for(reader.readexactly(3), 5) == text
+        async with asyncio.timeout(5):
+            assert await reader.readexactly(3) == text
     writer.close()
 
 
