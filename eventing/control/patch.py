@@ -29,6 +29,8 @@ _MERGED_LISTS: dict[str, str | None] = {
     "volumeMounts": "mountPath", "volumes": "name", "imagePullSecrets": "name", "hostAliases": "ip",
 }
 
+_COPIED_CHARACTERS = 3 << 20  # by one patch, as in Kubernetes: copies of copies double an object each time
+
 
 class PatchFailed(Rejected):
     """A patch that cannot be applied; the message names the operation and the path."""
@@ -109,10 +111,16 @@ def json_patch(document: Any, operations: Any) -> Any:
     if not isinstance(operations, list):
         raise PatchFailed("a JSON patch is a list of operations")
     document = copy.deepcopy(document)
+    copied = 0
     for operation in operations:
         op = operation.get("op") if isinstance(operation, dict) else None
         if not isinstance(op, str) or op not in _OPERATIONS:
             raise PatchFailed(f"unknown operation: {operation!r}")
+        if op == "copy":
+            copied += len(repr(_get(document, _path(operation, "from"))))
+            if copied > _COPIED_CHARACTERS:
+                raise PatchFailed(f"operation copy: all copies together are over the limit of "
+                                  f"{_COPIED_CHARACTERS} characters")
         document = _OPERATIONS[op](document, operation)
     return document
 

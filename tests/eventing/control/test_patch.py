@@ -131,6 +131,14 @@ def test_strategic(document, patch, patched):
     assert strategic(document, patch) == patched
 
 
+def test_copies_of_copies_end():
+    """A few hundred bytes of operations cannot double an object until memory ends."""
+    operations = [{"op": "copy", "from": "", "path": f"/{number}"} for number in range(20)]
+    assert len(json_patch({"a": 1}, operations[:10])) == 11
+    with pytest.raises(PatchFailed, match=r"^operation copy: .* limit of 3145728"):
+        json_patch({"a": "x" * 100}, operations)
+
+
 STRATEGIC_KEYS = st.sampled_from(["a", "env", "finalizers", "name", "$patch", "$retainKeys",
                                   "$setElementOrder/env", "$deleteFromPrimitiveList/finalizers"])
 WORDS = st.sampled_from(["", "a", "delete", "replace", "merge"])
