@@ -126,13 +126,18 @@ async def reconcile(deployment: Resource, context: Context) -> None:
     _report(deployment, state, missing, context.now)
 
 
+def _is_current(deployment: Resource, state: Mapping[str, Any]) -> bool:
+    """Whether the serving role speaks of this template; else it was one before."""
+    return state.get("generation") == resource.generation(deployment)
+
+
 def _is_settled(deployment: Resource, state: Mapping[str, Any]) -> bool:
     """Whether nothing runs of a template before this one."""
-    is_current = state.get("generation") == resource.generation(deployment)
-    return is_current and state["updated"] == state["replicas"]
+    return _is_current(deployment, state) and state["updated"] == state["replicas"]
 
 
 async def _drop_files(deployment: Resource, context: Context, *, but: str = "") -> None:
+    """Have the files of all its templates go, *but* those of one."""
     for files in await context.written("volumes", resource.uid(deployment)) - {but}:
         await context.project("volumes", files, None)
 
@@ -145,7 +150,8 @@ def _count(deployment: Resource, state: Mapping[str, Any]) -> None:
     """Replicas as `kubectl get` and `kubectl rollout status` want them; Kubernetes leaves zeros out."""
     status, ready = resource.status(deployment), state.get("ready", 0)
     missing = max(0, resource.spec(deployment)["replicas"] - ready)
-    counts = {"replicas": state.get("replicas", 0), "updatedReplicas": state.get("updated", 0),
+    updated = state["updated"] if _is_current(deployment, state) else 0
+    counts = {"replicas": state.get("replicas", 0), "updatedReplicas": updated,
               "readyReplicas": ready, "availableReplicas": ready, "unavailableReplicas": missing}
     for name, count in counts.items():
         if count:

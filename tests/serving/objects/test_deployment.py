@@ -162,7 +162,7 @@ async def test_cannot_run(cluster, pod, reason, message):
 
 
 async def test_status(cluster):
-    """Counts and conditions follow the role's report, but not one about another object of that name."""
+    """Counts and conditions follow the role's report; of another template nothing is up to date."""
     await cluster.apply(text(replicas=2))
     uid = cluster.get(NAME, "beat")["metadata"]["uid"]
     report = {"uid": uid, "generation": 1, "replicas": 2, "updated": 2, "ready": 1,
@@ -179,6 +179,11 @@ async def test_status(cluster):
     await cluster.until_condition(NAME, "beat", "Available", status="True", reason="MinimumReplicasAvailable")
     await cluster.until_condition(NAME, "beat", "Progressing", status="True", reason="NewReplicaSetAvailable")
     assert "unavailableReplicas" not in cluster.get(NAME, "beat")["status"]
+    assert cluster.get(NAME, "beat")["status"]["updatedReplicas"] == 2
+
+    await cluster.report("deployment-states", "default/beat", {**report, "ready": 2, "generation": 0})
+    await cluster.until(lambda: "updatedReplicas" not in cluster.get(NAME, "beat")["status"])
+    await cluster.until_condition(NAME, "beat", "Progressing", status="True", reason="ReplicaSetUpdated")
 
     await cluster.delete(NAME, "beat")
     await cluster.until_projected("deployments", lambda table: not table)
