@@ -24,8 +24,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 # A larger body is not copied behind its head.
 _JOINED_BYTES = 64 * 1024
 _LOOPBACK = "127.0.0.1"
-# Others get their turn after as many messages of one answer; most answers have two. And of a body whose client
-# has left, as many take a turn each.
+# Others get their turn after as many messages of one answer; most answers have two. And of a body whose
+# client has left, as many take a turn each.
 _MESSAGES_A_TURN = 16
 
 

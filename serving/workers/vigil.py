@@ -77,7 +77,7 @@ class Vigil:
                 tasks.create_task(self._watch_liveness(self._probes.liveness, on_dead))
 
     async def _until_started(self, probe: Probe) -> str:
-        """Return "" once it has passed; why not, after failureThreshold periods without that."""
+        """Return "" once it has passed; why not, after failureThreshold answers that say so."""
         timing = Timing.of(probe)
         left = timing.failures
         await self._reach(timing.delay_s)
@@ -90,10 +90,10 @@ class Vigil:
                 self._worker.unready = ""
                 return ""
             self._say_if_it_lasts(f"Startup probe failed: {why}")
-            await self._rest(asked, timing.period_s)
             left -= 1
             if not left:
                 return why
+            await self._rest(asked, timing.period_s)
 
     async def _watch_readiness(self, probe: Probe, on_ready: Callable[[], None]) -> None:
         timing = Timing.of(probe)
@@ -116,10 +116,12 @@ class Vigil:
         timing = Timing.of(probe)
         streak = Streak(timing, passing=True)
         await self._reach(timing.delay_s)
-        while streak.passing:
-            await asyncio.sleep(timing.period_s)
+        while True:
+            asked = self._loop.time()
             why = await self._asker.ask(probe)
-            streak.add(passed=not why)
+            if streak.add(passed=not why):
+                break
+            await self._rest(asked, timing.period_s)
         on_dead(f"Liveness probe failed: {why}")
 
     def _passes(self, on_ready: Callable[[], None]) -> None:

@@ -122,7 +122,7 @@ async def test_startup_comes_first(stage, said):
 
 
 async def test_startup_that_fails(stage, said):
-    """After failureThreshold periods the worker is killed, and says in one line why."""
+    """After failureThreshold answers the worker is killed, and says in one line why."""
     say(said, "begun", "503")
     worker = await started(stage, said, startup=probe("/begun", failureThreshold=3))
     with pytest.raises(StartFailed) as failure:

@@ -79,22 +79,36 @@ class Script:
 
 @given(failures=st.integers(1, 6), period_s=st.integers(1, 20), delay_s=st.integers(0, 30))
 def test_budget_of_a_start(failures, period_s, delay_s):
-    """It is failureThreshold periods, exactly, and meanwhile nothing else is asked."""
+    """It ends with the answer that reaches failureThreshold; nothing else is asked before."""
     script = Script(startup=[False] * 100, readiness=[True], liveness=[True])
     startup = {"httpGet": {}, "failureThreshold": failures, "periodSeconds": period_s,
                "initialDelaySeconds": delay_s}
     script.run(10_000, startup=startup, readiness={"httpGet": {}}, liveness={"httpGet": {}})
     assert script.asked == [(delay_s + count * period_s, "startup") for count in range(failures)]
-    assert script.told[-1] == (delay_s + failures * period_s, "Startup probe failed: no")
+    assert script.told[-1] == (delay_s + (failures - 1) * period_s, "Startup probe failed: no")
 
 
 def test_the_others_follow_at_once():
-    """A start that is over is noticed by those that wait for it; liveness begins a period later."""
+    """A start that is over is noticed by those that wait for it."""
     script = Script(startup=[False, True], readiness=[True] * 3, liveness=[True] * 2)
     script.run(100, startup={"httpGet": {}, "periodSeconds": 2}, liveness={"httpGet": {}, "periodSeconds": 4},
                readiness={"httpGet": {}, "periodSeconds": 5})
-    assert script.asked == [(0, "startup"), (2, "startup"), (2, "readiness"), (6, "liveness"),
-                            (7, "readiness"), (10, "liveness"), (12, "readiness")]
+    assert script.asked == [(0, "startup"), (2, "startup"), (2, "readiness"), (2, "liveness"),
+                            (6, "liveness"), (7, "readiness"), (12, "readiness")]
+
+
+@given(answers=st.lists(st.booleans(), max_size=40), failures=st.integers(1, 4),
+       period_s=st.integers(1, 20), delay_s=st.integers(0, 30))
+def test_liveness(answers, failures, period_s, delay_s):
+    """It is asked from its delay on, and failed with the answer that is the last of enough in a row."""
+    script = Script(readiness=[True], liveness=answers)
+    liveness = {"httpGet": {}, "failureThreshold": failures, "periodSeconds": period_s,
+                "initialDelaySeconds": delay_s}
+    script.run(10_000, readiness={"tcpSocket": {}}, liveness=liveness)
+    dead = next((end for end in range(failures, len(answers) + 1) if not any(answers[end - failures:end])), 0)
+    asked = [when for when, what in script.asked if what == "liveness"]
+    assert asked == [delay_s + count * period_s for count in range(dead or len(answers))]
+    assert ((delay_s + (dead - 1) * period_s, "Liveness probe failed: no") in script.told) == bool(dead)
 
 
 def test_what_nobody_wrote_is_asked_no_more():
