@@ -214,8 +214,8 @@ def _port(ports: list[Mapping[str, Any]]) -> list[FieldError]:
     if number in _RESERVED_PORTS:
         errors.append(field.invalid_value(f"{number} is a reserved port", "containerPort",
                                           f"{number} is a reserved port, please use a different value"))
-    if not 0 <= number <= 65535:  # noqa: PLR2004  a TCP port's 16 bits
-        errors.append(field.out_of_bounds(number, 0, 65535, "containerPort"))
+    if not 0 <= number <= probes.PORT_MAX:
+        errors.append(field.out_of_bounds(number, 0, probes.PORT_MAX, "containerPort"))
     if (port.get("protocol") or "TCP") != "TCP":
         errors.append(field.invalid_value(port["protocol"], "protocol"))
     if (port.get("name") or "") not in _PORT_NAMES:

@@ -20,6 +20,7 @@ from serving.objects.scale_annotations import spellings
 
 HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
 DEFAULT_PORT = 8080
+PORT_MAX = 65535  # a TCP port's 16 bits
 # The least that a number may be: Kubernetes' bounds.
 _LEAST = {"initialDelaySeconds": 0, "timeoutSeconds": 0, "periodSeconds": 0, "failureThreshold": 0}
 _ENOUGH, _GRACE = "successThreshold", "terminationGracePeriodSeconds"
@@ -117,8 +118,11 @@ def _probe(probe: Mapping[str, Any], port_name: str | None) -> list[FieldError]:
     for name in present:
         handler = probe[name]
         errors += field.via_field(not_allowed(handler, _HANDLER_FIELDS[name]), name)
-        if name in {"httpGet", "tcpSocket"}:
-            errors += _port(handler.get("port"), f"{name}.port", port_name)
+        port = handler.get("port")
+        if isinstance(port, int) and not 0 <= port <= PORT_MAX:
+            errors.append(field.out_of_bounds(port, 0, PORT_MAX, f"{name}.port"))
+        elif name in {"httpGet", "tcpSocket"}:
+            errors += _port(port, f"{name}.port", port_name)
     if not present:
         errors.append(field.one_of_neither(*HANDLERS))
     elif len(present) > 1:

@@ -197,6 +197,11 @@ PROBES = [
     ),
     ("livenessProbe: {tcpSocket: {}, periodSeconds: 0, successThreshold: 1}", ""),
     (
+        "livenessProbe: {tcpSocket: {port: 65536}}, startupProbe: {grpc: {port: -1}}",
+        ("expected 0 <= -1 <= 65535: HERE.startupProbe.grpc.port\n"
+         "expected 0 <= 65536 <= 65535: HERE.livenessProbe.tcpSocket.port"),
+    ),
+    (
         "readinessProbe: {tcpSocket: {}, successThreshold: 1, failureThreshold: 3, timeoutSeconds: 1}",
         (
             "failureThreshold is disallowed when periodSeconds is zero: "
