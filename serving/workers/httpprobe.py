@@ -2,10 +2,11 @@
 One HTTP probe: GET, and what its status says; as kubelet's `pkg/probe/http`.
 
     200..399                  passes
-    redirect, same host       followed, ten times at most
+    redirect, same place      followed, ten times at most
     redirect, another host    passes: whoever answered is well, and the other one is not asked
     scheme HTTPS              the certificate is not looked at
 
+Another port is another host: all workers share those of this machine, where a pod has its own.
 Each on a connection of its own: an idle one would be one more that the worker has to keep.
 """
 
@@ -14,7 +15,7 @@ import contextlib
 import functools
 import ssl
 import urllib.parse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 _REDIRECTS = 10
@@ -32,15 +33,13 @@ class _Said(NamedTuple):
     fields: Mapping[str, str]
 
 
-async def ask(address: tuple[str, int], handler: Mapping[str, Any],
-              on_redirect: Callable[[str], None]) -> str:
+async def ask(address: tuple[str, int], handler: Mapping[str, Any]) -> str:
     """
     Ask *address* as the `httpGet` *handler* says: why it did not pass, or "".
 
-    Whom it is asked at instead, *on_redirect* hears before that.
-
     Raises:
         OSError: no connection, or it broke; also ssl.SSLError. The caller limits the time.
+        ValueError: it redirects to what is no URL.
     """
     scheme = str(handler.get("scheme") or "HTTP").lower()
     path = "/" + str(handler.get("path") or "").removeprefix("/")
@@ -54,14 +53,18 @@ async def ask(address: tuple[str, int], handler: Mapping[str, Any],
         if said.status not in _FOLLOWED or "location" not in said.fields:
             break
         target = urllib.parse.urljoin(url, said.fields["location"])
-        if urllib.parse.urlsplit(target).hostname != urllib.parse.urlsplit(url).hostname:
+        if _place(target) != _place(url):
             break
         url = target
-        on_redirect(urllib.parse.urlsplit(url).netloc)
     else:
         return f"stopped after {_REDIRECTS} redirects"
     passes = 200 <= said.status < 400  # noqa: PLR2004  Kubernetes' definition of a success
     return "" if passes else f"HTTP probe failed with statuscode: {said.status}"
+
+
+def _place(url: str) -> tuple[str | None, int]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _fields(asked: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
@@ -74,10 +77,8 @@ def _fields(asked: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
 
 async def _get(url: str, fields: list[tuple[str, str]]) -> _Said | None:
     parts = urllib.parse.urlsplit(url)
-    secure = parts.scheme == "https"
     reader, writer = await asyncio.open_connection(
-        parts.hostname, parts.port or (443 if secure else 80), limit=_HEAD_BYTES,
-        ssl=_unverified() if secure else None)
+        *_place(url), limit=_HEAD_BYTES, ssl=_unverified() if parts.scheme == "https" else None)
     target = urllib.parse.quote(parts.path or "/", safe=_SAFE)
     if parts.query:
         target += "?" + urllib.parse.quote(parts.query, safe=_SAFE)

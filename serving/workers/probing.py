@@ -56,25 +56,19 @@ class Asker:
         name = next((name for name in _HANDLERS if name in probe), "tcpSocket")
         handler: dict[str, Any] = probe.get(name) or {}
         host, port = handler.get("host") or self._address[0], handler.get("port") or self._address[1]
-        place = f"{host}:{port}"
-
-        def redirected(target: str) -> None:
-            nonlocal place
-            place = f"{target}, where {host}:{port} has redirected to"
-
         try:
             async with asyncio.timeout(timeout_s):
                 if handler.get("port") and not handler.get("host"):
                     await asyncio.to_thread(listening.demand, self._inside.pid, port)
                 if name == "httpGet":
-                    return await httpprobe.ask((host, port), handler, redirected)
+                    return await httpprobe.ask((host, port), handler)
                 if name == "grpc":
                     return await grpcprobe.ask((host, port), handler.get("service") or "")
                 return await _connect((host, port))
         except TimeoutError:
-            return f"no answer from {place} within {timeout_s:g} s"
+            return f"no answer from {host}:{port} within {timeout_s:g} s"
         except Exception as error:  # noqa: BLE001  whatever a probe asks for, and is told
-            return f"{place}: {_reason(error)}"
+            return f"{host}:{port}: {_reason(error)}"
 
 
 def _reason(error: Exception) -> str:
