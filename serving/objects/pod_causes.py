@@ -17,8 +17,8 @@ _PATH = "spec.template.spec"
 
 def of(pod: Mapping[str, Any]) -> list[Cause]:
     """What is wrong with *pod*, in which defaults are filled in."""
-    containers, found = pod.get("containers") or [], pod.get("volumes") or []
-    if not containers:
+    found = pod.get("volumes") or []
+    if not pod.get("containers"):
         return [required(f"{_PATH}.containers")]
     causes = [] if pod["restartPolicy"] == "Always" else [
         unsupported(f"{_PATH}.restartPolicy", pod["restartPolicy"], ("Always",))]
@@ -26,14 +26,18 @@ def of(pod: Mapping[str, Any]) -> list[Cause]:
     if grace_s < 0:
         causes.append(invalid(f"{_PATH}.terminationGracePeriodSeconds", grace_s, podspec.NEGATIVE))
     mountable = {volume.get("name") for volume in found}
-    for index, container in enumerate(containers):
-        causes += _container(container, f"{_PATH}.containers[{index}]", mountable)
+    for member in ("initContainers", "containers"):
+        for index, container in enumerate(pod.get(member) or ()):
+            causes += _container(container, f"{_PATH}.{member}[{index}]", mountable)
     return [*causes, *_volumes(found)]
 
 
 def _container(container: Mapping[str, Any], path: str, mountable: set[str | None]) -> Iterator[Cause]:
     needed = ("name",) if container.get("command") else ("name", "image")
     yield from (required(f"{path}.{name}") for name in needed if not container.get(name))
+    for index, variable in enumerate(container.get("env") or ()):
+        if not variable.get("name"):
+            yield required(f"{path}.env[{index}].name")
     for name, amount in podspec.negatives(container.get("resources") or {}):
         yield invalid(f"{path}.resources.{name}", amount, podspec.NEGATIVE)
     for index, mount in enumerate(container.get("volumeMounts") or ()):
