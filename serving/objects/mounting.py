@@ -26,6 +26,7 @@ from typing import Any
 
 from serving.objects import downward, quantity, workload
 from serving.objects.downward import About
+from serving.objects.volumes import sources
 
 REASON = "FailedMount"
 _FILES = ("configMap", "secret", "projected")
@@ -100,10 +101,10 @@ def _mounted(pod: Pod, container: Mapping[str, Any]) -> dict[str, Mapping[str, A
 
 def _sources(volume: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Kind and description of everything that gives files to *volume*."""
-    for each in (volume, *((volume.get("projected") or {}).get("sources") or ())):
-        for kind in ("configMap", "secret", "downwardAPI", "serviceAccountToken"):
-            if each.get(kind) is not None:
-                yield kind, each[kind]
+    for path, source in sources(volume):
+        kind = path.rpartition(".")[2]
+        if kind != "projected":  # what it consists of comes by itself
+            yield kind, source
 
 
 def _holder(kind: str, source: Mapping[str, Any]) -> str:
