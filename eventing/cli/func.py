@@ -16,7 +16,7 @@ import typer
 from eventing.cli import output, server
 from eventing.client import Client, Resource
 from eventing.errors import NotFound, UsageError
-from serving.functions import funcyaml, templates
+from serving.functions import funcyaml, manifest, templates
 from serving.objects.names import not_dns_1035
 
 app = typer.Typer()
@@ -157,7 +157,7 @@ def list_(
 def _is_function(service: Resource) -> bool:
     containers = service["spec"]["template"]["spec"].get("containers") or [{}]
     labels = service["metadata"].get("labels") or {}
-    return funcyaml.IS_FUNCTION in labels or str(containers[0].get("image")).startswith(_BUNDLE)
+    return manifest.IS_FUNCTION in labels or str(containers[0].get("image")).startswith(_BUNDLE)
 
 
 def _row(service: Resource) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _row(service: Resource) -> dict[str, Any]:
     program = Path((container.get("command") or ["python"])[0]).name
     ready = {one["type"]: one["status"] for one in status.get("conditions") or ()}.get("Ready", "Unknown")
     return {"name": metadata["name"], "namespace": metadata["namespace"],
-            "runtime": (metadata.get("labels") or {}).get(funcyaml.RUNTIME_LABEL, program),
+            "runtime": (metadata.get("labels") or {}).get(manifest.RUNTIME_LABEL, program),
             "url": status.get("url", ""), "ready": ready}
 
 

@@ -15,7 +15,7 @@ from eventing.cli import output
 from eventing.client import Client, Resource
 from eventing.documents import Document
 from eventing.errors import ClarionError, UsageError
-from serving.functions import funcyaml
+from serving.functions import funcyaml, manifest
 
 # func's own: a worker that dies once at its start may well live the next time.
 ERROR_WINDOW_S = 2.0
@@ -53,7 +53,7 @@ class Deployment:
         """
         for field in self._function.ignored:
             self._say(f"{self._function.place}: {field} means nothing on this machine and is left out")
-        wanted = funcyaml.service(self._function, own)
+        wanted = manifest.service(self._function, own)
         container = wanted["spec"]["template"]["spec"]["containers"][0]
         if changes:
             container["env"] = with_changes(container.get("env") or [], changes)
@@ -70,13 +70,13 @@ class Deployment:
     def _subscribe(self, service: Resource) -> None:
         owner = {"apiVersion": service["apiVersion"], "kind": service["kind"],
                  "name": service["metadata"]["name"], "uid": service["metadata"]["uid"]}
-        triggers = funcyaml.triggers(self._function)
+        triggers = manifest.triggers(self._function)
         for trigger in triggers:
             trigger["metadata"]["ownerReferences"] = [owner]
             what, _ = self._apply(trigger)
             self._say(f"trigger/{trigger['metadata']['name']} {what}")
         kept = {trigger["metadata"]["name"] for trigger in triggers}
-        path, prefix = _TRIGGERS.format(self._namespace), funcyaml.trigger_prefix(self._function.name)
+        path, prefix = _TRIGGERS.format(self._namespace), manifest.trigger_prefix(self._function.name)
         for trigger in self._client.get(path)["items"]:
             name, owners = trigger["metadata"]["name"], trigger["metadata"].get("ownerReferences") or ()
             is_ours = name.startswith(prefix) and any(one["uid"] == owner["uid"] for one in owners)

@@ -19,7 +19,7 @@ from eventing import instance
 from eventing.cli import func_deploy, output
 from eventing.cli.func_invoke import RUNNING
 from eventing.errors import UsageError
-from serving.functions import funcyaml, live
+from serving.functions import envs, funcyaml, live, manifest
 from serving.objects import names, workload
 from serving.workers.environment import Environments
 
@@ -42,9 +42,9 @@ def serve(folder: Path, function: funcyaml.Function, changes: list[str], host: s
     """
     changed = {change.partition("=")[0].removesuffix("-") for change in changes}
     variables = [{"name": name, "value": value}
-                 for name, value in funcyaml.variables(function, os.environ, changed).items()]
+                 for name, value in envs.variables(function, os.environ, changed).items()]
     env = {one["name"]: one["value"] for one in func_deploy.with_changes(variables, changes)}
-    annotations = funcyaml.annotations_of(function, os.environ)
+    annotations = manifest.annotations_of(function, os.environ)
     preload = workload.modules(annotations.get(names.PRELOAD, ""))
     order = live.Order(folder=folder.resolve(), name=function.name, env=env,
                        entry=annotations.get(names.ENTRY), preload=tuple(preload))
