@@ -144,7 +144,7 @@ class LocalBackend:
         taken = await self._volumes.take(record) if record.get("volumes") else None
         try:
             child = self._fork(name, record, folder, own, taken)
-        except (StartFailed, OSError):
+        except Exception:
             if taken is not None:
                 await self._volumes.give_back(taken)
             raise
@@ -168,12 +168,12 @@ class LocalBackend:
             for each in sockets:
                 ours.enter_context(each)
             child = self._child(name, record, zygote, *(each.getsockname() for each in sockets))
-            said = {**self._with_sink(record), "user": user, "group": group}
-            spec = order.spec(name, said, child.worker, folder, own, plan=taken.plan if taken else None)
-            child.inside.spec = spec
             try:
+                said = {**self._with_sink(record), "user": user, "group": group}
+                spec = order.spec(name, said, child.worker, folder, own, plan=taken.plan if taken else None)
+                child.inside.spec = spec
                 descriptors = [in_memory(orjson.dumps(spec)), *child.descriptors]
-            except OSError as error:
+            except Exception as error:
                 child.abandon(str(error))
                 raise
             if not is_command:

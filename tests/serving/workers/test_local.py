@@ -345,6 +345,20 @@ async def test_least_memory_limit(stage, is_spare):
     assert (await stage.ask(enough)).status == 202
 
 
+async def test_record_that_makes_no_sense(stage):
+    """A start that cannot be is refused, whatever it is that cannot, and nothing of it stays."""
+    volumes = {"mounts": [], "scratch": {"d": {"memory": False, "size_bytes": None}}}
+    await stage.start("def handle(event): pass\n", volumes=volumes)
+    record = await stage.record("def handle(event): pass\n", volumes=volumes)
+    await stage.spare()
+    before = descriptors()
+    for odd in ({"env": 1}, {"args": [1], "command": ["true"]}, {"working_dir": 1}, {"preload": 1}):
+        with pytest.raises(StartFailed, match="StartFailed: TypeError: "):
+            await stage.backend.start(NAME, {**record, **odd})
+    assert descriptors() == before
+    assert len(list((stage.data_dir / "volumes/scratch").iterdir())) == 1
+
+
 @pytest.mark.parametrize("said", [b"nonsense", b"[]", b"1", b'{"failed": 1}', b'{"ready": {"a": []}}'])
 @pytest.mark.parametrize("after", ["os._exit(3)", "time.sleep(600)"])
 async def test_report_that_is_none(stage, said, after):
