@@ -136,8 +136,11 @@ class _Deployment:
 
     async def run(self, tasks: asyncio.TaskGroup) -> None:
         while self._record is not None or self.replicas:
-            self._step(tasks)
-            self._report()
+            try:
+                self._step(tasks)
+                self._report()
+            except Exception:  # noqa: BLE001  whatever its record is: there are other Deployments
+                _log.exception("a deployment was not understood", name=self.name)
             await self._woken.wait()
             self._woken.clear()
         self.ended.set()

@@ -186,6 +186,8 @@ async def test_records_that_make_no_sense(open_house):
         pod = {"uid": "program", "container": "c", "command": ["true"], "env": {}, "named": [], "grace_s": 1,
                "volumes": MOUNTED, "listens": False}
         program = {"uid": "program", "generation": 1, "replicas": 1, "strategy": {}, "pod": pod}
+        odd = {**program, "strategy": {"rollingUpdate": {"maxSurge": "?"}}}
+        await projection.write(house.store, "deployments", "default/odd", odd)
         await projection.write(house.store, "deployments", "default/program", program)
         await house.revision(NEIGHBOUR)
         known = (await projection.read(house.store, "revisions"))[f"default/{NEIGHBOUR}"]
