@@ -2,7 +2,7 @@
 func.yaml, the file of Knative's own functions: a folder and its file, read.
 
     name, namespace, runtime, invoke        who, where, in what language, called how by default
-    run, deploy                             what becomes of them: envs.py, manifest.py
+    run, deploy                             what becomes of them: envs.py, volumes.py, manifest.py
     build, registry, image, created, ..     nothing: there is no image to build
 
 The flat layout of before version 0.35 (envs, annotations, options, .. at the top) is read as well. A folder
@@ -22,8 +22,9 @@ import yaml
 from eventing.errors import UsageError
 
 FILE = "func.yaml"
-_MEANINGLESS = (("run", "volumes"), ("deploy", "serviceAccountName"), ("deploy", "imagePullSecret"),
-                ("domain",), ("run", "kafka"))
+CLAIM = "persistentVolumeClaim"  # of run.volumes
+_MEANINGLESS = (("deploy", "serviceAccountName"), ("deploy", "imagePullSecret"), ("domain",),
+                ("run", "kafka"))
 _TYPES: dict[type, str] = {dict: "a mapping", list: "a list", str: "text", int: "a number"}
 
 
@@ -42,7 +43,10 @@ class Function:
     @property
     def ignored(self) -> list[str]:
         """Fields that are set, and mean nothing here."""
-        return [".".join(path) for path in _MEANINGLESS if _find(self.content, path)]
+        fields = [".".join(path) for path in _MEANINGLESS if _find(self.content, path)]
+        return fields + [f"run.volumes[{index}].{CLAIM}"
+                         for index, volume in enumerate(section(self, "volumes", list))
+                         if _find(volume, (CLAIM,))]
 
 
 def load(folder: Path) -> Function:
@@ -83,15 +87,15 @@ def read(content: Any, *, place: str, folder: str, is_instanced: bool) -> Functi
     given = {} if content is None else content
     if not isinstance(given, dict):
         raise UsageError(f"{place}: it is a mapping of fields such as name and runtime")
-    runtime = _get(given, place, ("runtime",), str) or "python"
+    runtime = get(given, place, ("runtime",), str) or "python"
     if runtime != "python":
         raise UsageError(f"{place}: runtime: {runtime} needs an image, which nothing here builds; give a "
                          "Service a command that serves $PORT instead, as examples/node does")
-    asked = _get(given, place, ("invoke",), str) or ("http" if given else "cloudevent")
+    asked = get(given, place, ("invoke",), str) or ("http" if given else "cloudevent")
     if asked not in {"http", "cloudevent"}:
         raise UsageError(f"{place}: invoke: {asked}: it is http or cloudevent")
-    namespace = (_get(given, place, ("deploy", "namespace"), str) or _get(given, place, ("namespace",), str))
-    return Function(place=place, name=_get(given, place, ("name",), str) or folder, namespace=namespace,
+    namespace = (get(given, place, ("deploy", "namespace"), str) or get(given, place, ("namespace",), str))
+    return Function(place=place, name=get(given, place, ("name",), str) or folder, namespace=namespace,
                     runtime=runtime, invoke=asked, content=given, is_instanced=is_instanced)
 
 
@@ -102,23 +106,29 @@ def section(function: Function, name: str, type_: type) -> Any:
     Raises:
         UsageError: it is not of *type_*.
     """
-    parent = "run" if name == "envs" else "deploy"
+    parent = "run" if name in {"envs", "volumes"} else "deploy"
     for path in ((parent, name), (name,)):
-        found = _get(function.content, function.place, path, type_)
+        found = get(function.content, function.place, path, type_)
         if found is not None:
             return found
     return type_()
 
 
-def _get(content: Mapping[str, Any], place: str, path: tuple[str, ...], type_: type) -> Any:
+def get(content: Mapping[str, Any], place: str, path: tuple[str, ...], type_: type) -> Any:
+    """
+    What stands at *path* in *content*; None where nothing does. *place* names the content in messages.
+
+    Raises:
+        UsageError: it is not of *type_*.
+    """
     found: Any = _find(content, path)
     if found is not None and not isinstance(found, type_):
         raise UsageError(f"{place}: {'.'.join(path)}: it is {_TYPES[type_]}, not {found!r}")
     return found
 
 
-def _find(content: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    found: Any = content
+def _find(content: Any, path: tuple[str, ...]) -> Any:
+    found = content
     for name in path:
         found = found.get(name) if isinstance(found, dict) else None
     return found

@@ -1,7 +1,7 @@
 """
 What a function's func.yaml asks for, as a Service and its Triggers.
 
-    run.envs                                envs.py
+    run.envs, volumes                       envs.py, volumes.py
     deploy.annotations, labels, options     to the Service and its revisions
     deploy.healthEndpoints                  probes; in Knative's layout (a package `function`) always
     deploy.subscriptions                    a Trigger each
@@ -15,6 +15,7 @@ from typing import Any
 from eventing.errors import UsageError
 from serving.functions.envs import environment, source
 from serving.functions.funcyaml import Function, section
+from serving.functions.volumes import volumes
 
 Resource = dict[str, Any]
 
@@ -39,19 +40,15 @@ def service(function: Function, own: Mapping[str, str]) -> Resource:
     Raises:
         UsageError: a field is not what it should be; names it.
     """
-    container: Resource = {"image": "func://."}
     env, env_from = environment(function, own)
-    if env:
-        container["env"] = env
-    if env_from:
-        container["envFrom"] = env_from
-    container |= _probes(function)
+    pod_volumes, mounts = volumes(function)
     resources, concurrency = _resources(function)
-    if resources:
-        container["resources"] = resources
+    said = {"env": env, "envFrom": env_from, "volumeMounts": mounts, "resources": resources}
+    container: Resource = {"image": "func://.", **{field: value for field, value in said.items() if value},
+                           **_probes(function)}
     labels, annotations = _labels(function, own), annotations_of(function, own)
     of_service = {key: value for key, value in annotations.items() if not key.startswith(_OF_REVISIONS)}
-    spec: Resource = {"containers": [container]}
+    spec: Resource = {"containers": [container]} | ({"volumes": pod_volumes} if pod_volumes else {})
     if concurrency is not None:
         spec["containerConcurrency"] = concurrency
     template = {"metadata": {"labels": labels, "annotations": annotations | _scaling(function)}, "spec": spec}

@@ -45,7 +45,13 @@ created: 2025-09-20T16:25:54.767714524+02:00
 invoke: cloudevent
 build: {builder: s2i}
 run:
-  volumes: [{secret: s, path: /etc/s}]
+  volumes:
+    - {secret: s, path: /etc/s}
+    - {configMap: c, path: /etc/c}
+    - {persistentVolumeClaim: {claimName: disk, readOnly: true}, path: /disk}
+    - {emptyDir: {medium: Memory, sizeLimit: 1Mi}, path: /scratch}
+    - {emptyDir: {}, path: /more}
+    - {secret: s, path: /etc/again}
   envs:
     - {name: A, value: text}
     - {name: B, value: '{{ env:HOME_TOWN }}'}
@@ -72,7 +78,7 @@ def test_whole():
     template = service["spec"]["template"]
 
     assert (function.name, function.namespace) == ("sentiment", "shop")
-    assert function.ignored == ["run.volumes"]
+    assert function.ignored == ["run.volumes[2].persistentVolumeClaim"]
     assert service["metadata"]["annotations"] == {
         "example.com/team": "blue", "function.knative.dev/deployer": "knative"}
     assert template["metadata"]["annotations"] == {
@@ -85,12 +91,21 @@ def test_whole():
         "team": "red", "empty": "", "boson.dev/function": "true", "function.knative.dev/name": "sentiment",
         "function.knative.dev/runtime": "python"}
     assert template["spec"]["containerConcurrency"] == 5
+    assert template["spec"]["volumes"] == [
+        {"name": "secret-s", "secret": {"secretName": "s"}},
+        {"name": "config-map-c", "configMap": {"name": "c"}},
+        {"name": "empty-dir-3", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        {"name": "empty-dir-4", "emptyDir": {}}]
     assert template["spec"]["containers"] == [{
         "image": "func://.",
         "env": [{"name": "A", "value": "text"}, {"name": "B", "value": "Ulm"},
                 {"name": "C", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "api"}}},
                 {"name": "D", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "d"}}}],
         "envFrom": [{"secretRef": {"name": "all"}}, {"configMapRef": {"name": "all"}}],
+        "volumeMounts": [
+            {"name": "secret-s", "mountPath": "/etc/s"}, {"name": "config-map-c", "mountPath": "/etc/c"},
+            {"name": "empty-dir-3", "mountPath": "/scratch"}, {"name": "empty-dir-4", "mountPath": "/more"},
+            {"name": "secret-s", "mountPath": "/etc/again"}],
         "livenessProbe": {"httpGet": {"path": "/live"}},
         "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1", "memory": "256Mi"}}}]
 
@@ -123,12 +138,14 @@ def test_flat_layout():
     function = read("""
         name: old
         envs: [{name: A, value: "1"}]
+        volumes: [{secret: s, path: /s}]
         annotations: {a: b}
         options: {scale: {min: 2}}
         healthEndpoints: {readiness: /ok}
         """)
 
     assert container(function)["env"] == [{"name": "A", "value": "1"}]
+    assert container(function)["volumeMounts"] == [{"name": "secret-s", "mountPath": "/s"}]
     assert container(function)["readinessProbe"] == {"httpGet": {"path": "/ok"}}
     template = manifest.service(function, {})["spec"]["template"]["metadata"]["annotations"]
     assert (template["a"], template["autoscaling.knative.dev/min-scale"]) == ("b", "2")
@@ -155,6 +172,15 @@ def test_instanced_has_probes():
     pytest.param("run: {envs: [{name: A, value: '{{ vault:x }}'}]}", "it is env:NAME, secret:NAME[:KEY]",
                  id="another holder"),
     pytest.param("run: {envs: [{name: A, value: '{{ nonsense }}'}]}", "it is {{ env:NAME }}", id="nonsense"),
+    pytest.param("run: {volumes: [s]}", "run.volumes[0]: give it a path and one of secret,", id="no volume"),
+    pytest.param("run: {volumes: [{secret: s}]}", "run.volumes[0]: give it a path and", id="no path"),
+    pytest.param("run: {volumes: [{path: /s}]}", "run.volumes[0]: give it a path and", id="of nothing"),
+    pytest.param("run: {volumes: [{path: /s, secret: s, configMap: c}]}",
+                 "run.volumes[0]: give it a path and one of", id="of two"),
+    pytest.param("run: {volumes: [{path: /s, secret: {name: s}}]}",
+                 "run.volumes[0]: secret: it is text, not {'name': 's'}", id="type of a volume"),
+    pytest.param("run: {volumes: [{path: /s, emptyDir: true}]}",
+                 "run.volumes[0]: emptyDir: it is a mapping, not True", id="emptyDir"),
     pytest.param("deploy: {labels: [{value: a}]}", "deploy.labels[0]: give it a key", id="label"),
     pytest.param("deploy: {subscriptions: [{filters: {}}]}", "deploy.subscriptions[0]: source", id="source"),
     pytest.param("deploy: {options: {scale: {min: few}}}", "deploy.options.scale.min: 'few' is no number",
