@@ -104,6 +104,7 @@ async def _latest_created(configuration: Resource, context: Context) -> Resource
     namespace = resource.namespace(configuration)
     own_name = resource.name(resource.spec(configuration).get("template") or {})
     if own_name:
+        context.track(REVISION, namespace, own_name)  # one that is another's may go
         found = await context.get(REVISION, namespace, own_name)
         if found is not None and is_taken(found, configuration):
             raise failure.already_exists(REVISION, own_name)

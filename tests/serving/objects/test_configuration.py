@@ -65,6 +65,22 @@ async def test_collects_old_revisions(cluster, configuration, healthy):
     assert cluster.get(f"Revision.{GROUP}", "c-00002")
 
 
+async def test_a_name_that_is_free_again(cluster, configuration):
+    """While its Revision's name is another's the Configuration says so; it has it once that one is gone."""
+    own = configuration().replace("template:", "template:\n    metadata: {name: c-one}")
+    spec = "containers: [{image: x, command: [serve]}]"
+    await cluster.apply(
+        f"{{apiVersion: {GROUP}/v1, kind: Revision, metadata: {{name: c-one}}, spec: {{{spec}}}}}")
+    await cluster.apply(own)
+    found = await cluster.until_condition(f"Configuration.{GROUP}", "c", "Ready", status="False")
+    assert 'revisions.serving.knative.dev "c-one" already exists' in found["message"]
+
+    await cluster.delete(f"Revision.{GROUP}", "c-one")
+    await cluster.until_condition(f"Configuration.{GROUP}", "c", "Ready", status="Unknown")
+    owners = cluster.get(f"Revision.{GROUP}", "c-one")["metadata"]["ownerReferences"]
+    assert [each["name"] for each in owners] == ["c"]
+
+
 @pytest.mark.parametrize(("said", "told"), [
     ("does it listen on $PORT?", "does it listen on $PORT?"),
     ("it is gone.", "it is gone."),
