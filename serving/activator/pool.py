@@ -88,7 +88,7 @@ class Pool:
 
     def update(self, record: Record, settings: Settings, now: float) -> None:
         """Go by a changed *record* or changed *settings* from *now* on."""
-        if record.get("volumes") != self.record.get("volumes"):  # what was missing may be there
+        if record.get("lacks") != self.record.get("lacks"):  # what was missing may be there
             self.failures, self.retry_at = 0, 0.0
         self.record = record
         self.timeout_s = float(record["timeout_s"])

@@ -89,7 +89,7 @@ async def reconcile(configuration: Resource, context: Context) -> None:
                                 f'Latest {which} revision "{name}" has failed')
         resource.set_condition(status, READY, FALSE, "RevisionFailed", message, now=now)
     elif status.get("latestReadyRevisionName") != name:
-        resource.set_condition(status, READY, UNKNOWN, now=now)
+        resource.set_condition(status, READY, UNKNOWN, ready.get("reason", ""), ready.get("message", ""), now=now)
     await _follow_ready(configuration, revision, context)
     await _collect(configuration, context)
 

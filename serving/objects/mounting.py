@@ -11,7 +11,6 @@ files, which may change under it, and may be secret.
     its record, `volumes`     null where nothing is mounted, or
                               mounts     [{volume, path, sub_path, read_only}]
                               scratch    {emptyDir: {memory: bool, size_bytes: a number, or null: no limit}}
-                              or lacks   why no worker can be started, a line
     table `volumes`, uid      {volume: {path: {data: base64, mode}}}; a Deployment's uid: program.py
 
 Pure. Names and messages are Kubernetes': what is missing, and not optional, is said as its kubelet says it.

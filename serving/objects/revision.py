@@ -14,6 +14,7 @@ A record of `revisions` (JSON; the data plane reads nothing else):
     user, group (ids; null: the role's), non_root (never as root), port (null: none)
     startup, readiness, liveness (probes as Kubernetes has them, or null; a port only where it is another one)
     working_dir (null: the bundle's folder), volumes (mounting.py), progress_deadline_s
+    lacks ([reason, message]: what of env and volumes is missing, so that no worker can be started; or null)
     annotations (autoscaling.knative.dev/* as written), reachable (a Route points at it, or may soon)
 
 A record of `scales`:
@@ -61,7 +62,7 @@ _PLACE = re.compile(r'\s*File "(?P<file>[^"]+)", line (?P<line>\d+)')  # of a tr
 _PLACED = ("SyntaxError", "IndentationError", "TabError", "SystemExit")
 # Of a worker's start: what the revision lacks, and not what its code does.
 _LACKING = frozenset({"ProgressDeadlineExceeded", "EnvironmentFailed", "MemoryLimitTooSmall",
-                      mounting.REASON})
+                      "CreateContainerConfigError", mounting.REASON})
 
 
 def default(revision: Resource, old: Resource | None, admission: Defaults) -> None:
@@ -90,18 +91,16 @@ async def reconcile(revision: Resource, context: Context) -> None:
     before = {type_: resource.condition(status, type_) for type_ in (*_CONDITIONS, READY, "Active")}
     resource.initialize_conditions(status, _CONDITIONS, now=now)
     _set_log_url(revision, context)
-    container, namespace = workload.serving_container(resource.spec(revision)), resource.namespace(revision)
+    container = workload.serving_container(resource.spec(revision))
     try:
-        image = _image(revision, container, context)
-        code = workload.code(container, image)
-        environment = workload.environment(container, await holders.lookup(container, namespace, context))
-        volumes = await _volumes(revision, container, context)
+        code = workload.code(container, _image(revision, container, context))
     except workload.Missing as missing:
         _unhealthy(status, missing.reason, missing.message, now)
         resource.set_condition(status, "ResourcesAvailable", *_DEPLOYING, now=now)
         resource.set_condition(status, "Active", *_DEPLOYING, now=now, severity="Info")
     else:
-        found = record(revision, code, environment, _deadline_s(revision, context), volumes)
+        supplies = await _supplies(revision, container, context)
+        found = record(revision, code, supplies, _deadline_s(revision, context))
         await context.project("revisions", _member(revision), found)
         _set_images(revision, context)
         _report(revision, context.projected("scales", _member(revision)), now)
@@ -158,20 +157,24 @@ def _said(condition: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(condition.get(member) for member in ("status", "reason", "message"))
 
 
-async def _volumes(revision: Resource, container: Mapping[str, Any],
-                   context: Context) -> Mapping[str, Any] | None:
-    """Hand the files of its volumes on; what a worker is started with, which may be why none can be."""
+async def _supplies(revision: Resource, container: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """What a worker is given of ConfigMaps and Secrets, or lacks; hand the files of its volumes on."""
     namespace, spec, uid = resource.namespace(revision), resource.spec(revision), resource.uid(revision)
     about = downward.About(namespace, uid, resource.meta(revision))
+    look_up = await holders.lookup(container, namespace, context)
+    files = await holders.files(spec, container, namespace, context)
+    supplies: dict[str, Any] = {"env": {}, "volumes": None, "lacks": None}
     try:
-        found = mounting.of(spec, container, about, await holders.files(spec, container, namespace, context))
+        volumes = mounting.of(spec, container, about, files)
+        await context.project("volumes", uid, volumes.files or None)  # also where a variable is missing
+        supplies["volumes"] = volumes.record
+        supplies["env"] = workload.environment(container, look_up)
     except workload.Missing as missing:
+        supplies["lacks"] = [missing.reason, missing.message]
         if (context.projected("scales", _member(revision)) or {}).get("actual"):
-            message = f"{missing.message}; the workers that run keep the files that they have"
+            message = f"{missing.message}; the workers that run keep what they have"
             await context.event(revision, "Warning", missing.reason, message)
-        return {"lacks": missing.message}
-    await context.project("volumes", uid, found.files or None)
-    return found.record
+    return supplies
 
 
 def _deadline_s(revision: Resource, context: Context) -> float:
@@ -185,9 +188,9 @@ def _member(revision: Resource) -> str:
     return f"{resource.namespace(revision)}/{resource.name(revision)}"
 
 
-def record(revision: Resource, code: workload.Code, environment: Mapping[str, str],
-           deadline_s: float, volumes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The record of `revisions`."""
+def record(revision: Resource, code: workload.Code, supplies: Mapping[str, Any],
+           deadline_s: float) -> dict[str, Any]:
+    """The record of `revisions`; *supplies* are its env, volumes and lacks."""
     spec = resource.spec(revision)
     labels, annotations = resource.labels(revision), resource.annotations(revision)
     container = workload.serving_container(spec)
@@ -202,7 +205,6 @@ def record(revision: Resource, code: workload.Code, environment: Mapping[str, st
         "entry": annotations.get(names.ENTRY),
         "command": code.command,
         "args": list(container.get("args") or ()),
-        "env": dict(environment),
         "preload": workload.modules(annotations.get(names.PRELOAD) or ""),
         "container_concurrency": spec.get("containerConcurrency") or 0,
         "timeout_s": float(spec.get("timeoutSeconds") or 0),
@@ -217,7 +219,7 @@ def record(revision: Resource, code: workload.Code, environment: Mapping[str, st
         "port": workload.port(container),
         **probes.asked(container, annotations),
         "working_dir": container.get("workingDir") or None,
-        "volumes": volumes,
+        **supplies,
         "progress_deadline_s": deadline_s,
         "annotations": scaling,
         "reachable": labels.get(names.ROUTING_STATE) != "reserve",

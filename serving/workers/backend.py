@@ -44,10 +44,11 @@ class StartFailed(ClarionError):
 
     Reasons: `ExitCodeN` (it ended by itself; the message holds the traceback's last lines), `SignalN`
     (killed before it was ready), `NoEntry` (no function in the bundle), `BundleMissing`, `BundleInvalid`,
-    `EnvironmentFailed`, `PreloadFailed`, `UserRefused`, `FailedMount` (a volume), `TooManyPreloads`,
-    `ProgressDeadlineExceeded`, `TooManyProcesses`, `ReportInvalid`, `StartupFailed`, `LivenessFailed`,
-    `StartFailed` (whatever has no name of its own), `Stopped` (by our own `stop`), and what is not the
-    author's fault: `StoreAway`, `DiskFailed`, `ForkFailed`, `ZygoteGone`.
+    `EnvironmentFailed`, `PreloadFailed`, `UserRefused`, `FailedMount` (a volume),
+    `CreateContainerConfigError` (a variable), `TooManyPreloads`, `ProgressDeadlineExceeded`,
+    `TooManyProcesses`, `ReportInvalid`, `StartupFailed`, `LivenessFailed`, `StartFailed` (whatever has no
+    name of its own), `Stopped` (by our own `stop`), and what is not the author's fault: `StoreAway`,
+    `DiskFailed`, `ForkFailed`, `ZygoteGone`.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -138,6 +138,8 @@ class LocalBackend:
         logs.Output(logs.path(self._data_dir, namespace, revision), revision).note(text)
 
     async def _start(self, name: str, record: Mapping[str, Any], progress: Progress) -> Worker:
+        if record.get("lacks"):
+            raise StartFailed(*record["lacks"])
         folder = await self._ground.folder(record)
         own = await self._ground.environment(name, record, folder, progress)
         await self._running.wait()

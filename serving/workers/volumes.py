@@ -31,7 +31,6 @@ from typing import Any
 import orjson
 import structlog
 
-from serving.objects.mounting import REASON
 from serving.workers.backend import StartFailed
 from serving.workers.mounts import Plan
 
@@ -99,11 +98,9 @@ class Volumes:
         What a worker of *record* is to mount; `give_back` when it is gone.
 
         Raises:
-            StartFailed: FailedMount, with what is not there; StoreAway, DiskFailed.
+            StartFailed: StoreAway, DiskFailed.
         """
         uid, volumes = record["uid"], record["volumes"]
-        if volumes.get("lacks"):
-            raise StartFailed(REASON, volumes["lacks"])
         asked = {mount["volume"] for mount in volumes["mounts"]} - volumes["scratch"].keys()
         if asked - self._files.get(uid, {}).keys():
             raise StartFailed("StoreAway", "the files of its volumes have not come yet")

@@ -118,49 +118,85 @@ async def test_from_missing_to_changed(cluster):
 
     async def told(condition):
         return (await cluster.until_projected(
-            "revisions", lambda table: condition(table.get("default/r", {}).get("volumes", {}))))["default/r"]
+            "revisions", lambda table: "default/r" in table and condition(table["default/r"])))["default/r"]
 
-    lacking = (await told(lambda volumes: "lacks" in volumes))["volumes"]
-    assert lacking == {"lacks": f'{SETUP}configmap "later" not found'}
+    lacking = await told(lambda record: record["lacks"])
+    assert lacking["lacks"] == ["FailedMount", f'{SETUP}configmap "later" not found']
     for content in ("1", "2"):
         await cluster.apply(CONFIG.format(content))
         data = b64encode(content.encode()).decode()
         await cluster.until_projected(
             "volumes", lambda table, data=data: table.get(uid) == {"v": {"a": {"data": data, "mode": 0o644}}})
-        await told(lambda volumes: "mounts" in volumes)
+        await told(lambda record: not record["lacks"] and "mounts" in record["volumes"])
     await cluster.delete("ConfigMap", "later")
-    await told(lambda volumes: "lacks" in volumes)
+    await told(lambda record: record["lacks"])
     assert uid in await cluster.projected("volumes")
     await cluster.delete(REVISION, "r")
     await cluster.until_projected("volumes", lambda table: uid not in table)
 
 
-async def test_what_is_reported(cluster):
-    """A worker that cannot have its volumes is no fault of its code."""
-    uid = resource.uid(await cluster.apply(WITH_VOLUME))
-    message = f'{SETUP}configmap "later" not found'
+WITH_VARIABLES = """
+apiVersion: serving.knative.dev/v1
+kind: Revision
+metadata: {name: r}
+spec:
+  volumes: [{name: v, configMap: {name: other}}]
+  containers:
+    - image: x
+      command: [serve]
+      envFrom: [{configMapRef: {name: later}}]
+      volumeMounts: [{name: v, mountPath: /m}]
+"""
+LACKING = pytest.mark.parametrize(("revision", "reason", "why"), [
+    (WITH_VOLUME, "FailedMount", f'{SETUP}configmap "later" not found'),
+    (WITH_VARIABLES, "CreateContainerConfigError", 'configmap "later" not found')])
+
+
+@LACKING
+async def test_what_is_reported(cluster, revision, reason, why):
+    """A worker that cannot have its volumes or variables is no fault of its code."""
+    uid = resource.uid(await cluster.apply(revision))
     await cluster.report("scales", "default/r", {
-        "uid": uid, "healthy": False, "reason": "FailedMount", "message": message, "desired": 1, "actual": 0,
+        "uid": uid, "healthy": False, "reason": reason, "message": why, "desired": 1, "actual": 0,
         "active": "Unknown", "initialized": False})
-    found = await cluster.until_condition(REVISION, "r", "ResourcesAvailable", status="False",
-                                          reason="FailedMount")
-    assert message in str(found)
+    found = await cluster.until_condition(REVISION, "r", "ResourcesAvailable", status="False", reason=reason)
+    assert why in str(found)
 
 
-async def test_what_was_there_and_is_missing(cluster):
-    """Workers that run keep what they have: an Event of the Revision says that, and why."""
+@LACKING
+async def test_what_was_there_and_is_missing(cluster, revision, reason, why):
+    """Workers that run keep what they have: an Event of the Revision says that, and its status goes on."""
     await cluster.apply(CONFIG.format("1"))
-    uid = resource.uid(await cluster.apply(WITH_VOLUME))
+    await cluster.apply(CONFIG.format("1").replace("later", "other"))
+    uid = resource.uid(await cluster.apply(revision))
     await cluster.until_projected("volumes", lambda table: uid in table)
-    await cluster.report("scales", "default/r", {
-        "uid": uid, "healthy": True, "reason": "", "message": "", "desired": 1, "actual": 1,
-        "active": "True", "active_reason": "", "active_message": "", "initialized": True})
+    runs = {"uid": uid, "healthy": True, "reason": "", "message": "", "desired": 1, "actual": 1,
+            "active": "True", "active_reason": "", "active_message": "", "initialized": True}
+    await cluster.report("scales", "default/r", runs)
     await cluster.until_condition(REVISION, "r", "Ready", status="True")
     await cluster.delete("ConfigMap", "later")
-    message = f'{SETUP}configmap "later" not found; the workers that run keep the files that they have'
+    message = f"{why}; the workers that run keep what they have"
     await cluster.until(lambda: message in [
         event["message"] for event in cluster.plane.store.list(named("Event"), "default")
-        if (event["type"], event["reason"]) == ("Warning", "FailedMount")])
+        if (event["type"], event["reason"]) == ("Warning", reason)])
+    table = await cluster.until_projected("revisions", lambda table: table["default/r"]["lacks"])
+    assert table["default/r"]["lacks"] == [reason, why]
+
+    await cluster.report("scales", "default/r", {**runs, "desired": 0, "actual": 0})
+    await cluster.until(lambda: cluster.get(REVISION, "r")["status"]["actualReplicas"] == 0)
+    await cluster.until_condition(REVISION, "r", "Ready", status="True")
+    await cluster.apply(CONFIG.format("1"))
+    await cluster.until_projected("revisions", lambda table: not table["default/r"]["lacks"])
+
+
+async def test_files_follow_without_the_variables(cluster):
+    """A volume that is there follows its ConfigMap also while a variable's is missing."""
+    await cluster.apply(CONFIG.format("1").replace("later", "other"))
+    uid = resource.uid(await cluster.apply(WITH_VARIABLES))
+    for text in ("1", "2"):
+        await cluster.apply(CONFIG.format(text).replace("later", "other"))
+        await cluster.until_projected(
+            "volumes", lambda table, text=text: table.get(uid) == {"v": {"a": content(text)}})
 
 
 DEPLOYMENT = """

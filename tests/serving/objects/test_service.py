@@ -117,6 +117,18 @@ async def test_children(cluster):
     assert "note" not in resource.annotations(revision)
 
 
+async def test_what_it_waits_for(cluster, report):
+    """While its Revision is on its way a Service says what that one waits for, and no longer than that."""
+    await cluster.apply(service())
+    said = 'Readiness probe failed: command "sleep 5" timed out after 1 s'
+    await report("hello-00001", healthy=None, reason="Deploying", message=said)
+    await cluster.until_condition(f"Service.{GROUP}", "hello", "Ready", status="Unknown", reason="Deploying",
+                                  message=said)
+
+    await report("hello-00001")
+    await ready(cluster)
+
+
 async def test_rolls(cluster, report):
     """A changed template makes another revision; traffic stays until that one is ready, and then moves."""
     await cluster.apply(service(env="1"))

@@ -29,7 +29,7 @@ async def house(open_house):
 
 async def test_it_heals(house):
     """Requests are refused with the reason, a line of the log, until the object is there; it follows that."""
-    await house.revision("a", code=APP, volumes={"lacks": WHY})
+    await house.revision("a", code=APP, lacks=["FailedMount", WHY])
 
     async def refused():
         answer = await house.ask("a")
@@ -41,7 +41,8 @@ async def test_it_heals(house):
     record = (await projection.read(house.store, "revisions"))["default/a"]
     files = {"v": {"key": {"data": b64encode(b"1").decode(), "mode": 0o644}}}
     await projection.write(house.store, "volumes", record["uid"], files)
-    await projection.write(house.store, "revisions", "default/a", {**record, "volumes": VOLUMES})
+    await projection.write(house.store, "revisions", "default/a", {
+        **record, "volumes": VOLUMES, "lacks": None})
 
     async def answered():
         return (await house.ask("a")).body == b"1"

@@ -147,11 +147,12 @@ async def test_command(stage):
 async def test_what_is_not_there(stage):
     """What a volume lacks is why a worker does not start; where it cannot be, in one line."""
     for fields, said in (
-        ({"lacks": 'configmap "x" not found'}, 'FailedMount: configmap "x" not found'),
-        (volumes(at("/clarion-test")), "StoreAway: the files of its volumes have not come yet"),
+        ({"lacks": ["FailedMount", 'configmap "x" not found']}, 'FailedMount: configmap "x" not found'),
+        ({"volumes": volumes(at("/clarion-test"))},
+         "StoreAway: the files of its volumes have not come yet"),
     ):
         with pytest.raises(Exception, match=said):
-            await stage.start(LOOK, volumes=fields)
+            await stage.start(LOOK, **fields)
         assert said in stage.log()[-1]
     stage.backend.volumes("1", {"v": files(key="value")})
     for path, sub_path, said in (("/etc/passwd", "", "that is a file here, which the volume has not"),
