@@ -89,7 +89,9 @@ async def reconcile(configuration: Resource, context: Context) -> None:
                                 f'Latest {which} revision "{name}" has failed')
         resource.set_condition(status, READY, FALSE, "RevisionFailed", message, now=now)
     elif status.get("latestReadyRevisionName") != name:
-        resource.set_condition(status, READY, UNKNOWN, ready.get("reason", ""), ready.get("message", ""), now=now)
+        # What that one waits for; Knative says nothing, so that nobody knew why a Service does not come.
+        reason, message = ready.get("reason", ""), ready.get("message", "")
+        resource.set_condition(status, READY, UNKNOWN, reason, message, now=now)
     await _follow_ready(configuration, revision, context)
     await _collect(configuration, context)
 

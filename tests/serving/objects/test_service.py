@@ -122,8 +122,12 @@ async def test_what_it_waits_for(cluster, report):
     await cluster.apply(service())
     said = 'Readiness probe failed: command "sleep 5" timed out after 1 s'
     await report("hello-00001", healthy=None, reason="Deploying", message=said)
-    await cluster.until_condition(f"Service.{GROUP}", "hello", "Ready", status="Unknown", reason="Deploying",
-                                  message=said)
+
+    def told():
+        found = cluster.get(f"Service.{GROUP}", "hello").get("status") or {}
+        return (resource.condition(found, "Ready") or {}).get("message")
+
+    await cluster.until(lambda: told() == said)
 
     await report("hello-00001")
     await ready(cluster)
