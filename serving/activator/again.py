@@ -10,12 +10,14 @@ Only where that cannot repeat an effect, or could in any case:
     no connection could be made                              LATER, the same: once, or where it was refused
                                                                for a second: the worker is dying
     an idle connection turned out to be closed, and the      ANEW, on a new connection; ELSEWHERE where that
-      worker has read nothing, or the method is safe           worker takes no more
-    the worker closed a fresh one, and the method is safe    LATER, once
-      to repeat (RFC 9110, section 9.2.2)
+      worker has read nothing                                  worker takes no more
+    the connection was closed, and the method is safe        LATER, to another worker where one is ready;
+      to repeat (RFC 9110, section 9.2.2)                      ELSEWHERE where that worker takes no more
     anything else                                            NEVER: 502
 
-A worker that dies of a request dies of it once: eventing/http/repeat.py says how it shows what it has read.
+Once in all, on a new connection; what certainly nobody has read does not count. So a request that ends its
+workers ends one of them, or two where it is safe to repeat. eventing/http/repeat.py says how a worker shows
+what it has read.
 
 Pure. Whether there is still all of the request to be sent is for the caller to know.
 """
@@ -40,7 +42,7 @@ class Again(enum.Enum):
 
 
 def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_bytes: int, *, reason: str,
-           tries: int) -> Again:
+           tries: int, is_again: bool) -> Again:
     """
     What to do with a request that was for the worker in *slot*.
 
@@ -51,14 +53,24 @@ def decide(slot: Slot, upstream: Upstream | None, method: bytes, sent_bytes: int
         sent_bytes: how long the request is.
         reason: what NoAnswer gives for its reason.
         tries: how often it was LATER.
+        is_again: a worker may have read it before.
     """
     if upstream is None:
         if not slot.is_ready:
             return Again.ELSEWHERE
         return Again.LATER if tries < (_TRIES if reason == "refused" else 1) else Again.NEVER
-    is_safe = is_repeatable(method)
-    if not slot.is_ready and (is_safe or upstream.was_reset):
+    if not slot.is_ready and upstream.was_reset:
         return Again.ELSEWHERE
-    if upstream.is_stale and (is_safe or was_unread(upstream, sent_bytes)):
+    if is_again:
+        return Again.NEVER
+    if upstream.is_stale and was_unread(upstream, sent_bytes):
         return Again.ANEW if slot.is_open else Again.ELSEWHERE
-    return Again.LATER if reason == "closed" and is_safe and not tries else Again.NEVER
+    if not is_repeatable(method) or (slot.is_ready and reason != "closed"):
+        return Again.NEVER
+    return Again.LATER if slot.is_ready and slot.is_open else Again.ELSEWHERE
+
+
+def may_have_read(slot: Slot, upstream: Upstream) -> bool:
+    """Whether a second time is the last: over TCP, a program can reset what it has read, too."""
+    is_sure = not slot.is_ready or (upstream.is_stale and bool(slot.worker.socket_name))
+    return not (is_sure and upstream.was_reset)

@@ -3,6 +3,7 @@ Which worker of a revision takes a request, and who waits: the limit `containerC
 
     take()          a place at once, or None: then the caller may wait
     wait(ticket)    at the end of a bounded queue; `ticket.admitted(slot)` once its turn has come
+    elsewhere(slot) a place now at another worker that is ready, for who had one and lost it
     give_back(slot) a request has ended: the place goes to whoever waits longest
 
 No worker ever has more than `limit` requests (0: no limit), and nobody overtakes: while somebody waits,
@@ -106,6 +107,14 @@ class Breaker:
             self._waiting.move_to_end(ticket, last=False)
         self._admit()
         return True
+
+    def elsewhere(self, slot: Slot) -> Slot | None:
+        """A place now at a ready worker that is not in *slot*, before whoever waits, if there is one."""
+        others = [each for each in self._ready if each is not slot]
+        found = self._with_room(others) if self.limit else self._less_busy(others)
+        if found is not None:
+            found.inside += 1
+        return found
 
     def forget(self, ticket: Ticket) -> bool:
         """Take *ticket* out of the queue; False if it is not in it."""

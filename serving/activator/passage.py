@@ -20,7 +20,7 @@ from eventing.http.exchange import Exchange
 from eventing.http.repeat import is_repeatable, tells_unread
 from eventing.http.wire import Header
 from serving.activator import verbatim
-from serving.activator.again import Again, decide
+from serving.activator.again import Again, decide, may_have_read
 from serving.activator.answering import KEPT_BYTES, PLAIN, Answering
 from serving.activator.breaker import Slot
 from serving.activator.pool import Pool
@@ -39,6 +39,7 @@ class Passage(Answering):
     _request = b""  # all of it, unless it is streamed
     _streams = False  # the body crosses as it comes and cannot be sent again
     _tries = 0  # how often it was put off
+    _is_again = False  # a worker may have read it
 
     def __init__(self, activator: "Activator", pool: Pool, exchange: Exchange, headers: list[Header],
                  added: "Addition", *, plain: Mapping[bytes, bytes] | None = None) -> None:
@@ -119,7 +120,7 @@ class Passage(Answering):
     def admitted(self, slot: Slot) -> None:
         """It has a place: send."""
         self._slot = slot
-        self._send(fresh=False)
+        self._send(fresh=self._is_again)
 
     def refused(self, status: int, reason: str, retry_after_s: float) -> None:
         """It will not get a place."""
@@ -191,8 +192,11 @@ class Passage(Answering):
         """Send again what may be sent again."""
         slot = self._slot
         assert slot is not None
-        match decide(slot, upstream, self._exchange.method, len(self._request),
-                     reason=error.reason, tries=self._tries):
+        then = decide(slot, upstream, self._exchange.method, len(self._request),
+                      reason=error.reason, tries=self._tries, is_again=self._is_again)
+        if upstream is not None and may_have_read(slot, upstream):
+            self._is_again = True
+        match then:
             case Again.ANEW:
                 self._send(fresh=True)
             case Again.ELSEWHERE:
@@ -206,12 +210,15 @@ class Passage(Answering):
                 self._answer(502, str(error).encode())
 
     def _requeue(self) -> None:
-        """Wait for another worker, before everybody else."""
+        """Go to another worker, or wait for one before everybody else."""
         slot = self._slot
         if slot is None:  # it ran out of time meanwhile
             return
-        self._slot = None
+        other, self._slot = self._pool.breaker.elsewhere(slot), None
         self._pool.breaker.give_back(slot)
+        if other is not None:
+            self.admitted(other)
+            return
         now = monotonic()
         refusal = self._pool.refusal(now)
         if refusal is not None:

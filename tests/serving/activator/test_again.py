@@ -21,14 +21,31 @@ from serving.activator.again import Again, decide
     pytest.param("ready", "stale reset", (b"POST", 9000, "closed", 0), Again.NEVER, id="half of it was read"),
     pytest.param("ready", "stale", (b"POST", 10, "closed", 0), Again.NEVER, id="an effect may be repeated"),
     pytest.param("closed", "stale", (b"GET", 10, "closed", 0), Again.ELSEWHERE, id="no effect to repeat"),
+    pytest.param("ready", "stale", (b"GET", 10, "closed", 0), Again.LATER, id="it may have been read"),
     pytest.param("ready", "fresh", (b"GET", 10, "closed", 0), Again.LATER, id="closed a fresh one"),
-    pytest.param("ready", "fresh", (b"GET", 10, "closed", 1), Again.NEVER, id="closed a fresh one, twice"),
+    pytest.param("ready", "fresh", (b"GET", 10, "closed", 9), Again.LATER, id="closed, refused before"),
     pytest.param("ready", "reset", (b"POST", 10, "closed", 0), Again.NEVER, id="closed a fresh one, POST"),
     pytest.param("ready", "fresh", (b"GET", 10, "garbage", 0), Again.NEVER, id="garbage"),
 ])
 def test_table(slot, upstream, asked, then):
     """The module's table."""
+    assert decided(slot, upstream, asked) is then
+
+
+@pytest.mark.parametrize(("slot", "upstream", "then"), [
+    ("ready", "fresh", Again.NEVER), ("ready", "stale", Again.NEVER), ("ready", "stale reset", Again.NEVER),
+    ("closed", "stale", Again.NEVER), ("starting", "fresh", Again.NEVER),
+    ("starting", "reset", Again.ELSEWHERE), ("ready", None, Again.LATER),
+])
+def test_a_second_time(slot, upstream, then):
+    """What went to a worker twice goes to no third one, unless that has certainly not read it."""
+    asked = (b"GET", 10, "refused" if upstream is None else "closed", 0)
+    assert decided(slot, upstream, asked, is_again=True) is then
+
+
+def decided(slot, upstream, asked, *, is_again=False):
+    """What `decide` says of a worker and a connection that are described."""
     method, sent_bytes, reason, tries = asked
     slot = SimpleNamespace(is_ready=slot != "starting", is_open=slot == "ready")
     upstream = upstream and SimpleNamespace(is_stale="stale" in upstream, was_reset="reset" in upstream)
-    assert decide(slot, upstream, method, sent_bytes, reason=reason, tries=tries) is then
+    return decide(slot, upstream, method, sent_bytes, reason=reason, tries=tries, is_again=is_again)

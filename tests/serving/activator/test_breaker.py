@@ -88,6 +88,17 @@ def test_who_lost_a_place_goes_first(loop):
     assert [name for name, _ in log] == ["b"]
 
 
+@pytest.mark.parametrize("limit", [0, 1, 9])
+def test_another_worker(loop, limit):
+    """Who is to go to another worker gets a place at one that is ready and has room, before who waits."""
+    breaker, (first, second) = with_ready(loop, limit, 2)
+    breaker.add(new_slot(loop, "starting"))
+    assert {breaker.elsewhere(first) for _ in range(limit or 20)} == {second}
+    assert (second.inside, breaker.elsewhere(first) is None) == (limit or 20, limit > 0)
+    breaker.close(second)
+    assert breaker.elsewhere(first) is None
+
+
 def test_who_leaves_the_queue_is_not_let_in(loop):
     """A client that left gives up its turn, once."""
     breaker = Breaker(1)

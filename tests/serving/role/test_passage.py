@@ -180,6 +180,41 @@ async def test_no_worker_reads_a_post_that_another_has_read(house, begins_at):
         assert notes.read_text() == "x" * posted
 
 
+# Notes what it is asked for and closes the connection, after an answer where the path is "/".
+CLOSER = """
+import os, socket, sys
+server = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while True:
+    connection, _ = server.accept()
+    path = "/"
+    while data := connection.recv(65536):
+        path = data.split()[1].decode()
+        with open("{}", "a") as notes:
+            notes.write(f"{{os.getpid()}} {{path}}\\n")
+        if path != "/":
+            break
+        connection.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\nok")
+    if path == "/reset":
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0, 0, 0, 0, 0)))
+    connection.close()
+"""
+
+
+@pytest.mark.parametrize("path", ["close", "reset"])
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_get_that_no_worker_answers(house, path, workers):
+    """It is sent twice in all, also where the connection was idle; if it was read, to another worker."""
+    notes = house.config.data_dir / "notes"
+    await house.revision("a", code=CLOSER.format(notes), command=[sys.executable, "func.py"],
+                         annotations={"min-scale": str(workers), "max-scale": str(workers)})
+    await house.scale("a", lambda record: record["actual"] == workers)
+    assert (await house.ask("a")).status == 200
+    assert (await house.ask("a", path)).status == 502
+    readers = [line.split()[0] for line in notes.read_text().splitlines() if line.endswith(path)]
+    assert len(readers) == 2
+    assert len(set(readers)) == workers or path == "reset"  # which says that it was not read
+
+
 async def test_worker_killed_between_requests_costs_nothing(house):
     """What comes while a killed worker is replaced is answered by the new one."""
     await house.revision("a")
