@@ -57,3 +57,15 @@ async def test_no_more_workers_start_at_once_than_a_machine_can_start():
     assert pool.shortage == 20
     pool.autoscaler.desired = 47
     assert pool.shortage == 2
+
+
+async def test_none_is_alive():
+    """A second liveness that fails makes the revision unhealthy while no worker is ready, and no longer."""
+    pool = Pool("default/a", RECORD, settings({}), 0.0, healthy=True)
+    pool.failed("LivenessFailed", WHY, 1.0, has_run=True)
+    assert pool.report()["healthy"] is True
+    pool.failed("LivenessFailed", WHY, 2.0, has_run=True)
+    said = pool.report()
+    assert (said["healthy"], said["reason"]) == (False, "LivenessFailed")
+    pool.slots = [ready(3.0)]
+    assert pool.report()["healthy"] is True
