@@ -16,7 +16,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from eventing import client, instance
-from eventing.errors import ClarionError, NotFound, UsageError
+from eventing.attributes import extension_name, validate
+from eventing.errors import ClarionError, NotACloudEvent, NotFound, UsageError
 
 # Where the folder says which `func run` serves it: {"url", "pid"}. Bundles leave .func out.
 RUNNING = Path(".func") / "run.json"
@@ -24,13 +25,16 @@ _INNER = ".svc.cluster.local"  # as in eventing.config, which is too dear to be 
 
 
 def attributes(given: list[str]) -> dict[str, str]:
-    """Extension attributes from NAME=VALUE; UsageError for anything else."""
+    """Extension attributes from NAME=VALUE; UsageError for anything else, or a name that none has."""
     found = {}
     for item in given:
         name, is_there, value = item.partition("=")
         if not is_there or not name:
             raise UsageError(f"--extension {item}: give NAME=VALUE, such as -e partitionkey=A1")
-        found[name.lower()] = value
+        try:
+            found[extension_name(name.lower())] = value
+        except NotACloudEvent as error:
+            raise UsageError(f"--extension {item}: {error}") from error
     return found
 
 
@@ -105,7 +109,7 @@ class Call:
         Send it to *url* and print the answer's body; *form*: `http` or `cloudevent`.
 
         Raises:
-            UsageError: there is no such form.
+            UsageError: there is no such form, or it would be no event.
             ClarionError: nobody answers, or the answer is an error.
         """
         if form not in {"http", "cloudevent"}:
@@ -127,8 +131,13 @@ class Call:
     def _headers(self, form: str) -> dict[str, str]:
         headers = {"content-type": self.content_type}
         if form == "cloudevent":
-            event = {"specversion": "1.0", "id": self.event_id or str(uuid.uuid4()), "type": self.event_type,
-                     "source": self.source, **self.extensions}
+            event_id = str(uuid.uuid4()) if self.event_id is None else self.event_id
+            event = {"specversion": "1.0", "id": event_id, "type": self.event_type, "source": self.source,
+                     **self.extensions}
+            try:
+                validate(event)
+            except NotACloudEvent as error:
+                raise UsageError(str(error)) from error
             headers |= {f"ce-{name}": value for name, value in event.items()}
         return headers
 
