@@ -58,6 +58,8 @@ def new(
 
     Example: clarion func new hello --template cloudevents
     """
+    if not name:
+        raise UsageError("a function has a name; clarion func new hello makes one called hello")
     folder = Path(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: is there already, and not empty; choose another name")

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from eventing import apply as applying
 from eventing.cli import output
@@ -23,7 +24,7 @@ _POLL_S = 0.1
 _LINE_CHARACTERS = 100
 
 _SERVING = "/apis/serving.knative.dev/v1/namespaces/{}/{}"
-_TRIGGERS = "/apis/eventing.knative.dev/v1/namespaces/{}/triggers"
+_EVENTING = "/apis/eventing.knative.dev/v1/namespaces/{}/{}"
 
 
 class Deployment:
@@ -75,14 +76,27 @@ class Deployment:
             trigger["metadata"]["ownerReferences"] = [owner]
             what, _ = self._apply(trigger)
             self._say(f"trigger/{trigger['metadata']['name']} {what}")
+            self._look_for_broker(trigger)
         kept = {trigger["metadata"]["name"] for trigger in triggers}
-        path, prefix = _TRIGGERS.format(self._namespace), manifest.trigger_prefix(self._function.name)
+        path = _EVENTING.format(self._namespace, "triggers")
+        prefix = manifest.trigger_prefix(self._function.name)
         for trigger in self._client.get(path)["items"]:
             name, owners = trigger["metadata"]["name"], trigger["metadata"].get("ownerReferences") or ()
             is_ours = name.startswith(prefix) and any(one["uid"] == owner["uid"] for one in owners)
             if is_ours and name not in kept:
                 self._client.delete(f"{path}/{name}")
                 self._say(f"trigger/{name} deleted")
+
+    def _look_for_broker(self, trigger: Resource) -> None:
+        """It may come later, so a Trigger of one that is not there is no error; but mostly it is a typo."""
+        name, broker = trigger["metadata"]["name"], trigger["spec"]["broker"]
+        if self._find(_EVENTING, "brokers", broker) is None:
+            self._say(f"trigger/{name} gets no events yet: there is no Broker {broker} in namespace "
+                      f"{self._namespace}; apply one, or name another in deploy.subscriptions (clarion get "
+                      "brokers lists them)")
+
+    def _find(self, api: str, plural: str, name: str) -> Resource | None:
+        return self._client.find(f"{api.format(self._namespace, plural)}/{quote(name, safe='')}")
 
     def wait(self, limit_s: float) -> None:
         """
@@ -95,7 +109,8 @@ class Deployment:
         failing_since: float | None = None
         while True:
             service = self._client.get(self._path)
-            ready, text = self._progress(service)
+            newest = (service.get("status") or {}).get("latestCreatedRevisionName")
+            ready, text = progress(service, self._find(_SERVING, "revisions", newest) if newest else None)
             now = time.monotonic()
             if ready == "True":
                 self._show("")
@@ -110,24 +125,6 @@ class Deployment:
                 raise ClarionError(f"it is not ready after {limit_s:g} s: {text}")
             self._show(text)
             time.sleep(_POLL_S)
-
-    def _progress(self, service: Resource) -> tuple[str, str]:
-        """Status of the Service's Ready (Unknown while it is an older one's), and what there is to say."""
-        status = service.get("status") or {}
-        if status.get("observedGeneration") != service["metadata"]["generation"]:
-            return "Unknown", "waiting for the control plane"
-        ready = _conditions(service).get("Ready", {})
-        newest = status.get("latestCreatedRevisionName")
-        found = newest and self._client.find(f"{_SERVING.format(self._namespace, 'revisions')}/{newest}")
-        conditions = _conditions(found) if found else {}
-        causes = [conditions.get(type_, {}) for type_ in ("ResourcesAvailable", "ContainerHealthy")]
-        causes.sort(key=lambda one: one.get("status") != "False")  # which says more than Unknown
-        for one in causes:
-            if one.get("status") in {"False", "Unknown"} and one.get("reason"):
-                text = f"{one['reason']}: {one.get('message', '')}".rstrip(": ")
-                return ready.get("status", "Unknown"), text
-        text = f"{ready.get('reason', '')}: {ready.get('message', '')}".strip(": ")
-        return ready.get("status", "Unknown"), text or "waiting for the Revision"
 
     def _show(self, text: str) -> None:
         """Progress: one line that is rewritten on a terminal, elsewhere a line for each new text."""
@@ -145,6 +142,29 @@ class Deployment:
     def _say(text: str) -> None:
         sys.stderr.write(f"{output.dim(text)}\n")
         sys.stderr.flush()
+
+
+def progress(service: Resource, revision: Resource | None) -> tuple[str, str]:
+    """
+    Status of the Ready of *service* (Unknown while it is an older one's), and what there is to say.
+
+    *revision* is the one that its status calls the newest.
+    """
+    said = _conditions(service)
+    # While its Configuration is behind, the newest Revision is the one before.
+    is_behind = said.get("ConfigurationsReady", {}).get("reason") == "OutOfDate"
+    observed = (service.get("status") or {}).get("observedGeneration")
+    if is_behind or observed != service["metadata"]["generation"]:
+        return "Unknown", "waiting for the control plane"
+    ready, conditions = said.get("Ready", {}), _conditions(revision or {})
+    causes = [conditions.get(type_, {}) for type_ in ("ResourcesAvailable", "ContainerHealthy")]
+    causes.sort(key=lambda one: one.get("status") != "False")  # which says more than Unknown
+    for one in causes:
+        if one.get("status") in {"False", "Unknown"} and one.get("reason"):
+            text = f"{one['reason']}: {one.get('message', '')}".rstrip(": ")
+            return ready.get("status", "Unknown"), text
+    text = f"{ready.get('reason', '')}: {ready.get('message', '')}".strip(": ")
+    return ready.get("status", "Unknown"), text or "waiting for the Revision"
 
 
 def _conditions(item: Resource) -> dict[str, Resource]:

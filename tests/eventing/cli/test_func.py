@@ -202,6 +202,22 @@ def test_code_that_fails(func, tmp_path):
     assert "ModuleNotFoundError: No module named 'nowhere'" in called.stderr
 
 
+def test_a_broker_that_is_not_there(func, tmp_path):
+    """A subscription to it is made all the same, and said to wait for it."""
+    folder = write(tmp_path / "early", func_py="def handle(event): pass\n",
+                   func_yaml="deploy: {subscriptions: [{source: nobody}, {source: a b}]}\n")
+
+    done = func("deploy", folder, "--no-wait")
+
+    assert done.returncode == 0, done.stderr
+    for number, broker in enumerate(["nobody", "a b"]):
+        trigger = f"trigger/early-function-trigger-{number}"
+        wanted = (
+            f"{trigger} created\n{trigger} gets no events yet: there is no Broker {broker} in namespace default; "
+            "apply one, or name another in deploy.subscriptions (clarion get brokers lists them)\n")
+        assert wanted in done.stderr
+
+
 def test_a_folder_without_a_function(func, tmp_path):
     """What is missing is said of the folder, and of no file that nobody wrote."""
     folder = tmp_path / "empty"
@@ -228,6 +244,7 @@ def test_answers(func, tmp_path):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["new", "x", "--template", "go"], "there is no template 'go'; choose event, cloudevents or http"),
     (["new", "My_Func"], None),
+    (["new", ""], "a function has a name; clarion func new hello makes one called hello"),
     (["new", "/"], "/: is there already, and not empty; choose another name"),
     (["deploy", "/nowhere"], "/nowhere: not a folder; clarion func new nowhere makes one with a function"),
     (["deploy", "{folder}", "--env", "A"], "--env A: give NAME=VALUE, or NAME- to leave one out"),
