@@ -213,8 +213,8 @@ def test_a_broker_that_is_not_there(func, tmp_path):
     for number, broker in enumerate(["nobody", "a b"]):
         trigger = f"trigger/early-function-trigger-{number}"
         wanted = (
-            f"{trigger} created\n{trigger} gets no events yet: there is no Broker {broker} in namespace default; "
-            "apply one, or name another in deploy.subscriptions (clarion get brokers lists them)\n")
+            f"{trigger} created\n{trigger} gets no events yet: there is no Broker {broker} in namespace "
+            "default; apply one, or name another in deploy.subscriptions (clarion get brokers lists them)\n")
         assert wanted in done.stderr
 
 
