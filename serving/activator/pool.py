@@ -20,7 +20,7 @@ waits, too, but `HELD_S` at most and not where it ran for `STABLE_S`, and the re
 told as trouble. Relapses are forgotten when a worker has run for `CALM_S`, as Kubernetes forgets crashes, or
 is stopped after `STABLE_S`, since it is not needed any more.
 
-One whose liveness fails is told as trouble, too, for `TOLD_S`: what takes its place may be ready at once.
+One whose liveness fails, or that has too many processes, is told as trouble, too, for `TOLD_S`: what takes its place may be ready at once.
 """
 
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ class Pool:
         self.failures = 0
         self.relapses = 0
         self.relapse = ""  # why a worker died that had answered, once that happens again and again
-        self.sick = ""  # why a worker's liveness failed, a short while ago
+        self.sick = ""  # why a worker that ran was given up, a short while ago
         self.sick_until = now
         self.has_run = False  # the worker that failed last, before it did
         self.retry_at = now
@@ -177,6 +177,8 @@ class Pool:
         self.reason, self.message = reason, message
         if reason == "LivenessFailed":
             self.sick, self.sick_until = message, now + TOLD_S
+        elif reason == "TooManyProcesses":
+            self.sick, self.sick_until = f"Worker failed: {reason}: {message}", now + TOLD_S
 
     def relapsed(self, reason: str, message: str, now: float, lasted_s: float) -> None:
         """A worker died by itself that had answered, or been ready for long."""

@@ -44,6 +44,17 @@ async def test_a_liveness_that_failed_is_told_for_a_while():
         assert pool.trouble is None
 
 
+async def test_a_worker_with_too_many_processes_is_told_for_a_while():
+    """Once is enough, with the reason, though the revision stays healthy."""
+    pool = Pool("default/a", RECORD, settings({}), 0.0, healthy=True)
+    pool.failed("TooManyProcesses", "it is killed", 1.0, has_run=True)
+    pool.slots = [ready(1.0)]
+    pool.measure(1.0)
+    assert pool.trouble == ("Unhealthy", "Worker failed: TooManyProcesses: it is killed")
+    pool.measure(1.0 + TOLD_S)
+    assert pool.trouble is None
+
+
 async def test_no_more_workers_start_at_once_than_a_machine_can_start():
     """However many are wanted: the next ones come when some are ready."""
     record = {**RECORD, "annotations": {"autoscaling.knative.dev/min-scale": "2147483647"}}
