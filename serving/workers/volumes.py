@@ -25,12 +25,13 @@ from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import orjson
 import structlog
 
+from serving.objects.mounting import REASON
 from serving.workers.backend import StartFailed
 from serving.workers.mounts import Plan
 
@@ -98,12 +99,17 @@ class Volumes:
         What a worker of *record* is to mount; `give_back` when it is gone.
 
         Raises:
-            StartFailed: StoreAway, DiskFailed.
+            StartFailed: FailedMount, with the subPath that is not there; StoreAway, DiskFailed.
         """
         uid, volumes = record["uid"], record["volumes"]
         asked = {mount["volume"] for mount in volumes["mounts"]} - volumes["scratch"].keys()
         if asked - self._files.get(uid, {}).keys():
             raise StartFailed("StoreAway", "the files of its volumes have not come yet")
+        for mount in volumes["mounts"]:
+            name, sub_path = mount["volume"], mount["sub_path"]
+            if name in asked and not _has(self._files[uid][name], sub_path):
+                raise StartFailed(REASON, f'cannot mount {mount["path"]}: volume "{name}" has no key or path '
+                                          f'"{sub_path}", which its subPath names')
         self._workers[uid] += 1
         scratch = self._folder / "scratch" / secrets.token_hex(_NAME_BYTES)
         taken = Taken(uid, _plan(volumes, self._folder / uid, scratch, self._folder / "stage"))
@@ -162,6 +168,11 @@ def _below(folder: Path, volume: str) -> Path:
     return folder / volume
 
 
+def _has(files: Files, sub_path: str) -> bool:
+    """Whether there is a file or a directory at *sub_path*; "" is all of them."""
+    return not sub_path or any(path == sub_path or path.startswith(f"{sub_path}/") for path in files)
+
+
 def _plan(volumes: Mapping[str, Any], folder: Path, scratch: Path, stage: Path) -> Plan:
     """Where the worker finds what its record's `volumes` names."""
     empty = volumes["scratch"]
@@ -176,9 +187,14 @@ def lay(folder: Path, files: Files) -> None:
     Have *files*, and no others, in *folder*: whoever looks sees all of one version.
 
     Raises:
-        OSError: the disk says no, or one file is where another has its directory.
-        ValueError, OverflowError: a name or a mode is none.
+        OSError: the disk says no.
+        ValueError, OverflowError: a name or a mode is none, or one file is where another has its directory.
     """
+    for path in files:
+        for above in map(str, PurePath(path).parents):
+            if above in files:
+                raise ValueError(f'volume "{folder.name}": "{above}" is a file, '
+                                 f'and "{path}" would be below it')
     digest = hashlib.sha256(orjson.dumps(files, option=orjson.OPT_SORT_KEYS)).hexdigest()
     version, current = folder / f"..{digest[:_DIGITS]}", folder / "..data"
     if not current.is_symlink() or str(current.readlink()) != version.name:

@@ -156,7 +156,7 @@ async def test_what_is_not_there(stage):
         assert said in stage.log()[-1]
     stage.backend.volumes("1", {"v": files(key="value")})
     for path, sub_path, said in (("/etc/passwd", "", "that is a file here, which the volume has not"),
-                                 ("/clarion-test", "other", "No such file or directory")):
+                                 ("/clarion-test", "other", 'volume "v" has no key or path "other"')):
         with pytest.raises(Exception, match=f"FailedMount: cannot mount {path}: {said}"):
             await stage.start(LOOK, volumes=volumes(at(path, "v", sub_path)))
 

@@ -75,6 +75,29 @@ async def test_files_that_cannot_be(volumes, tmp_path, odd):
     assert has_nothing(volumes, tmp_path)
 
 
+async def test_files_in_each_others_way(volumes):
+    """The volume is named, and both paths as its author gave them."""
+    volumes.told("1", {"v": files(**{"x/y": "2", "x": "1"})})
+    with pytest.raises(StartFailed, match=r'made: volume "v": "x" is a file, and "x/y" would be below it$'):
+        await volumes.take(record())
+
+
+async def test_a_sub_path_that_is_not_there(volumes, tmp_path):
+    """It is named with its volume, and nothing is made; a file and a directory of one will do."""
+    volumes.told("1", {"v": files(**{"a/b": "1"})})
+    asked = record()
+    for sub_path in ("a/b", "a"):
+        asked["volumes"]["mounts"][0]["sub_path"] = sub_path
+        await volumes.give_back(await volumes.take(asked))
+    asked["volumes"]["mounts"][0]["sub_path"] = "other"
+    with pytest.raises(StartFailed, match=r'^FailedMount: cannot mount /there: volume "v" has no key or '
+                                          r'path "other", which its subPath names$'):
+        await volumes.take(asked)
+    volumes.told("1", None)
+    await volumes.follow("1")
+    assert has_nothing(volumes, tmp_path)
+
+
 async def test_a_change_that_failed_once(volumes, tmp_path):
     """It is made when the next worker starts."""
     volumes.told("1", {"v": files(a="1")})
