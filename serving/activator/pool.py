@@ -20,7 +20,8 @@ waits, too, but `HELD_S` at most and not where it ran for `STABLE_S`, and the re
 told as trouble. Relapses are forgotten when a worker has run for `CALM_S`, as Kubernetes forgets crashes, or
 is stopped after `STABLE_S`, since it is not needed any more.
 
-One whose liveness fails, or that has too many processes, is told as trouble, too, for `TOLD_S`: what takes its place may be ready at once.
+One whose liveness fails, or that has too many processes, is told as trouble, too, for `TOLD_S`: what takes
+its place may be ready at once.
 """
 
 from collections.abc import Mapping
