@@ -13,6 +13,7 @@ from eventing.control import resource
 from serving.objects import autoscaling, horizontal, mounting, probes, workload
 
 _SPEC = "spec.template.spec"
+_LEAST_BYTES = 40 * 1024 * 1024  # what a function needs
 _CLASS = f"{autoscaling.GROUP}/class"
 
 
@@ -46,6 +47,10 @@ def _of_container(container: Mapping[str, Any], path: str, annotations: Mapping[
     ports: list[Mapping[str, Any]] = container.get("ports") or [{}]
     if ports[0].get("name") == "h2c":
         yield f"{path}.ports[0].name: h2c is not spoken here, requests come in HTTP/1.1"
+    if (workload.memory_bytes(container) or _LEAST_BYTES) < _LEAST_BYTES:
+        limit = container["resources"]["limits"]["memory"]
+        yield (f"{path}.resources.limits.memory: {limit} is little: a function needs "
+               "40Mi at least here, and a program may end, or never listen, for want of memory")
     if not probes.may_listen_elsewhere(container, annotations):
         for name in ("startupProbe", "readinessProbe", "livenessProbe"):
             yield from _of_probe(container, name, path)
