@@ -377,7 +377,7 @@ def test_what_is_not_done_here_is_told(admit):
     for little in ("20Mi", "1"):
         assert [each for each in admit(service(f'resources: {{limits: {{memory: "{little}"}}}}'))[2]
                 if not each.startswith("Kube")] == [
-            (f"spec.template.spec.containers[0].resources.limits.memory: {little} is little: a function needs "
-             "40Mi at least here, and a program may end, or never listen, for want of memory")]
+            (f"spec.template.spec.containers[0].resources.limits.memory: {little} is little: a function "
+             "needs 40Mi at least here, and a program may end, or never listen, for want of memory")]
     plain += ", resources: {limits: {memory: 40Mi}}"
     assert [each for each in admit(service(plain))[2] if not each.startswith("Kube")] == []
